@@ -1,0 +1,63 @@
+"""Language models small enough for one machine: train, evaluate, compare, use.
+
+import nextword
+run = nextword.train("lstm", train="book.txt", out="runs/book")
+run = nextword.load("runs/book")
+nextword.evaluate(run, "other.txt").perplexity
+nextword.score(run, ["a likely line", "line likely a"])
+nextword.generate(run, "Once upon")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import InputError, TrainingError
+    from .evaluation.compare import compare
+    from .evaluation.dynamic import Dynamic
+    from .evaluation.perplexity import evaluate
+    from .evaluation.sentences import score
+    from .generation.sample import generate
+    from .run import Run, load
+    from .training.train import resume, train
+
+_PLACES = {  # imported on first use: `nextword --help` must not wait for torch
+    "Dynamic": "evaluation.dynamic",
+    "InputError": "errors",
+    "Run": "run",
+    "TrainingError": "errors",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.perplexity",
+    "generate": "generation.sample",
+    "load": "run",
+    "resume": "training.train",
+    "score": "evaluation.sentences",
+    "train": "training.train",
+}
+
+__all__ = [
+    "Dynamic",
+    "InputError",
+    "Run",
+    "TrainingError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "generate",
+    "load",
+    "resume",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'nextword' has no attribute '{name}'")
+    value = getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,85 @@
+"""`nextword compare`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    Data,
+    Device,
+    DynamicFlag,
+    DynamicSet,
+    Json,
+    Quiet,
+    Stripes,
+    dynamic_settings,
+    print_json,
+    token_bar,
+)
+
+NAME = "compare"
+_WIDTH = 110
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    data: Data,
+    dynamic: DynamicFlag = False,
+    dynamic_set: DynamicSet = [],  # noqa: B006
+    stripes: Stripes = 1,
+    json: Json = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Any runs on the same text in one table, with 95 % intervals and a test of the best two."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..evaluation.compare import compare
+    from ..run import load
+
+    settings = dynamic_settings(dynamic, dynamic_set)
+    loaded = [load(path, device) for path in runs]
+    with token_bar("comparing", quiet) as advance:
+        result = compare(
+            loaded, data, dynamic=settings, stripes=stripes, progress=lambda run: advance
+        )
+    if json:
+        print_json(result.as_dict())
+        return
+    table = Table(box=None, header_style="bold")
+    table.add_column("run", overflow="fold")
+    for heading in ("parameters", "bits/byte", "95 %", "ppl/word", "95 %", "ppl/token", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("unknown", "tokens/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in result.rows:
+        e = row.evaluation
+        table.add_row(
+            row.name,
+            f"{e.parameters:,}",
+            f"{e.bits_per_byte:.4f}",
+            "{:.3f}-{:.3f}".format(*row.bits_per_byte_interval),
+            f"{e.word_perplexity:.2f}",
+            "{:.1f}-{:.1f}".format(*row.word_perplexity_interval),
+            f"{e.perplexity:.2f}",
+            f"{e.accuracy:.1%}",
+            f"{e.oov / e.tokens:.2%}",
+            f"{e.tokens / e.seconds:,.0f}",
+        )
+    console = Console(highlight=False)
+    if not console.is_terminal or console.width < _WIDTH:
+        console.width = _WIDTH  # a table cut off is no table
+    console.print(table)
+    if result.p_value is not None:
+        first, second = result.rows[0].name, result.rows[1].name
+        verdict = "better than" if result.significant else "not clearly better than"
+        console.print(
+            f"{first} is {verdict} {second}: paired bootstrap over {result.pieces} pieces of the "
+            f"text, p {'<' if result.p_value < 1e-3 else '='} {max(result.p_value, 1e-3):.3f}",
+            markup=False,
+            soft_wrap=True,
+        )

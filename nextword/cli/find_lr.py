@@ -1,0 +1,48 @@
+"""`nextword find-lr`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Device, Json, Quiet, Set
+
+NAME = "find-lr"
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or file.")],
+    train: Annotated[
+        list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture: .png, .svg or .pdf.")] = Path(
+        "lr.png"
+    ),
+    steps: Annotated[int, typer.Option(min=10, help="Steps from the lowest to the highest.")] = 100,
+    low: Annotated[float, typer.Option(help="Where to begin.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="Where to end.")] = 10.0,
+    settings: Set = [],  # noqa: B006
+    json: Json = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Which learning rate to train with: a short run with a growing one, and its picture."""
+    from .. import plot
+    from ..config import load_config
+    from ..training.lr_finder import find_lr
+    from .options import print_json, token_bar
+
+    plot.check(out)
+    config = load_config(recipe, settings)
+    with token_bar("range test", quiet, unit="steps") as advance:
+        advance(-steps)
+        found = find_lr(
+            config, train, steps=steps, low=low, high=high, device=device, progress=advance
+        )
+    found.draw(out)
+    if json:
+        print_json(found.as_dict())
+    else:
+        print(f"suggested: --set optimizer.lr={found.suggestion:.2g}   (drawn in {out})")

@@ -1,0 +1,65 @@
+"""`nextword generate`"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .options import Device, RunPath
+
+NAME = "generate"
+
+
+def command(
+    run: RunPath,
+    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
+    tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 100,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 bolder, above 1 wilder, 0 always the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the likeliest tokens of together this probability.")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Only tokens this share as likely as the likeliest.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same text.")] = None,
+    stop: Annotated[
+        list[str],
+        typer.Option(help="End before this text; repeatable; \\n is the end of a line."),
+    ] = [],  # noqa: B006
+    allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be drawn.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Continue a text. The prompt is printed first, then the new text as it is drawn."""
+    from ..config import parse_section
+    from ..generation.sample import Sampling, stream_text
+    from ..run import load
+
+    values = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "allow_unk": allow_unk,
+    }
+    sampling = parse_section(Sampling, values, "generate")
+    loaded = load(run, device)
+    missing = loaded.tokenizer.unknown(prompt)
+    if missing:
+        print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
+    pieces = stream_text(
+        loaded,
+        prompt,
+        tokens=tokens,
+        sampling=sampling,
+        seed=seed,
+        stop=[text.replace("\\n", "\n") for text in stop],
+    )
+    print(prompt, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()

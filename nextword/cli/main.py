@@ -1,0 +1,74 @@
+"""`nextword VERB …`: reads the command line, turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from ..errors import InputError, TrainingError
+from . import compare, demo, evaluate, find_lr, generate, inspect, recipes, score, train
+
+app = typer.Typer(
+    name="nextword",
+    help="Language models small enough for one machine: train, evaluate, compare, use.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for verb in (demo, train, evaluate, score, generate, compare, inspect, find_lr, recipes):
+    app.command(verb.NAME)(verb.command)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        from .. import __version__
+
+        typer.echo(f"nextword {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command line (default: the process's own) and exit.
+
+    Status 0: done; 1: training diverged; 2: bad input, one line says what and what to do;
+    130: Ctrl-C.
+    """
+    try:
+        status = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except typer.TyperException as error:
+        _end(2, error.format_message())
+    except (InputError, TrainingError) as error:
+        _end(2 if isinstance(error, InputError) else 1, str(error))
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _end(130, str(error) or "stopped")
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        _end(2, _explain(error))
+
+
+def _end(status: int, message: str) -> NoReturn:
+    line = " ".join(message.split())
+    print(f"nextword: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _explain(error: OSError) -> str:
+    import errno
+
+    where = f" '{error.filename}'" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk for{where or ' the output'}; free some and run it again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write{where}; choose another place"
+    return f"{error.strerror or error}{where}"

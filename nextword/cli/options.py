@@ -1,0 +1,102 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Data = Annotated[
+    list[Path], typer.Option("--data", metavar="FILE", help="Text to read; may be repeated.")
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+DynamicFlag = Annotated[
+    bool, typer.Option("--dynamic", help="Learn from each token after predicting it.")
+]
+DynamicSet = Annotated[
+    list[str],
+    typer.Option(
+        "--dynamic-set",
+        metavar="KEY=VALUE",
+        help="lr, segment, decay, clip or momentum of --dynamic; repeatable.",
+    ),
+]
+Stripes = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Read in so many places at once: faster, slightly pessimistic, and signed."
+    ),
+]
+
+
+def dynamic_settings(wanted: bool, items: list[str]) -> Any:
+    """The `Dynamic` that the options describe, or None."""
+    from ..config import parse_override, parse_section
+    from ..errors import InputError
+    from ..evaluation.dynamic import Dynamic
+
+    if not wanted and items:
+        raise InputError("--dynamic-set needs --dynamic")
+    values = dict(parse_override(item) for item in items)
+    return parse_section(Dynamic, values, "--dynamic-set") if wanted else None
+
+
+@contextmanager
+def token_bar(label: str, quiet: bool, unit: str = "tokens") -> Iterator[Callable[[int], None]]:
+    """A bar on standard error that counts tokens; nothing without a terminal. Its length comes
+    with the first call: a negative number sets the total."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(tokens: int) -> None:
+            if tokens < 0:
+                bar.update(task, total=-tokens)
+            else:
+                bar.advance(task, tokens)
+
+        yield advance
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output; infinities as null, which JSON can say."""
+    import json
+    import math
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: plain(part) for key, part in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [plain(part) for part in item]
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    print(json.dumps(plain(value), ensure_ascii=False))

@@ -1,0 +1,85 @@
+"""`nextword train`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Device, Overwrite, Quiet, Set
+
+NAME = "train"
+
+
+def command(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="RECIPE", help="A name from `nextword recipes`, or a .toml file."),
+    ] = None,
+    train: Annotated[
+        list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
+    ] = [],  # noqa: B006
+    valid: Annotated[
+        list[Path],
+        typer.Option(
+            "--valid",
+            metavar="FILE",
+            help="Text to choose the best weights by (default: the last 5 % of the training text).",
+        ),
+    ] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="Directory for the run.")] = None,
+    settings: Set = [],  # noqa: B006
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start from another run's weights."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
+    overwrite: Overwrite = False,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on text files and keep it as a run directory."""
+    from ..errors import InputError
+
+    if out is None:
+        raise InputError("name a directory for the run: --out RUN")
+    if resume:
+        if overwrite or start_from or train or valid:
+            raise InputError(
+                "--resume goes on with what the run has: leave --train, --valid, --from and "
+                "--overwrite out"
+            )
+        from ..training.train import resume as go_on
+
+        work = lambda: go_on(  # noqa: E731
+            out, recipe=recipe, overrides=settings, device=device, quiet=quiet
+        )
+    else:
+        if recipe is None:
+            raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
+        if not train:
+            raise InputError("name a text to learn from: --train FILE")
+        from ..training.train import train as start
+
+        work = lambda: start(  # noqa: E731
+            recipe,
+            train,
+            out,
+            valid=valid,
+            overrides=settings,
+            start_from=start_from,
+            overwrite=overwrite,
+            device=device,
+            quiet=quiet,
+        )
+    try:
+        work()
+    except KeyboardInterrupt:
+        from ..run import STATE
+
+        if (out / STATE).is_file():
+            raise KeyboardInterrupt(
+                f"stopped and saved; go on with: nextword train --out {out} --resume"
+            ) from None
+        raise

@@ -1,0 +1,260 @@
+"""What a run is made of: strict, frozen settings that print as TOML and override by dots.
+
+A recipe is a TOML file with the tables `[text] [model] [objective] [train] [optimizer]
+[schedule]`. The four tables that name a part (`name = "adamw"`) are checked against that part's
+own settings, found through the registry; a key nobody knows is an error that names the nearest.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import registry
+from .errors import InputError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Section(BaseModel):
+    """A table of settings: unknown keys are refused, nothing changes after parsing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class Part(Section):
+    """A table whose `name` says which registered part it sets."""
+
+    name: str
+
+
+class TextConfig(Section):
+    """How text becomes ids."""
+
+    tokenizer: str = "bpe"
+    vocab_size: int | None = Field(8000, ge=3, description="largest vocabulary; none = no limit")
+    min_count: int = Field(1, ge=1, description="rarer types become <unk> (word, char)")
+    lower: bool = Field(False, description="lower-case everything first")
+    split: Literal["auto", "whitespace", "words"] = Field(
+        "auto",
+        description="word tokenizer: cut at white space alone, or also around punctuation and "
+        "between Chinese characters; auto looks at the text",
+    )
+    vectors: str | None = Field(None, description="word2vec or GloVe text file to start from")
+
+
+class TrainConfig(Section):
+    """How long, how much at a time, and what is kept."""
+
+    epochs: int = Field(10, ge=1)
+    minutes: float | None = Field(
+        None, gt=0, description="wall time instead of epochs; the schedule runs over it"
+    )
+    batch_size: int = Field(32, ge=1)
+    bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
+    stream: str = Field("stripes", description="stripes carry the state on, windows start fresh")
+    stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
+    seed: int = Field(1, ge=0)
+    clip: float | None = Field(1.0, gt=0, description="largest global gradient norm")
+    clip_value: float | None = Field(None, gt=0, description="largest single gradient")
+    accumulate: int = Field(1, ge=1, description="batches per optimizer step")
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many validations without a better one"
+    )
+    eval_every: int | None = Field(None, ge=1, description="steps; none = after every epoch")
+    save_every_minutes: float = Field(5.0, gt=0, description="how often the state is written")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    backend: Literal["auto", "torch", "step"] = Field(
+        "auto", description="recurrent layers: torch's fused ones or the readable step by step"
+    )
+    tensorboard: bool = False
+
+
+SECTIONS: dict[str, type[Section]] = {"text": TextConfig, "train": TrainConfig}
+PARTS: dict[str, str] = {  # table → the part it names when it says nothing
+    "model": "recurrent",
+    "objective": "causal",
+    "optimizer": "adamw",
+    "schedule": "one-cycle",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run was made with."""
+
+    text: TextConfig
+    model: Any  # Part of kind "model", and so on: the registry knows the class
+    objective: Any
+    train: TrainConfig
+    optimizer: Any
+    schedule: Any
+    recipe: str = "custom"
+
+    keys: ClassVar[tuple[str, ...]] = (
+        "text",
+        "model",
+        "objective",
+        "train",
+        "optimizer",
+        "schedule",
+    )
+
+    @classmethod
+    def parse(cls, tables: dict[str, Any], recipe: str = "custom") -> Self:
+        """Checked settings from plain tables.
+
+        Raises:
+            InputError: an unknown table, key or name (the nearest is given), or a bad value.
+        """
+        tables = {key: value for key, value in tables.items() if key not in ("recipe", "about")}
+        for table, values in tables.items():
+            if table not in cls.keys:
+                raise InputError(registry.unknown("setting", table, _all_keys(tables)))
+            if not isinstance(values, dict):
+                raise InputError(f"'{table}' is a table of settings, for example {table}.name")
+        parsed: dict[str, Any] = {}
+        for table in cls.keys:
+            values = dict(tables.get(table, {}))
+            schema = _schema(table, values)
+            if table in PARTS:
+                values.setdefault("name", PARTS[table])
+            try:
+                parsed[table] = schema.model_validate(values)
+            except ValidationError as error:
+                raise InputError(_explain(table, error, tables)) from None
+        registry.load("tokenizer", parsed["text"].tokenizer)
+        registry.load("stream", parsed["train"].stream)
+        return cls(**parsed, recipe=recipe)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain tables that `parse` reads back."""
+        return {"recipe": self.recipe} | {
+            key: getattr(self, key).model_dump(mode="json") for key in self.keys
+        }
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: a built-in name, or a path that ends in .toml.
+
+    Raises:
+        InputError: no such recipe; the message names the nearest.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"no recipe file '{name}'; `nextword recipes` lists the built-in ones")
+        return path
+    path = RECIPES / f"{name}.toml"
+    if "/" in name or not path.is_file():
+        known = sorted(p.stem for p in RECIPES.glob("*.toml"))
+        raise InputError(registry.unknown("recipe", name, known))
+    return path
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The plain tables of a recipe."""
+    path = recipe_path(name)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe '{path}' is not valid TOML: {error}") from None
+
+
+def load_config(
+    recipe: str,
+    overrides: list[str] | dict[str, Any] | None = None,
+    base: dict[str, Any] | None = None,
+) -> Config:
+    """A recipe with dotted overrides: `["model.hidden=650"]` or `{"model.hidden": 650}`.
+
+    `base`: tables that stand in for the recipe's own.
+    """
+    tables = read_recipe(recipe) | (base or {})
+    for key, value in override_items(overrides).items():
+        table, _, rest = key.partition(".")
+        if not rest or table not in Config.keys:
+            raise InputError(registry.unknown("setting", key, _all_keys(tables)))
+        if table in PARTS and rest == "name" and tables.get(table, {}).get("name") != value:
+            tables[table] = {}  # another part: the recipe's settings belonged to the old one
+        tables.setdefault(table, {})[rest] = value
+    return Config.parse(tables, Path(recipe).stem)
+
+
+def override_items(overrides: list[str] | dict[str, Any] | None) -> dict[str, Any]:
+    """Overrides as a dict, however they were written."""
+    if isinstance(overrides, dict):
+        return overrides
+    return dict(parse_override(text) for text in overrides or [])
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`model.hidden=650` → ("model.hidden", 650). Values are TOML; anything else is a string;
+    `none` unsets."""
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"'--set {text}' has no '='; write --set key=value")
+    raw = raw.strip()
+    if raw.lower() in ("none", "null"):
+        return key.strip(), None
+    try:
+        return key.strip(), tomllib.loads(f"x = {raw}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), {"True": True, "False": False}.get(raw, raw)
+
+
+def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) -> SectionT:
+    """Checked settings of a single section.
+
+    Raises:
+        InputError: an unknown key (the nearest is given) or a bad value.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
+        raise InputError(f"{where}: {_value_message(key, first)}") from None
+
+
+def _schema(table: str, values: dict[str, Any]) -> type[Section]:
+    if table in SECTIONS:
+        return SECTIONS[table]
+    schema: type[Section] = registry.load(table, values.get("name", PARTS[table]))
+    return schema
+
+
+def _all_keys(tables: dict[str, Any]) -> list[str]:
+    keys = []
+    for table in Config.keys:
+        given = tables.get(table)
+        try:
+            schema = _schema(table, given if isinstance(given, dict) else {})
+        except InputError:
+            continue
+        keys += [f"{table}.{key}" for key in schema.model_fields]
+    return keys
+
+
+def _explain(table: str, error: ValidationError, tables: dict[str, Any]) -> str:
+    first = error.errors()[0]
+    key = ".".join([table, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return registry.unknown("setting", key, _all_keys(tables))
+    return _value_message(key if first["loc"] else table, first)
+
+
+def _value_message(key: str, error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"{key}: {message}".removeprefix(": ")
+    return f"{key} = {error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,59 @@
+"""What every stream of batches is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..text.tokenizer import EOS
+from ..types import Batch
+
+Ids = np.ndarray[Any, Any]
+
+
+class Stream(Sequence[Batch], ABC):
+    """One pass over `ids`: batch `i` depends on nothing but the arguments and `i`.
+
+    The first token's predecessor is `<eos>`, as at the start of every text.
+    """
+
+    def __init__(
+        self, ids: Ids, batch_size: int, bptt: int, *, stride: int | None = None, seed: int = 0
+    ) -> None:
+        """`ids` (N,); `bptt` tokens a row; `seed` differs from pass to pass."""
+        self.ids = ids
+        self.batch_size = batch_size
+        self.bptt = bptt
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.batch(index)
+
+    @abstractmethod
+    def batch(self, index: int) -> Batch: ...
+
+
+def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
+    """The tokens before positions start … start+length-1 and the tokens there: two (B, length).
+    Positions before the text hold `<eos>`, positions after it repeat the last token."""
+    where = starts[:, None] + np.arange(-1, length)[None, :]  # (B, length + 1)
+    tokens = ids[where.clip(0, len(ids) - 1)].astype(np.int64)
+    tokens[where < 0] = EOS
+    both = torch.from_numpy(tokens)
+    return both[:, :-1], both[:, 1:]
+
+
+def fit_batch(tokens: int, batch_size: int, bptt: int) -> tuple[int, int]:
+    """Batch size and length for a text that may be shorter than one batch: every row gets a full
+    `bptt` if the text allows, then fewer rows, then a shorter one."""
+    bptt = min(bptt, tokens)
+    return max(1, min(batch_size, tokens // bptt)), bptt

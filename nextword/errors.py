@@ -1,0 +1,15 @@
+"""The two ways a command ends badly without being a bug."""
+
+
+class InputError(Exception):
+    """What the user gave cannot be used; the message says what is wrong and what to do.
+
+    The command line prints it as one line and exits with status 2.
+    """
+
+
+class TrainingError(Exception):
+    """Training cannot go on (a loss that is not a number); the message says what was kept.
+
+    The command line prints it as one line and exits with status 1.
+    """

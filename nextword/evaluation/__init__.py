@@ -1,0 +1,1 @@
+"""How good a model is: perplexity, dynamic evaluation, sentence scores, comparison."""

@@ -1,0 +1,76 @@
+"""The log-probability of every token of a text, each predicted exactly once, the first too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..data.stream import Ids, rows
+from ..state import concatenate, select
+from ..types import LanguageModel
+
+Progress = Callable[[int], None]
+
+
+class TokenScores(NamedTuple):
+    """In the order of the text."""
+
+    log_prob: np.ndarray[Any, Any]  # (N,) float32, natural logarithms
+    hit: np.ndarray[Any, Any]  # (N,) bool, the token was the most probable one
+
+    @property
+    def nll(self) -> float:
+        """-Σ log p, summed in double precision."""
+        return float(-self.log_prob.sum(dtype=np.float64))
+
+
+@torch.no_grad()
+def score_stream(
+    model: LanguageModel,
+    ids: Ids,
+    device: torch.device,
+    *,
+    stripes: int = 1,
+    warmup: int = 0,
+    chunk: int = 512,
+    progress: Progress | None = None,
+) -> TokenScores:
+    """Read `ids` (N,) from `<eos>` on, the state carried from the first token to the last.
+
+    With `stripes` > 1 that many stretches are read side by side, which is faster. A stretch
+    knows no more of what came before than the `warmup` tokens read, uncounted, ahead of it, so
+    its first tokens score slightly worse: the default, one stripe, is the exact figure.
+
+    Args:
+        chunk: tokens per call of the model; it changes memory and speed, not the result.
+        progress: called with the number of tokens just scored.
+    """
+    total = len(ids)
+    length = -(-total // stripes)
+    starts = np.arange(stripes) * length
+    log_prob = np.zeros((stripes, length), dtype=np.float32)
+    hit = np.zeros((stripes, length), dtype=bool)
+    state = model.start(stripes)
+    if stripes > 1 and warmup:
+        before, _ = rows(ids, starts - warmup, warmup)
+        state = model.advance(before.to(device), state)
+        others = torch.arange(1, stripes, device=device)  # nothing came before the first stripe
+        state = concatenate([model.start(1), select(state, others)])
+    for offset, steps in _chunks(length, max(1, chunk // stripes)):
+        inputs, targets = rows(ids, np.minimum(starts + offset, total - 1), steps)
+        scored = model.score(inputs.to(device), targets.to(device), state)
+        state = scored.state
+        log_prob[:, offset : offset + steps] = scored.log_prob.float().cpu().numpy()
+        if scored.hit is not None:
+            hit[:, offset : offset + steps] = scored.hit.cpu().numpy()
+        if progress:
+            progress(min(total, (offset + steps) * stripes) - min(total, offset * stripes))
+    return TokenScores(log_prob.reshape(-1)[:total], hit.reshape(-1)[:total])
+
+
+def _chunks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    for offset in range(0, length, size):
+        yield offset, min(size, length - offset)

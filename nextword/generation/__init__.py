@@ -1,0 +1,1 @@
+"""New text from a model."""

@@ -1,0 +1,1 @@
+"""Whole models, one a file, its settings above its class."""

@@ -1,0 +1,122 @@
+"""The recurrent language model: embedding, stack of cells, softmax.
+
+    x_t = E[w_t]      h_t, state = stack(x_t, state)      p(w_{t+1}) = softmax(E' h_t + b)
+
+(Mikolov et al. 2010; with LSTM cells Zaremba et al. 2014, arXiv:1409.2329; its dropouts and
+weight tying Merity et al. 2017, arXiv:1708.02182.)
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .. import registry
+from ..config import Part
+from ..nn.dropout import drop_words, dropout
+from ..nn.heads import SoftmaxHead
+from ..nn.recurrent import RecurrentStack
+from ..types import Output, Scored, State
+
+
+class RecurrentConfig(Part):
+    name: Literal["recurrent"] = "recurrent"
+    cell: str = "lstm"
+    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
+    hidden: int = Field(256, ge=1)
+    layers: int = Field(1, ge=1)
+    tied: bool = Field(
+        False, description="output weights are the embedding; the last layer takes its width"
+    )
+    dropout_embedding: float = Field(0.0, ge=0, lt=1, description="whole words")
+    dropout_input: float = Field(0.0, ge=0, lt=1, description="embedding → first layer")
+    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="between layers")
+    dropout_output: float = Field(0.0, ge=0, lt=1, description="last layer → softmax")
+    dropout_weight: float = Field(0.0, ge=0, lt=1, description="weight drop: recurrent matrices")
+    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+
+    @model_validator(mode="after")
+    def _known_cell(self) -> Self:
+        registry.load("cell", self.cell)
+        return self
+
+    @property
+    def widths(self) -> list[int]:
+        """The embedding's width, then each layer's."""
+        embedding = self.embedding or self.hidden
+        layers = [self.hidden] * self.layers
+        if self.tied:
+            layers[-1] = embedding
+        return [embedding, *layers]
+
+    def build(self, vocab_size: int) -> RecurrentLM:
+        return RecurrentLM(self, vocab_size)
+
+
+class RecurrentLM(nn.Module):
+    """A language model whose past is the state of its recurrent cells."""
+
+    context = None
+
+    def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        width, *_, top = config.widths
+        self.embedding = nn.Embedding(vocab_size, width)
+        # Tied, the rows are output weights too: start them small (as Merity et al. 2017 do).
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.stack = RecurrentStack(
+            config.cell,
+            config.widths,
+            config.dropout_hidden,
+            config.locked,
+            config.dropout_weight,
+        )
+        self.head = SoftmaxHead(top, vocab_size, config.tied)
+
+    def start(self, batch_size: int) -> State:
+        """Zeros: for each layer its cell's tensors (B, H)."""
+        return self.stack.start(batch_size)
+
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """ids (B, T) → what the head sees and the same before dropout, (T, B, H), the state."""
+        c = self.config
+        steps = ids.T.contiguous()  # (T, B)
+        x = self.embedding(steps)
+        x = drop_words(x, steps, c.dropout_embedding, self.vocab_size, self.training)
+        x = dropout(x, c.dropout_input, self.training, c.locked)
+        raw, state = self.stack(x, state)
+        return dropout(raw, c.dropout_output, self.training, c.locked), raw, state
+
+    def advance(self, ids: Tensor, state: State) -> State:
+        """The state after ids (B, T)."""
+        return self.hidden(ids, state)[2]
+
+    def forward(self, ids: Tensor, state: State) -> Output:
+        """ids (B, T) → logits (B, T, V)."""
+        hidden, raw, state = self.hidden(ids, state)
+        logits = self.head(hidden, self.embedding.weight).transpose(0, 1)
+        return Output(logits, state, hidden.transpose(0, 1), raw.transpose(0, 1))
+
+    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
+        """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
+        hidden, raw, state = self.hidden(ids, state)
+        log_prob, hit = self.head.score(hidden, targets.T, self.embedding.weight)
+        return Scored(
+            log_prob.T,
+            state,
+            None if hit is None else hit.T,
+            hidden.transpose(0, 1),
+            raw.transpose(0, 1),
+        )
+
+    @torch.no_grad()
+    def set_vectors(self, ids: Tensor, vectors: Tensor) -> None:
+        """Put pretrained vectors (N, D) into the rows `ids` (N,) of the embedding, scaled to
+        the spread that the other rows have."""
+        target = self.embedding.weight.std()
+        self.embedding.weight[ids] = vectors * (target / vectors.std().clamp_min(1e-8))

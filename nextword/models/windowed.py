@@ -1,0 +1,75 @@
+"""Any language model, allowed to see no more than the last C tokens.
+
+A model trained on fresh windows has never seen a state carried far (an identity-initialised
+ReLU RNN even explodes in one). Used through this wrapper it predicts every token from exactly
+the C tokens before it, in `evaluate`, `score` and `generate` alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..text.tokenizer import EOS
+from ..types import LanguageModel, Output, Scored, State
+
+_TOKENS = 1 << 15  # of all windows that are read in one go
+
+
+class Windowed(nn.Module):
+    """The state is the last C - 1 ids (B, C - 1); before the first token they are `<eos>`."""
+
+    def __init__(self, inner: LanguageModel, context: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.context: int = context
+        self.vocab_size = inner.vocab_size
+        self.register_buffer("_where", torch.empty(0), persistent=False)
+
+    def start(self, batch_size: int) -> State:
+        shape = (batch_size, self.context - 1)
+        return torch.full(shape, EOS, dtype=torch.int64, device=self._where.device)
+
+    def advance(self, ids: Tensor, state: State) -> State:
+        return self._past(ids, state)[:, ids.shape[1] :]
+
+    def forward(self, ids: Tensor, state: State) -> Output:
+        """ids (B, T) → logits (B, T, V)."""
+        outputs = [
+            self.inner.forward(last, inner_state).logits
+            for last, _, inner_state in self._windows(ids, ids, state)
+        ]
+        return Output(torch.cat(outputs).view(*ids.shape, -1), self.advance(ids, state))
+
+    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
+        """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
+        parts = [
+            self.inner.score(last, target, inner_state)
+            for last, target, inner_state in self._windows(ids, targets, state)
+        ]
+        hits = [part.hit for part in parts if part.hit is not None]
+        return Scored(
+            torch.cat([part.log_prob for part in parts]).view(ids.shape),
+            self.advance(ids, state),
+            torch.cat(hits).view(ids.shape) if hits else None,
+        )
+
+    def _past(self, ids: Tensor, state: Tensor) -> Tensor:
+        return torch.cat([state, ids], dim=1)  # (B, C - 1 + T)
+
+    def _windows(
+        self, ids: Tensor, targets: Tensor, state: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, State]]:
+        """For bounded numbers of tokens at a time: the token (N, 1), its target (N, 1), and the
+        inner state (N rows) after the C - 1 tokens before it."""
+        windows = self._past(ids, state).unfold(1, self.context, 1).flatten(0, 1)  # (B·T, C)
+        rows = max(1, _TOKENS // self.context)
+        for window, target in zip(
+            windows.split(rows), targets.reshape(-1, 1).split(rows), strict=True
+        ):
+            inner = self.inner.start(len(window))
+            if self.context > 1:
+                inner = self.inner.advance(window[:, :-1], inner)
+            yield window[:, -1:], target, inner

@@ -1,0 +1,1 @@
+"""Building blocks of models: cells, layers, embeddings, dropout, heads."""

@@ -1,0 +1,21 @@
+"""The plain RNN (Elman 1990, "Finding structure in time").
+
+h_t = tanh(W x_t + U h_{t-1} + b)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .cell import Cell
+
+
+class Elman(Cell):
+    """tanh RNN."""
+
+    gates = 1
+    torch_layer = "rnn_tanh"
+
+    def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
+        (h,) = state
+        return ((wx + h @ U.T).tanh(),)

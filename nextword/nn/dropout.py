@@ -1,0 +1,39 @@
+"""Dropout in the forms that suit sequences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mask_like(x: Tensor, p: float) -> Tensor:
+    """Zeros with probability p, else 1 / (1 - p), in the shape of x."""
+    return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
+
+
+def dropout(x: Tensor, p: float, training: bool, locked: bool = True) -> Tensor:
+    """Drop units of x (T, B, H).
+
+    `locked`: the same units at every time step of a sequence (variational dropout; Gal and
+    Ghahramani 2016, arXiv:1512.05287), else drawn anew each step (Srivastava et al. 2014).
+    """
+    if not training or p == 0:
+        return x
+    return x * mask_like(x[:1] if locked else x, p)
+
+
+def drop_words(vectors: Tensor, ids: Tensor, p: float, vocab_size: int, training: bool) -> Tensor:
+    """Embedding dropout: every occurrence of a dropped word in the batch is zero (Gal and
+    Ghahramani 2016, section 4.2). `vectors` (..., H) are the looked-up rows of `ids` (...)."""
+    if not training or p == 0:
+        return vectors
+    keep = mask_like(vectors.new_empty(vocab_size), p)
+    return vectors * keep[ids].unsqueeze(-1)
+
+
+def drop_weights(U: Tensor, p: float, training: bool) -> Tensor:
+    """DropConnect on a matrix (Wan et al. 2013; on hidden-to-hidden weights Merity et al. 2017,
+    arXiv:1708.02182, section 2). The raw matrix stays the parameter and gets the gradient."""
+    if not training or p == 0:
+        return U
+    return U * mask_like(U, p)

@@ -1,0 +1,77 @@
+"""Recurrent layers and stacks of them. Time comes first in here: x (T, B, I)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .. import registry
+from . import kernels
+from .cells.cell import Cell
+from .dropout import drop_weights, dropout
+
+
+class RecurrentLayer(nn.Module):
+    """A cell with its matrices, run over time."""
+
+    def __init__(self, cell: str, inputs: int, hidden: int, weight_drop: float = 0.0) -> None:
+        super().__init__()
+        self.cell: Cell = registry.load("cell", cell)(hidden)
+        rows = self.cell.gates * hidden
+        self.W = nn.Parameter(torch.empty(rows, inputs))
+        self.U = nn.Parameter(torch.empty(rows, hidden))
+        self.b = nn.Parameter(torch.empty(rows))
+        self.weight_drop = weight_drop
+        self.cell.init(self.W, self.U, self.b)
+
+    def start(self, batch_size: int) -> tuple[Tensor, ...]:
+        return self.cell.start(batch_size, self.U)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
+        U = drop_weights(self.U, self.weight_drop, self.training)
+        if kernels.fused(self.cell, x):
+            return kernels.run_fused(self.cell, x, state, self.W, U, self.b)
+        wx = x @ self.W.T + self.b  # (T, B, G·H): the input's share of all steps at once
+        outputs = []
+        for wx_t in wx:
+            state = self.cell.step(wx_t, state, U)
+            outputs.append(state[0])
+        return torch.stack(outputs), state
+
+
+class RecurrentStack(nn.Module):
+    """Layers one on the other, dropout between them."""
+
+    def __init__(
+        self,
+        cell: str,
+        widths: list[int],
+        dropout: float = 0.0,
+        locked: bool = True,
+        weight_drop: float = 0.0,
+    ) -> None:
+        """`widths`: the input's, then each layer's."""
+        super().__init__()
+        self.layers = nn.ModuleList(
+            RecurrentLayer(cell, inputs, hidden, weight_drop)
+            for inputs, hidden in zip(widths, widths[1:], strict=False)
+        )
+        self.dropout = dropout
+        self.locked = locked
+
+    def start(self, batch_size: int) -> tuple[tuple[Tensor, ...], ...]:
+        """The first state: for each layer, its cell's tensors (B, H)."""
+        return tuple(layer.start(batch_size) for layer in self.layers)
+
+    def forward(
+        self, x: Tensor, state: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
+        """x (T, B, I), state → the last layer's outputs (T, B, H), the last state."""
+        last = []
+        for index, layer in enumerate(self.layers):
+            if index:
+                x = dropout(x, self.dropout, self.training, self.locked)
+            x, layer_state = layer(x, state[index])
+            last.append(layer_state)
+        return x, tuple(last)

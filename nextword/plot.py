@@ -1,0 +1,75 @@
+"""Figures that are written whole or not at all, with a font for Chinese where one is installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FONTS = [
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+]
+COLOURS = ["#2a6f97", "#c9552c", "#4b8f4b", "#8a5a9e", "#b08a1e", "#5b6670", "#a83f5e"]
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check(path: str | os.PathLike[str]) -> Path:
+    """The path of a figure that can be written.
+
+    Raises:
+        InputError: an ending matplotlib does not write, or a folder that does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"'{path}' must end in one of {' '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise InputError(f"no folder '{path.parent}' for '{path.name}'; make it first")
+    return path
+
+
+@contextmanager
+def figure(
+    path: str | os.PathLike[str], columns: int = 1, size: tuple[float, float] = (7, 4.2)
+) -> Iterator[list[Axes]]:
+    """Axes side by side to draw on; written to `path` at the end."""
+    import matplotlib as mpl
+    from matplotlib import font_manager
+    from matplotlib.figure import Figure
+
+    path = check(path)
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    style = {
+        "font.sans-serif": [font for font in _FONTS if font in installed],
+        "axes.unicode_minus": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    }
+    with mpl.rc_context(style):
+        drawing = Figure(figsize=(size[0] * columns, size[1]), layout="constrained", dpi=130)
+        axes = drawing.subplots(1, columns, squeeze=False)
+        yield list(axes[0])
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        try:
+            drawing.savefig(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

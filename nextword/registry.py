@@ -1,0 +1,82 @@
+"""Name → "module:Class", the only list of what exists.
+
+It drives recipes, `--help`, the documentation's tables and the contract tests. A new cell,
+tokenizer, stream, objective, optimizer, schedule or model is one file and one line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+from .errors import InputError
+
+REGISTRY: dict[str, dict[str, str]] = {
+    "tokenizer": {
+        "word": "nextword.text.word:WordTokenizer",
+        "char": "nextword.text.char:CharTokenizer",
+        "byte": "nextword.text.byte:ByteTokenizer",
+        "bpe": "nextword.text.bpe:BPETokenizer",
+    },
+    "cell": {
+        "elman": "nextword.nn.cells.elman:Elman",
+        "irnn": "nextword.nn.cells.irnn:IRNN",
+        "lstm": "nextword.nn.cells.lstm:LSTM",
+        "lstm-written-out": "nextword.nn.cells.lstm_written_out:WrittenOutLSTM",
+        "peephole": "nextword.nn.cells.peephole:PeepholeLSTM",
+        "gru": "nextword.nn.cells.gru:GRU",
+        "gru-before": "nextword.nn.cells.gru_before:GRUBefore",
+    },
+    "model": {
+        "recurrent": "nextword.models.recurrent:RecurrentConfig",
+        "unigram": "nextword.models.unigram:UnigramConfig",
+    },
+    "stream": {
+        "stripes": "nextword.data.stripes:Stripes",
+        "windows": "nextword.data.windows:Windows",
+    },
+    "objective": {
+        "causal": "nextword.objectives.causal:Causal",
+    },
+    "optimizer": {
+        "sgd": "nextword.training.optimizers:SGD",
+        "rmsprop": "nextword.training.optimizers:RMSProp",
+        "adagrad": "nextword.training.optimizers:AdaGrad",
+        "adadelta": "nextword.training.optimizers:AdaDelta",
+        "adam": "nextword.training.optimizers:Adam",
+        "adamw": "nextword.training.optimizers:AdamW",
+    },
+    "schedule": {
+        "constant": "nextword.training.schedules:Constant",
+        "cosine": "nextword.training.schedules:Cosine",
+        "one-cycle": "nextword.training.schedules:OneCycle",
+        "plateau": "nextword.training.schedules:Plateau",
+        "inverse-sqrt": "nextword.training.schedules:InverseSquareRoot",
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, in the order of the list."""
+    return list(REGISTRY[kind])
+
+
+def load(kind: str, name: str) -> Any:
+    """The class behind a name.
+
+    Raises:
+        InputError: there is no such name; the message gives the nearest one.
+    """
+    known = REGISTRY[kind]
+    if name not in known:
+        raise InputError(unknown(kind, name, known))
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def unknown(what: str, given: str, known: Any) -> str:
+    """The message for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+    return f"unknown {what} '{given}'; {hint}"

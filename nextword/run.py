@@ -1,0 +1,237 @@
+"""A run: a directory with everything a trained model needs. The only file that knows the format.
+
+    config.json          the settings (`Config.dump`)
+    tokenizer.json       text ⇄ ids
+    model.safetensors    the best weights so far
+    state.safetensors    where an unfinished training stands, for `--resume`
+    metrics.jsonl        one line per measurement
+    data/                the prepared text: ids.bin and meta.json each
+    plots/
+
+Nothing is pickled: loading never runs code. Files are written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .config import Config
+from .errors import InputError
+from .models.windowed import Windowed
+from .text.tokenizer import Tokenizer, load_tokenizer
+from .types import LanguageModel
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+WEIGHTS, STATE = "model.safetensors", "state.safetensors"
+METRICS, DATA, PLOTS = "metrics.jsonl", "data", "plots"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with what belongs to it."""
+
+    name: str
+    config: Config
+    tokenizer: Tokenizer
+    model: LanguageModel  # in evaluation mode
+    device: torch.device
+
+    @property
+    def parameters(self) -> int:
+        return count_parameters(self.model)
+
+
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
+    """Open a run directory.
+
+    Raises:
+        InputError: it is not a run, or one of its files is missing or damaged.
+    """
+    folder = Path(path)
+    config = load_config(folder)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    where = pick_device(device)
+    model = config.model.build(tokenizer.vocab_size)
+    weights, _ = read_tensors(folder / WEIGHTS)
+    load_weights(model, weights, folder / WEIGHTS)
+    model.to(where).eval()
+    return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where)
+
+
+def load_config(folder: Path) -> Config:
+    """The settings of a run directory."""
+    if not folder.exists():
+        raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
+    if not folder.is_dir() or not (folder / CONFIG).is_file():
+        raise InputError(f"'{folder}' is not a run (a directory with {CONFIG})")
+    try:
+        tables = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return Config.parse(tables, tables["recipe"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
+
+
+def usable(model: Any, config: Config) -> LanguageModel:
+    """The model as everything but training sees it: trained on windows, it predicts from them."""
+    language_model: LanguageModel = model
+    if config.train.stream == "windows":
+        return Windowed(language_model, config.train.bptt).to(next(model.parameters()).device)
+    return language_model
+
+
+def pick_device(name: str) -> torch.device:
+    """`cpu` or `cuda`.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("no CUDA device is available here; use --device cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device '{name}'; there are: cpu, cuda") from None
+
+
+def count_parameters(model: Any) -> int:
+    """Trainable numbers; what is shared counts once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Put tensors read from `path` into the model."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = str(error).split("\n")[-1].strip()
+        raise InputError(f"'{path}' does not fit the settings beside it ({detail})") from None
+
+
+# ---------------------------------------------------------------- reading and writing
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """`save` to a temporary name beside `path`, then rename: the file is whole or the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Tensors and JSON in one safetensors file."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+
+    def save(temporary: Path) -> None:
+        try:
+            save_file(plain, temporary, metadata={"json": json.dumps(meta)})
+        except SafetensorError as error:  # an I/O error underneath; the disk is the usual cause
+            raise OSError(28 if "No space" in str(error) else 5, str(error), str(path)) from None
+
+    write(path, save)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get("json", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+
+
+def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:
+    write_tensors(folder / WEIGHTS, dict(model.state_dict()), meta)
+
+
+@contextmanager
+def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
+    """A directory to fill beside `out`, which takes its place if all goes well; if not, `out` is
+    as it was.
+
+    Raises:
+        InputError: `out` exists and is not to be (or must not be) overwritten.
+    """
+    check_target(out, overwrite)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_name(f".{out.name}.{os.getpid()}")
+    fresh.mkdir()
+    try:
+        yield fresh
+        check_target(out, overwrite)  # somebody else may have been faster
+        if out.exists():
+            old = out.with_name(f".{out.name}.{os.getpid()}.old")
+            os.replace(out, old)
+            os.replace(fresh, out)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(fresh, out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Raise InputError unless a run may be written to `out`."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"'{out}' is a file; name a directory for the run")
+    if not any(out.iterdir()):
+        return
+    if not (out / CONFIG).is_file():
+        raise InputError(f"'{out}' holds something that is not a run; name another directory")
+    if not overwrite:
+        raise InputError(
+            f"the run '{out}' exists; add --resume to go on, --overwrite to replace it"
+        )
+    with locked(out):
+        pass
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else trains in `folder` meanwhile; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"another process is training in '{folder}'; wait or stop it"
+            ) from None
+        yield

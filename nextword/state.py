@@ -1,0 +1,88 @@
+"""A model's state is a tree of tensors with the batch as dimension 0 of every leaf.
+
+So whatever happens to states (cutting the graph, reordering a beam, gathering sessions) is
+written once, here, for every model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .types import State
+
+
+def tree_map(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """The same tree with `function` applied to every tensor."""
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        return function(state)
+    if isinstance(state, tuple):
+        return tuple(tree_map(function, part) for part in state)
+    raise TypeError(f"a state holds tensors and tuples, not {type(state).__name__}")
+
+
+def leaves(state: State) -> Iterator[Tensor]:
+    """The tensors of the tree, depth first."""
+    if isinstance(state, Tensor):
+        yield state
+    elif state is not None:
+        for part in state:
+            yield from leaves(part)
+
+
+def detach(state: State) -> State:
+    """The same values, cut off from the graph that made them (truncated BPTT)."""
+    return tree_map(lambda t: t.detach(), state)
+
+
+def select(state: State, rows: Tensor) -> State:
+    """The states of the given batch rows, in that order; `rows` (N,) int64."""
+    return tree_map(lambda t: t.index_select(0, rows), state)
+
+
+def repeat(state: State, times: int) -> State:
+    """Each row `times` times in a row: (B, ...) → (B·times, ...)."""
+    return tree_map(lambda t: t.repeat_interleave(times, dim=0), state)
+
+
+def concatenate(states: list[State]) -> State:
+    """Several states of the same shape as one batch."""
+    first = states[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(states, dim=0)
+    return tuple(concatenate(list(parts)) for parts in zip(*states, strict=True))
+
+
+def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:
+    """Named leaves, for writing to a file; `unflatten` undoes it."""
+    if isinstance(state, Tensor):
+        return {prefix: state}
+    if state is None:
+        return {}
+    named: dict[str, Tensor] = {}
+    for index, part in enumerate(state):
+        named |= flatten(part, f"{prefix}.{index}")
+    return named
+
+
+def unflatten(like: State, named: dict[str, Tensor], prefix: str = "state") -> State:
+    """The tree shaped as `like` with the leaves that `flatten` named.
+
+    Raises:
+        KeyError: a leaf is missing.
+    """
+    if isinstance(like, Tensor):
+        return named[prefix].to(like.device)
+    if like is None:
+        return None
+    parts: tuple[Any, ...] = tuple(
+        unflatten(part, named, f"{prefix}.{index}") for index, part in enumerate(like)
+    )
+    return parts

@@ -1,0 +1,1 @@
+"""Text → ids: tokenizers, corpora on disk, pretrained word vectors."""

@@ -1,0 +1,106 @@
+"""Byte-level byte-pair encoding (Sennrich et al. 2016; byte level as in GPT-2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Self
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from ..config import TextConfig
+from ..errors import InputError
+from .tokenizer import EOS, SPECIALS, Tokenizer
+
+_SMALLEST = len(SPECIALS) + 256
+
+
+class BPETokenizer(Tokenizer):
+    """Pieces of words learnt from the text, down to single bytes: no text is unknown to it,
+    Chinese included, and decoding gives the text back to the letter."""
+
+    name: ClassVar[str] = "bpe"
+
+    def __init__(self, backend: Backend, lower: bool) -> None:
+        self.backend = backend
+        self.lower = lower
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
+        size = config.vocab_size if config.vocab_size is not None else 32000
+        if size < _SMALLEST:
+            raise InputError(
+                f"text.vocab_size = {size} is too small for bpe, which starts from the 256 bytes; "
+                f"give {_SMALLEST} or more, or text.tokenizer=char"
+            )
+        learner = _backend(models.BPE())
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            min_frequency=max(2, config.min_count),
+            special_tokens=list(SPECIALS),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+
+        def lines() -> Iterator[str]:
+            for text in texts:
+                yield from (text.lower() if config.lower else text).split("\n")
+
+        learner.train_from_iterator(lines(), trainer)
+        # Rebuilt without the "added tokens", so that a text that says "<eos>" is just letters.
+        learnt = json.loads(learner.to_str())["model"]
+        return cls(_assemble(learnt["vocab"], learnt["merges"]), config.lower)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.backend.get_vocab_size())
+
+    def encode(self, text: str) -> list[int]:
+        lines = (text.lower() if self.lower else text).split("\n")
+        ids: list[int] = []
+        for index, line in enumerate(self.backend.encode_batch_fast(lines)):
+            if index:
+                ids.append(EOS)
+            ids.extend(line.ids)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        lines: list[list[int]] = [[]]
+        for index in ids:
+            if index == EOS:
+                lines.append([])
+            else:
+                lines[-1].append(index)
+        return "\n".join(self.backend.decode_batch(lines, skip_special_tokens=False))
+
+    def token(self, index: int) -> str:
+        if index < len(SPECIALS):
+            return SPECIALS[index]
+        return str(self.backend.decode([index], skip_special_tokens=False))
+
+    def known(self, word: str) -> int | None:
+        # A word vector belongs to the token that begins the word: " word" in byte-level BPE.
+        ids = self.backend.encode(" " + word).ids
+        return int(ids[0]) if len(ids) == 1 else None
+
+    def settings(self) -> dict[str, Any]:
+        model = json.loads(self.backend.to_str())["model"]
+        return {"lower": self.lower, "vocab": model["vocab"], "merges": model["merges"]}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        return cls(_assemble(settings["vocab"], settings["merges"]), settings["lower"])
+
+
+def _backend(model: models.Model) -> Backend:
+    backend = Backend(model)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _assemble(vocabulary: dict[str, int], merges: list[list[str]]) -> Backend:
+    if [vocabulary.get(token) for token in SPECIALS] != [0, 1]:
+        raise ValueError("the vocabulary does not begin with <unk> <eos>")
+    return _backend(models.BPE(vocab=vocabulary, merges=[(a, b) for a, b in merges]))

@@ -1,0 +1,52 @@
+"""The bytes of UTF-8 as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from ..config import TextConfig
+from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
+
+_OFFSET = len(SPECIALS)
+_NEWLINE = ord("\n")
+
+
+class ByteTokenizer(Tokenizer):
+    """Every byte is a token (id = byte + 2), the newline is `<eos>`. No text is unknown to it."""
+
+    name: ClassVar[str] = "byte"
+
+    def __init__(self, lower: bool) -> None:
+        self.lower = lower
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
+        for _ in texts:  # nothing to learn, but a file that cannot be read is found out here
+            pass
+        return cls(config.lower)
+
+    @property
+    def vocab_size(self) -> int:
+        return _OFFSET + 256
+
+    def encode(self, text: str) -> list[int]:
+        raw = (text.lower() if self.lower else text).encode("utf-8")
+        return [EOS if byte == _NEWLINE else byte + _OFFSET for byte in raw]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        raw = bytes(_NEWLINE if i == EOS else ord("?") if i == UNK else i - _OFFSET for i in ids)
+        return raw.decode("utf-8", errors="replace")
+
+    def token(self, index: int) -> str:
+        if index < _OFFSET:
+            return SPECIALS[index]
+        byte = index - _OFFSET
+        return chr(byte) if 32 <= byte < 127 else f"<{byte:02x}>"
+
+    def settings(self) -> dict[str, Any]:
+        return {"lower": self.lower}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        return cls(settings["lower"])

@@ -1,0 +1,63 @@
+"""Unicode characters as tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from ..config import TextConfig
+from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
+
+
+class CharTokenizer(Tokenizer):
+    """Every character is a token, the newline is `<eos>`. Loses nothing but unknown characters."""
+
+    name: ClassVar[str] = "char"
+
+    def __init__(self, vocabulary: list[str], lower: bool) -> None:
+        self.vocabulary = vocabulary
+        self.lower = lower
+        self._ids = {token: index for index, token in enumerate(vocabulary)}
+        self._ids["\n"] = EOS
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text.lower() if config.lower else text)
+        del counts["\n"]
+        vocabulary = build_vocabulary(counts, config.vocab_size, config.min_count)
+        return cls(vocabulary, config.lower)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> list[int]:
+        get = self._ids.get
+        return [get(char, UNK) for char in (text.lower() if self.lower else text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return "".join(
+            "\n" if i == EOS else "\N{REPLACEMENT CHARACTER}" if i == UNK else self.vocabulary[i]
+            for i in ids
+        )
+
+    def token(self, index: int) -> str:
+        return self.vocabulary[index]
+
+    def unknown(self, text: str) -> list[str]:
+        return [c for c in (text.lower() if self.lower else text) if c not in self._ids]
+
+    def known(self, word: str) -> int | None:
+        return self._ids.get(word)
+
+    def settings(self) -> dict[str, Any]:
+        return {"lower": self.lower, "vocabulary": self.vocabulary}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        if tuple(settings["vocabulary"][:2]) != SPECIALS:
+            raise ValueError("the vocabulary does not begin with <unk> <eos>")
+        return cls(settings["vocabulary"], settings["lower"])

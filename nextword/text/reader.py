@@ -1,0 +1,139 @@
+"""Text files as blocks of bounded size, whatever their size and however long their lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+BLOCK = 1 << 20  # bytes read at a time; a line longer than 4 blocks is cut at white space
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes `start` to `stop` of a file."""
+
+    path: Path
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+
+def open_texts(paths: Iterable[str | os.PathLike[str]]) -> list[Span]:
+    """Whole files as spans.
+
+    Raises:
+        InputError: a file is missing, a directory, unreadable or empty.
+    """
+    spans = []
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            raise InputError(f"'{path}' is a directory; name a text file")
+        if not path.exists():
+            raise InputError(f"no file '{path}'")
+        if not path.is_file():
+            raise InputError(f"'{path}' is not a regular file; save the text to a file first")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"'{path}' cannot be read (no permission)")
+        size = path.stat().st_size
+        if size == 0:
+            raise InputError(f"'{path}' is empty; give a file with text in it")
+        spans.append(Span(path, 0, size))
+    if not spans:
+        raise InputError("no text file given")
+    return spans
+
+
+def hold_out(spans: list[Span], fraction: float) -> tuple[list[Span], list[Span]]:
+    """Cut the last `fraction` of every file off, at the end of a line or at least of a word."""
+    kept, held = [], []
+    for span in spans:
+        cut = _cut_near(span, span.stop - int(span.size * fraction))
+        kept.append(Span(span.path, span.start, cut))
+        if cut < span.stop:
+            held.append(Span(span.path, cut, span.stop))
+    return kept, held
+
+
+def blocks(spans: Iterable[Span], size: int = BLOCK) -> Iterator[tuple[str, int]]:
+    """(text, bytes read from the file) block by block; every block ends at the end of a line
+    where lines are shorter than 4·`size`, else just before white space.
+
+    Windows line ends become `\\n`; a byte-order mark is dropped.
+
+    Raises:
+        InputError: a file is not UTF-8 or looks binary; the offset is named.
+    """
+    for span in spans:
+        yield from _blocks_of(span, size)
+
+
+def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
+    offset = span.start  # of `pending` in the file
+    pending = b""
+    with span.path.open("rb") as file:
+        file.seek(span.start)
+        left = span.size
+        while left or pending:
+            fresh = file.read(min(size, left))
+            left = left - len(fresh) if fresh else 0
+            pending += fresh
+            end = len(pending) if not left else _end(pending, 4 * size)
+            if end == 0:
+                continue
+            raw, pending = pending[:end], pending[end:]
+            yield _decode(raw, span.path, offset), len(raw)
+            offset += len(raw)
+
+
+def _end(pending: bytes, limit: int) -> int:
+    """Where to cut; 0 = read on."""
+    end = pending.rfind(b"\n") + 1
+    if end or len(pending) < limit:
+        return end
+    space = max(pending.rfind(b" "), pending.rfind(b"\t"))
+    if space > 0:
+        return space  # the next block begins with the white space
+    end = len(pending) - 1
+    while end > 1 and pending[end] & 0xC0 == 0x80:  # never inside a UTF-8 character
+        end -= 1
+    return end
+
+
+def _decode(raw: bytes, path: Path, offset: int) -> str:
+    if offset == 0 and raw.startswith(_BOM):
+        raw, offset = raw[3:], 3
+    if (nul := raw.find(b"\0")) >= 0:
+        raise InputError(
+            f"'{path}' looks binary (a zero byte at offset {offset + nul}); give plain text"
+        )
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = offset + error.start
+        raise InputError(
+            f"'{path}' is not UTF-8 text (byte 0x{raw[error.start]:02x} at offset {where}); "
+            "convert it first, for example with iconv"
+        ) from None
+    return text.replace("\r\n", "\n")
+
+
+def _cut_near(span: Span, target: int) -> int:
+    """The end of a line at or before `target`, else the last white space, else `span.stop`."""
+    window = 4 * BLOCK
+    start = max(span.start, target - window)
+    with span.path.open("rb") as file:
+        file.seek(start)
+        before = file.read(target - start)
+    end = before.rfind(b"\n") + 1
+    if end == 0:
+        end = max(before.rfind(b" "), before.rfind(b"\t"), 0)
+    return start + end if end and start + end > span.start else span.stop

@@ -1,0 +1,121 @@
+"""Words as tokens."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, ClassVar, Self
+
+from ..config import TextConfig
+from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
+
+# Chinese characters and Japanese kana: written without spaces, so each is a word of its own.
+CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORDS = re.compile(
+    rf"<unk>|<eos>|[{CJK}]|[^\W{CJK}]+(?:['’\-][^\W{CJK}]+)*|\S",
+)
+_CJK_OR_WIDE = re.compile(rf"[{CJK}\u3000-\u303f\uff00-\uffef]")
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
+_NO_SPACE_AFTER = frozenset("([{‘“（【《「『")
+
+
+class WordTokenizer(Tokenizer):
+    """Words between white space; with `split = "words"` also punctuation marks and single
+    Chinese characters are tokens of their own.
+
+    `split = "auto"` looks at the text: already tokenised corpora (WikiText, Penn Treebank),
+    whose full stops and commas stand alone, are cut at white space; raw prose into words.
+    """
+
+    name: ClassVar[str] = "word"
+
+    def __init__(self, vocabulary: list[str], split: str, lower: bool) -> None:
+        self.vocabulary = vocabulary
+        self.split = split
+        self.lower = lower
+        self._ids = {token: index for index, token in enumerate(vocabulary)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
+        counts: Counter[str] = Counter()
+        split = config.split
+        for text in texts:
+            if split == "auto":
+                split = _guess_split(text)
+            for line in _lines(text, split, config.lower):
+                counts.update(line)
+        vocabulary = build_vocabulary(counts, config.vocab_size, config.min_count)
+        return cls(vocabulary, split, config.lower)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> list[int]:
+        get = self._ids.get
+        ids: list[int] = []
+        for index, line in enumerate(_lines(text, self.split, self.lower)):
+            if index:
+                ids.append(EOS)
+            ids.extend([get(word, UNK) for word in line])
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        out: list[str] = []
+        previous = "\n"
+        for index in ids:
+            token = "\n" if index == EOS else self.vocabulary[index]
+            if self._spaced(previous, token):
+                out.append(" ")
+            out.append(token)
+            previous = token
+        return "".join(out)
+
+    def _spaced(self, left: str, right: str) -> bool:
+        if left == "\n" or right == "\n":
+            return False
+        if self.split == "whitespace":
+            return True
+        if right in _NO_SPACE_BEFORE or left in _NO_SPACE_AFTER:
+            return False
+        return not (_CJK_OR_WIDE.match(left[-1]) and _CJK_OR_WIDE.match(right))
+
+    def token(self, index: int) -> str:
+        return self.vocabulary[index]
+
+    def unknown(self, text: str) -> list[str]:
+        words = chain.from_iterable(_lines(text, self.split, self.lower))
+        return [word for word in words if word not in self._ids]
+
+    def known(self, word: str) -> int | None:
+        return self._ids.get(word)
+
+    def settings(self) -> dict[str, Any]:
+        return {"split": self.split, "lower": self.lower, "vocabulary": self.vocabulary}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        if tuple(settings["vocabulary"][:2]) != SPECIALS:
+            raise ValueError("the vocabulary does not begin with <unk> <eos>")
+        return cls(settings["vocabulary"], settings["split"], settings["lower"])
+
+
+def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
+    if lower:
+        text = text.lower()
+    lines = text.split("\n")
+    if split == "whitespace":
+        return (line.split() for line in lines)
+    return (_WORDS.findall(line) for line in lines)
+
+
+def _guess_split(text: str) -> str:
+    """Already tokenised text has its full stops and commas between spaces."""
+    alone = len(re.findall(r"(?<!\S)[.,](?!\S)", text))
+    attached = len(re.findall(r"\S[.,](?!\S)", text))
+    if alone > attached:
+        return "whitespace"
+    has_marks = attached or re.search(rf"[{CJK}]|[^\w\s]", text)
+    return "words" if has_marks else "whitespace"

@@ -1,0 +1,90 @@
+"""Everything a training needs to go on exactly where it stopped, as tensors and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import state as trees
+from ..run import STATE, load_weights, read_tensors, write_tensors
+from ..types import State
+
+
+@dataclass
+class Standing:
+    """Where a training stands."""
+
+    step: int = 0  # batches taken
+    epoch: int = 0
+    index: int = 0  # of the next batch in this epoch's stream
+    tokens: int = 0
+    seconds: float = 0.0
+    valid_step: int = -1  # of the last validation
+    history: list[float] = field(default_factory=list)  # nats per token, validation by validation
+    best_step: int = -1
+    metrics_bytes: int = 0
+
+    @property
+    def best(self) -> float:
+        return min(self.history, default=float("inf"))
+
+    @property
+    def bad(self) -> int:
+        """Validations since the best one."""
+        if not self.history:
+            return 0
+        return len(self.history) - 1 - self.history.index(self.best)
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    standing: Standing,
+) -> None:
+    """Write `state.safetensors`: weights, gradients waiting for their step, the optimizer's
+    averages, the hidden state, the random generators, and where the data stands."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            tensors[f"grad.{name}"] = parameter.grad
+    plain: dict[str, Any] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            key = f"optimizer.{index}.{name}"
+            if isinstance(value, Tensor):
+                tensors[key] = value
+            else:
+                plain[key] = value
+    tensors |= trees.flatten(trees.detach(state), "state")
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    meta = {"standing": asdict(standing), "optimizer": plain, "carried": state is not None}
+    write_tensors(folder / STATE, tensors, meta)
+
+
+def restore(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> tuple[State, Standing]:
+    """Put everything back; returns the hidden state and the standing."""
+    tensors, meta = read_tensors(folder / STATE)
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    load_weights(model, weights, folder / STATE)
+    for name, parameter in model.named_parameters():
+        if f"grad.{name}" in tensors:
+            parameter.grad = tensors[f"grad.{name}"].to(parameter.device)
+    states: dict[int, dict[str, Any]] = {}
+    for key, value in [*tensors.items(), *meta["optimizer"].items()]:
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            states.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    state = trees.unflatten(model.start(1), tensors, "state") if meta["carried"] else None
+    return state, Standing(**meta["standing"])

@@ -1,0 +1,316 @@
+"""The training loop: straight-line code from batch to step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from .. import registry
+from ..config import Config, TrainConfig
+from ..data.stream import Stream, fit_batch
+from ..errors import TrainingError
+from ..evaluation.stream import score_stream
+from ..nn import kernels
+from ..nn.kernels.memory import keep_freed_memory
+from ..run import WEIGHTS, usable, write_weights
+from ..state import detach
+from ..text.corpus import Corpus
+from ..types import Batch, State, Term
+from . import checkpoint
+from .checkpoint import Standing
+from .interrupt import Interrupt
+from .journal import Journal
+
+_RECORD_SECONDS = 2.0  # the bar moves at least so often
+
+
+@dataclass
+class Training:
+    """What one training works on."""
+
+    folder: Path
+    config: Config
+    model: Any  # nn.Module that is a LanguageModel
+    train: Corpus
+    valid: Corpus | None
+    device: torch.device
+    began: float  # time.perf_counter() when the wall-time budget began
+
+    def stream(self, epoch: int) -> Stream:
+        """The batches of a pass; the same for the same seed and epoch."""
+        t = self.config.train
+        batch_size, bptt = fit_batch(len(self.train), t.batch_size, t.bptt)
+        kind: type[Stream] = registry.load("stream", t.stream)
+        seed = int(np.random.SeedSequence([t.seed, epoch]).generate_state(1)[0])
+        return kind(self.train.ids, batch_size, bptt, stride=t.stride, seed=seed)
+
+    def learn(self, batch: Batch, state: State) -> tuple[dict[str, Term], float, State]:
+        """Add a batch's gradient to the parameters': terms, loss, the state for the next batch."""
+        batch = batch.to(self.device)
+        carried = batch.continues and state is not None
+        state = detach(state) if carried else self.model.start(len(batch.ids))
+        with self.precision():
+            terms, state = self.config.objective(self.model, batch, state)
+        loss = sum(term.mean for term in terms.values())
+        (loss / self.config.train.accumulate).backward()
+        return terms, float(loss.detach()), state
+
+    def precision(self) -> AbstractContextManager[Any]:
+        if self.config.train.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def validate(self) -> tuple[float, float] | None:
+        """Nats per token and accuracy on the validation text, read in parallel stripes."""
+        if self.valid is None:
+            return None
+        ids = self.valid.ids
+        stripes = max(1, min(self.config.train.batch_size, len(ids) // 256))
+        self.model.eval()
+        try:
+            scores = score_stream(
+                usable(self.model, self.config),
+                ids,
+                self.device,
+                stripes=stripes,
+                warmup=64 if stripes > 1 else 0,
+                chunk=max(512, 64 * stripes),
+            )
+        finally:
+            self.model.train()
+        return scores.nll / len(ids), float(scores.hit.mean())
+
+
+def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Standing:
+    """Train until the epochs, the minutes or the patience are used up.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved first.
+        TrainingError: the loss or the gradient is not finite; the last good weights are saved.
+    """
+    config, model, device = training.config.train, training.model, training.device
+    torch.set_flush_denormal(True)  # numbers near zero would cost 25 times the time
+    keep_freed_memory()
+    optimizer = training.config.optimizer.build(model.parameters())
+    stream = training.stream(0)
+    state: State = None
+    at = Standing()
+    if resume:
+        state, at = checkpoint.restore(training.folder, model, optimizer)
+        stream = training.stream(at.epoch)
+    budget = Budget(training, at, len(stream))
+    interrupt = Interrupt()
+    journal = Journal(
+        training.folder, config.tensorboard, quiet, at.metrics_bytes if resume else None
+    )
+
+    def save() -> None:
+        at.seconds, at.metrics_bytes = budget.elapsed, journal.size
+        checkpoint.save(training.folder, model, optimizer, state, at)
+
+    model.train()
+    with interrupt.listening(), journal, kernels.backend(config.backend), _dense(model):
+        saved = recorded = time.perf_counter()
+        recorded_tokens = at.tokens
+        try:
+            while True:
+                epoch_over = at.index >= len(stream)
+                over = budget.used(at) >= 1
+                due = at.step % config.eval_every == 0 if config.eval_every else epoch_over
+                if (due or over) and at.step and at.valid_step != at.step:
+                    began = time.perf_counter()
+                    result = training.validate()
+                    budget.reserve = time.perf_counter() - began
+                    with interrupt.step():
+                        _note_validation(training, at, journal, budget, result)
+                    save()
+                    saved = time.perf_counter()
+                patience = config.patience or math.inf
+                if over or at.bad >= patience:
+                    break
+                if epoch_over:
+                    at.epoch, at.index = at.epoch + 1, 0
+                    stream = training.stream(at.epoch)
+
+                with interrupt.step():
+                    batch = stream.batch(at.index)
+                    terms, value, state = training.learn(batch, state)
+                    rates = training.config.schedule(at.step, budget.used(at), at.history)
+                    ready = (at.step + 1) % config.accumulate == 0
+                    norm = clip_gradients(model, config) if ready else 0.0
+                    if not (math.isfinite(norm) and math.isfinite(value)):
+                        raise _not_finite(training, at, value)
+                    if ready:
+                        apply_rates(optimizer, training.config.optimizer.lr, rates, batch.lr_scale)
+                        optimizer.step()
+                        optimizer.zero_grad()
+                    at.step, at.index, at.tokens = (
+                        at.step + 1,
+                        at.index + 1,
+                        at.tokens + batch.tokens,
+                    )
+                    journal.add(terms)
+                    now = time.perf_counter()
+                    if now - recorded > _RECORD_SECONDS or at.index == len(stream):
+                        speed = (at.tokens - recorded_tokens) / (now - recorded)
+                        _record(journal, at, budget, rates.lr, norm, speed, training)
+                        recorded, recorded_tokens = now, at.tokens
+                    if now - saved > 60 * config.save_every_minutes:
+                        save()
+                        saved = now
+        except KeyboardInterrupt:
+            save()
+            raise
+    return at
+
+
+def apply_rates(
+    optimizer: torch.optim.Optimizer, base: float, rates: Any, lr_scale: float = 1.0
+) -> None:
+    """Set the learning rate, and the momentum or first beta where the schedule has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = base * rates.lr * lr_scale
+        if rates.momentum is not None:
+            if "betas" in group:
+                group["betas"] = (rates.momentum, group["betas"][1])
+            elif "momentum" in group:
+                group["momentum"] = rates.momentum
+
+
+class Budget:
+    """How much of the training is used up: of its steps, or of its minutes."""
+
+    def __init__(self, training: Training, at: Standing, batches: int) -> None:
+        config = training.config.train
+        self.minutes = config.minutes
+        self.steps = config.epochs * batches
+        self.began = training.began - at.seconds
+        self.valid_tokens = len(training.valid) if training.valid is not None else 0
+        self.reserve: float | None = None  # seconds the last validation took: one more must fit
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.began
+
+    def used(self, at: Standing) -> float:
+        """From 0 to 1."""
+        if self.minutes is None:
+            return at.step / self.steps
+        reserve = self.reserve
+        if reserve is None:  # no validation yet: a forward pass is about a third of a step
+            reserve = self.valid_tokens * self.elapsed / max(1, at.tokens) / 3 if at.step else 0.0
+        return min(1.0, self.elapsed / max(1e-9, 60 * self.minutes - reserve))
+
+    def left(self, at: Standing) -> float:
+        """Seconds, estimated."""
+        if self.minutes is not None:
+            return max(0.0, 60 * self.minutes - self.elapsed)
+        return self.elapsed / max(1, at.step) * (self.steps - at.step)
+
+
+def clip_gradients(model: Any, config: TrainConfig) -> float:
+    """Clip by value, then by global norm (Pascanu et al. 2013); returns the norm before."""
+    if config.clip_value is not None:
+        clip_grad_value_(model.parameters(), config.clip_value)
+    return float(clip_grad_norm_(model.parameters(), config.clip or math.inf))
+
+
+def _note_validation(
+    training: Training,
+    at: Standing,
+    journal: Journal,
+    budget: Budget,
+    result: tuple[float, float] | None,
+) -> None:
+    """Keep the weights if they are the best so far; without validation text the newest are."""
+    at.valid_step = at.step
+    if result is None:
+        at.best_step = at.step
+        write_weights(training.folder, training.model, {"step": at.step})
+        return
+    loss, accuracy = result
+    if not math.isfinite(loss):
+        raise _not_finite(training, at, loss)
+    better = loss < at.best
+    at.history.append(loss)
+    if better:
+        at.best_step = at.step
+        write_weights(training.folder, training.model, {"step": at.step, "valid_nll": loss})
+    perplexity = math.exp(min(loss, 700))
+    journal.record(
+        step=at.step,
+        epoch=at.epoch,
+        tokens=at.tokens,
+        valid_nll=loss,
+        valid_perplexity=perplexity,
+        valid_accuracy=accuracy,
+    )
+    journal.say(
+        f"epoch {at.epoch + 1}  step {at.step}  valid perplexity {perplexity:.2f}  "
+        f"accuracy {accuracy:.1%}{'  (best)' if better else ''}  {clock(budget.elapsed)}"
+    )
+
+
+def _record(
+    journal: Journal,
+    at: Standing,
+    budget: Budget,
+    factor: float,
+    norm: float,
+    speed: float,
+    training: Training,
+) -> None:
+    means = journal.means()
+    journal.record(
+        step=at.step,
+        epoch=at.epoch,
+        tokens=at.tokens,
+        lr=training.config.optimizer.lr * factor,
+        grad_norm=norm,
+        tokens_per_second=speed,
+        seconds=budget.elapsed,
+        **means,
+    )
+    journal.show(
+        at.epoch + 1,
+        budget.used(at),
+        f"loss {means['nll']:.3f}  perplexity {means['perplexity']:.1f}  "
+        f"{speed:,.0f} tokens/s  {clock(budget.left(at))} left",
+    )
+
+
+def _not_finite(training: Training, at: Standing, loss: float) -> TrainingError:
+    kept = training.folder / WEIGHTS
+    if at.best_step < 0:  # nothing validated yet: the weights before this step are the last good
+        write_weights(training.folder, training.model, {"step": at.step})
+    lr = training.config.optimizer.lr
+    what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    return TrainingError(
+        f"{what} at step {at.step + 1}; the last good weights are kept in '{kept}'. Try a smaller "
+        f"optimizer.lr (now {lr:g}) or train.clip (now {training.config.train.clip or 'none'})"
+    )
+
+
+@contextmanager
+def _dense(model: Any) -> Iterator[None]:
+    """No gradient left over from before, none left behind."""
+    try:
+        yield
+    finally:
+        model.zero_grad(set_to_none=True)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"

@@ -1,0 +1,101 @@
+"""Optimizers by name: settings that build torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import nn, optim
+
+from ..config import Part
+
+
+class OptimizerPart(Part):
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+        """torch's optimizer with these settings."""
+        options: dict[str, Any] = self.model_dump(exclude={"name"})
+        if self.fused:  # one pass over all parameters, on CPU and GPU
+            options["fused"] = True
+        optimizer: optim.Optimizer = self.kind(parameters, **options)
+        return optimizer
+
+    kind: ClassVar[Any]
+    fused: ClassVar[bool] = False
+
+
+class SGD(OptimizerPart):
+    """Gradient descent; with `momentum` (Polyak 1964) and its `nesterov` form (1983)."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(1.0, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=true needs a momentum, for example optimizer.momentum=0.9")
+        return self
+
+    kind = optim.SGD
+    fused = True
+
+
+class RMSProp(OptimizerPart):
+    """RMSProp (Tieleman and Hinton 2012, lecture 6.5):
+    s ← α s + (1 - α) g²,  w ← w - lr g / (√s + ε)."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    lr: float = Field(1e-3, gt=0)
+    alpha: float = Field(0.9, gt=0, lt=1)
+    eps: float = Field(1e-6, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+
+    kind = optim.RMSprop
+
+
+class AdaGrad(OptimizerPart):
+    """AdaGrad (Duchi et al. 2011)."""
+
+    name: Literal["adagrad"] = "adagrad"
+    lr: float = Field(0.1, gt=0)
+    eps: float = Field(1e-10, gt=0)
+
+    kind = optim.Adagrad
+
+
+class AdaDelta(OptimizerPart):
+    """AdaDelta (Zeiler 2012, arXiv:1212.5701)."""
+
+    name: Literal["adadelta"] = "adadelta"
+    lr: float = Field(1.0, gt=0)
+    rho: float = Field(0.95, gt=0, lt=1)
+    eps: float = Field(1e-6, gt=0)
+
+    kind = optim.Adadelta
+
+
+class Adam(OptimizerPart):
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
+
+    name: Literal["adam"] = "adam"
+    lr: float = Field(2e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+
+    kind = optim.Adam
+    fused = True
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.01, ge=0)
+
+    kind = optim.AdamW

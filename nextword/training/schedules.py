@@ -1,0 +1,103 @@
+"""Learning-rate schedules: pure functions of where the training stands.
+
+`fraction` is how much of the budget (steps, or minutes when `train.minutes` is set) is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from ..config import Part
+
+
+class Rates(NamedTuple):
+    """What a schedule asks for."""
+
+    lr: float  # factor on optimizer.lr
+    momentum: float | None = None  # momentum or first beta; None = as the optimizer has it
+
+
+class Constant(Part):
+    """lr, after an optional linear warm-up."""
+
+    name: Literal["constant"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the training")
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        return Rates(min(1.0, fraction / self.warmup) if self.warmup else 1.0)
+
+
+class Cosine(Part):
+    """Linear warm-up, then half a cosine down to `final` (Loshchilov and Hutter 2017)."""
+
+    name: Literal["cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the training")
+    final: float = Field(0.0, ge=0, le=1)
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        if fraction < self.warmup:
+            return Rates(max(fraction, 1e-3) / self.warmup)
+        done = (fraction - self.warmup) / (1 - self.warmup)
+        return Rates(_anneal(1.0, self.final, done))
+
+
+class OneCycle(Part):
+    """Up to lr and down again, momentum the other way round (Smith 2018, arXiv:1803.09820; the
+    cosine form of fast.ai)."""
+
+    name: Literal["one-cycle"] = "one-cycle"
+    warmup: float = Field(0.25, gt=0, lt=1, description="share of the training that goes up")
+    start: float = Field(0.04, gt=0, le=1, description="first factor")
+    final: float = Field(1e-4, ge=0, le=1, description="last factor")
+    momentum: tuple[float, float] | None = Field(
+        None, description="(high, low): momentum or first beta goes high → low → high"
+    )
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        high, low = self.momentum or (0.0, 0.0)
+        if fraction < self.warmup:
+            done = fraction / self.warmup
+            lr, momentum = _anneal(self.start, 1.0, done), _anneal(high, low, done)
+        else:
+            done = (fraction - self.warmup) / (1 - self.warmup)
+            lr, momentum = _anneal(1.0, self.final, done), _anneal(low, high, done)
+        return Rates(lr, momentum if self.momentum else None)
+
+
+class Plateau(Part):
+    """lr times `factor` whenever `patience` validations have brought nothing better."""
+
+    name: Literal["plateau"] = "plateau"
+    factor: float = Field(0.25, gt=0, lt=1)
+    patience: int = Field(1, ge=1)
+    smallest: float = Field(1e-4, ge=0, le=1, description="the factor never falls below this")
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        factor, best, bad = 1.0, math.inf, 0
+        for loss in history:
+            if loss < best:
+                best, bad = loss, 0
+            else:
+                bad += 1
+            if bad >= self.patience:
+                factor, bad = factor * self.factor, 0
+        return Rates(max(self.smallest, factor))
+
+
+class InverseSquareRoot(Part):
+    """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), 1 at its highest."""
+
+    name: Literal["inverse-sqrt"] = "inverse-sqrt"
+    warmup_steps: int = Field(4000, ge=1)
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        at = max(1, step + 1) / self.warmup_steps
+        return Rates(min(at, at**-0.5))
+
+
+def _anneal(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, done))) / 2

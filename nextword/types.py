@@ -1,0 +1,99 @@
+"""The values that travel between the parts: what a model answers and what a batch holds.
+
+Letters used throughout: B batch, T time, V vocabulary, H width of the hidden layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, device
+
+#: A tree of tensors (tuples of tuples of tensors), the batch being dimension 0 of every leaf.
+State = Any
+
+
+class Output(NamedTuple):
+    """The answer of a language model to `forward`."""
+
+    logits: Tensor  # (B, T, V); log_softmax(logits)[:, t] = log p(next | state, ids[:, :t+1])
+    state: State  # the state after the last token
+    hidden: Tensor | None = None  # (B, T, H) what the head saw, dropout applied (for AR)
+    raw: Tensor | None = None  # (B, T, H) the same before dropout (for TAR)
+
+
+class Scored(NamedTuple):
+    """The answer of a language model to `score`: how probable the given next tokens were."""
+
+    log_prob: Tensor  # (B, T) natural logarithms
+    state: State
+    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token (no-grad only)
+    hidden: Tensor | None = None  # as in Output
+    raw: Tensor | None = None  # as in Output
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """Ids and a state go in, a distribution over the next id and a state come out."""
+
+    vocab_size: int
+    context: int | None  # the longest usable past in tokens; None = no limit of its own
+
+    def start(self, batch_size: int) -> State:
+        """The state before the first token."""
+        ...
+
+    def advance(self, ids: Tensor, state: State) -> State:
+        """The state after `ids` (B, T), when nobody asks for the logits on the way."""
+        ...
+
+    def forward(self, ids: Tensor, state: State) -> Output:
+        """`ids` (B, T) → logits (B, T, V) for the token that follows each of them."""
+        ...
+
+    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
+        """Log-probability (B, T) of `targets` (B, T), never holding (B·T, V) when no gradient
+        is asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens and the tokens that follow them."""
+
+    ids: Tensor  # (B, T) int64
+    targets: Tensor  # (B, T) int64
+    continues: bool  # the state of the batch before carries over into this one
+    mask: Tensor | None = None  # (B, T) bool, True = counts; None = everything counts
+    lr_scale: float = 1.0  # the learning rate is multiplied by this
+
+    @property
+    def tokens(self) -> int:
+        """How many targets count."""
+        return self.targets.numel() if self.mask is None else int(self.mask.sum())
+
+    def to(self, where: device) -> Batch:
+        """The same batch on another device."""
+        move = {
+            name: value.to(where, non_blocking=True)
+            for name in ("ids", "targets", "mask")
+            if (value := getattr(self, name)) is not None and value.device != where
+        }
+        return replace(self, **move) if move else self
+
+
+class Term(NamedTuple):
+    """One summand of a loss: a total over `count` items. Meters add both and divide once."""
+
+    total: Tensor
+    count: int
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total / self.count
+
+
+#: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.
+Objective = Callable[[LanguageModel, Batch, State], tuple[dict[str, Term], State]]
