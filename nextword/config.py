@@ -61,12 +61,16 @@ class TrainConfig(Section):
     bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
     stream: str = Field("stripes", description="stripes carry the state on, windows start fresh")
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
+    shuffle: bool = Field(True, description="windows: in random order, not the text's")
     seed: int = Field(1, ge=0)
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm")
     clip_value: float | None = Field(None, gt=0, description="largest single gradient")
     accumulate: int = Field(1, ge=1, description="batches per optimizer step")
     patience: int | None = Field(
         None, ge=1, description="stop after this many validations without a better one"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights: by validation, or the newest"
     )
     eval_every: int | None = Field(None, ge=1, description="steps; none = after every epoch")
     save_every_minutes: float = Field(5.0, gt=0, description="how often the state is written")
@@ -114,12 +118,7 @@ class Config:
         Raises:
             InputError: an unknown table, key or name (the nearest is given), or a bad value.
         """
-        tables = {key: value for key, value in tables.items() if key not in ("recipe", "about")}
-        for table, values in tables.items():
-            if table not in cls.keys:
-                raise InputError(registry.unknown("setting", table, _all_keys(tables)))
-            if not isinstance(values, dict):
-                raise InputError(f"'{table}' is a table of settings, for example {table}.name")
+        tables = _known_tables(tables)
         parsed: dict[str, Any] = {}
         for table in cls.keys:
             values = dict(tables.get(table, {}))
@@ -177,14 +176,16 @@ def load_config(
 
     `base`: tables that stand in for the recipe's own.
     """
-    tables = read_recipe(recipe) | (base or {})
-    for key, value in override_items(overrides).items():
+    tables = _known_tables(read_recipe(recipe)) | (base or {})
+    items = override_items(overrides).items()
+    for key, value in sorted(items, key=lambda item: not item[0].endswith(".name")):  # names first
         table, _, rest = key.partition(".")
         if not rest or table not in Config.keys:
             raise InputError(registry.unknown("setting", key, _all_keys(tables)))
-        if table in PARTS and rest == "name" and tables.get(table, {}).get("name") != value:
-            tables[table] = {}  # another part: the recipe's settings belonged to the old one
-        tables.setdefault(table, {})[rest] = value
+        values = tables.setdefault(table, {})
+        if rest == "name" and values.get("name", PARTS.get(table)) != value:
+            values.clear()  # another part: the recipe's settings belonged to the old one
+        values[rest] = value
     return Config.parse(tables, Path(recipe).stem)
 
 
@@ -224,6 +225,16 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
         if first["type"] == "extra_forbidden":
             raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
         raise InputError(f"{where}: {_value_message(key, first)}") from None
+
+
+def _known_tables(tables: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: value for key, value in tables.items() if key not in ("recipe", "about")}
+    for table, values in tables.items():
+        if table not in Config.keys:
+            raise InputError(registry.unknown("setting", table, _all_keys(tables)))
+        if not isinstance(values, dict):
+            raise InputError(f"'{table}' is a table of settings, for example {table}.name")
+    return tables
 
 
 def _schema(table: str, values: dict[str, Any]) -> type[Section]:

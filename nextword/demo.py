@@ -1,1 +1,277 @@
-def climb(*a, **k): ...
+"""The ladder: ever better models of Human Numbers, each rung one idea more.
+
+Every rung is a recipe with overrides, trained, evaluated and kept like any other run. The accuracy
+beside each is the one that fast.ai's book reached at that point (chapter 12 and its questionnaire).
+All figures are on the last 20 % of the numbers, one token after another, each predicted once; the
+weights are those of the last step, so nothing is chosen by the text that is reported on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from . import plot
+from .diagnostics.gradients import GradientFlow, draw_on, measure
+from .errors import InputError
+from .evaluation.dynamic import Dynamic
+from .evaluation.perplexity import Evaluation, evaluate
+from .generation.sample import generate
+from .models.recurrent import RecurrentConfig
+from .run import Run, load, write_text
+from .text.corpus import prepare
+from .text.human_numbers import human_numbers
+from .text.reader import open_texts
+from .training.train import train
+
+_TRAIN, _VALID = "numbers-train.txt", "numbers-valid.txt"
+_PROMPT = "two thousand nine hundred ninety eight ."
+
+_COMMON: dict[str, Any] = {
+    "text.tokenizer": "word",
+    "text.vocab_size": None,
+    "train.keep": "last",
+    "train.patience": None,
+}
+_RECURRENT = _COMMON | {
+    "model.embedding": 64,
+    "model.hidden": 64,
+    "model.layers": 1,
+    "model.tied": False,
+    "model.embedding_std": 1.0,
+    "model.dropout_input": 0.0,
+    "model.dropout_hidden": 0.0,
+    "model.dropout_output": 0.0,
+    "train.batch_size": 32,
+    "train.bptt": 16,
+    "train.epochs": 15,
+    "schedule.name": "one-cycle",
+}
+_LSTM = _RECURRENT | {"optimizer.lr": 1e-2}
+_REGULARISED = _RECURRENT | {
+    "optimizer.lr": 5e-3,
+    "model.layers": 2,
+    "model.tied": True,
+    "model.dropout_hidden": 0.2,
+    "model.dropout_output": 0.2,
+    "objective.ar": 2.0,
+    "objective.tar": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder."""
+
+    title: str
+    slug: str
+    recipe: str
+    article: float | None  # accuracy the articles reached
+    settings: dict[str, Any] = field(default_factory=dict)
+    dynamic: Dynamic | None = None  # evaluate the rung before this one, learning on the way
+
+
+RUNGS = (
+    Rung("most common token", "common", "unigram", 0.15, _COMMON),
+    Rung(
+        "one-layer RNN on three words",
+        "rnn-three-words",
+        "rnn",
+        0.49,
+        _RECURRENT
+        | {
+            "train.stream": "windows",
+            "train.shuffle": False,
+            "train.bptt": 3,
+            "train.batch_size": 16,
+            "train.epochs": 3,
+            "optimizer.name": "sgd",
+            "optimizer.lr": 0.5,
+            "schedule.name": "constant",
+        },
+    ),
+    Rung(
+        "RNN with state",
+        "rnn",
+        "rnn",
+        0.60,
+        _RECURRENT | {"model.hidden": 200, "optimizer.lr": 3e-3, "train.clip": 0.1},
+    ),
+    Rung(
+        "LSTM written out",
+        "lstm-written-out",
+        "lstm",
+        0.769,
+        _LSTM | {"model.cell": "lstm-written-out"},
+    ),
+    Rung("LSTM in one product", "lstm", "lstm", 0.80, _LSTM),
+    Rung("two layers", "lstm-two-layers", "lstm", 0.812, _LSTM | {"model.layers": 2}),
+    Rung("+ dropout, AR, TAR, tying", "lstm-regularised", "lstm", 0.85, _REGULARISED),
+    Rung("+ dynamic evaluation", "lstm-regularised", "lstm", None, dynamic=Dynamic()),
+)
+
+
+def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, Any]]:
+    """Train and evaluate every rung into the directory `out`.
+
+    Writes ladder.json, ladder.png, gradients.png and a run directory per rung, prints the table
+    and returns it.
+
+    Raises:
+        InputError: `out` holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file; name a directory with --out")
+    if out.exists() and any(out.iterdir()) and not (out / _TRAIN).is_file():
+        raise InputError(f"'{out}' holds something else; name another directory with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):
+        write_text(out / name, text)
+    show = Console(highlight=False, quiet=quiet, soft_wrap=True)
+    show.print("Predict the next word of: one . two . three . ... nine thousand nine hundred ...\n")
+    show.print(
+        f"{'rung':<30}{'parameters':>11}{'seconds':>9}{'accuracy':>10}{'article':>9}{'ppl':>8}"
+    )
+    rows = []
+    with _one_thread():
+        for rung in RUNGS:
+            rows.append(_climb_one(rung, out, seed, show))
+            show.print(_line(rows[-1]))
+        write_text(out / "ladder.json", json.dumps(rows, indent=1))
+        draw_ladder(rows, out / "ladder.png")
+        draw_gradients(out, seed)
+        best = load(out / RUNGS[-1].slug)
+        text = generate(best, _PROMPT, tokens=48, temperature=0)
+    show.print(f"\n{_PROMPT}[bold]{text}[/bold] ...\n")
+    show.print(f"{sum(row['seconds'] for row in rows):.0f} seconds. Pictures: ", end="")
+    show.print(f"{out / 'ladder.png'}, {out / 'gradients.png'}", markup=False)
+    show.print(
+        f"Next, your own text: {_command()} train lstm --train YOUR.txt --out runs/mine",
+        markup=False,
+    )
+    return rows
+
+
+def _climb_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any]:
+    began = time.perf_counter()
+    with show.status(f"{rung.title} ..."):
+        if rung.dynamic is None:
+            run = train(
+                rung.recipe,
+                out / _TRAIN,
+                out / rung.slug,
+                valid=out / _VALID,
+                overrides=rung.settings | {"train.seed": seed},
+                overwrite=True,
+                quiet=True,
+            )
+        else:
+            run = load(out / rung.slug)
+        result = evaluate(run, out / _VALID, dynamic=rung.dynamic)
+    return _row(rung, run, result, time.perf_counter() - began)
+
+
+def _row(rung: Rung, run: Run, result: Evaluation, seconds: float) -> dict[str, Any]:
+    return {
+        "rung": rung.title,
+        "accuracy": result.accuracy,
+        "article": rung.article,
+        "perplexity": result.perplexity,
+        "parameters": run.parameters,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    article = "" if row["article"] is None else f"{row['article']:.1%}"
+    return (
+        f"{row['rung']:<30}{row['parameters']:>11,}{row['seconds']:>9.1f}{row['accuracy']:>10.1%}"
+        f"{article:>9}{row['perplexity']:>8.2f}"
+    )
+
+
+def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy rung by rung, the articles' beside ours."""
+    with plot.figure(path, size=(8, 4.4)) as (ax,):
+        places = range(len(rows))
+        ax.barh(places, [100 * row["accuracy"] for row in rows], height=0.62)
+        marked = False
+        for place, row in zip(places, rows, strict=True):
+            ax.text(
+                100 * row["accuracy"] - 1,
+                place,
+                f"{row['accuracy']:.1%}",
+                va="center",
+                ha="right",
+                color="white",
+                fontsize="small",
+            )
+            if row["article"] is not None:
+                ax.plot(
+                    [100 * row["article"]] * 2,
+                    [place - 0.38, place + 0.38],
+                    color=plot.COLOURS[1],
+                    lw=2.5,
+                    label=None if marked else "the well-known articles",
+                )
+                marked = True
+        ax.set_yticks(places, [row["rung"] for row in rows])
+        ax.invert_yaxis()
+        ax.grid(visible=False, axis="y")
+        ax.set(xlabel="next-word accuracy on Human Numbers (%)", xlim=(0, 101))
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+
+
+def draw_gradients(out: Path, seed: int) -> None:
+    """How far a loss reaches back: cells as they are initialised, and the trained rungs."""
+    trained = [load(out / slug) for slug in ("rnn", "lstm", "lstm-regularised")]
+    corpus = prepare(
+        open_texts([out / _VALID]), trained[0].tokenizer, out / "lstm" / "data" / "look"
+    )
+    device = torch.device("cpu")
+    fresh: list[GradientFlow] = []
+    for cell, name in (
+        ("elman", "plain RNN"),
+        ("irnn", "identity RNN"),
+        ("lstm", "LSTM"),
+        ("gru", "GRU"),
+    ):
+        torch.manual_seed(seed)
+        config = RecurrentConfig(cell=cell, hidden=64, embedding_std=1.0)
+        model = config.build(trained[0].tokenizer.vocab_size)
+        fresh.append(measure(model, corpus.ids, name, device))
+    learnt = [
+        measure(run.model, corpus.ids, name, device)
+        for run, name in zip(trained, ("RNN with state", "LSTM", "regularised LSTM"), strict=True)
+    ]
+    with plot.figure(out / "gradients.png", columns=2, size=(5.6, 4.2)) as (left, right):
+        draw_on(left, fresh, "Before training")
+        draw_on(right, learnt, "After training")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Models this small run no faster on more, and so the table does not depend on how many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _command() -> str:
+    """This program as the user would call it from here."""
+    called = Path(sys.argv[0])
+    local = os.path.relpath(called) if called.name == "nextword" else "nextword"
+    return local if local.startswith(".venv") else "nextword"

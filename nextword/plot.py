@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 
@@ -49,19 +49,20 @@ def figure(
 ) -> Iterator[list[Axes]]:
     """Axes side by side to draw on; written to `path` at the end."""
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib import font_manager
     from matplotlib.figure import Figure
 
     path = check(path)
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    style = {
+    style: dict[Any, Any] = {
         "font.sans-serif": [font for font in _FONTS if font in installed],
         "axes.unicode_minus": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "grid.alpha": 0.25,
-        "axes.prop_cycle": mpl.cycler(color=COLOURS),
+        "axes.prop_cycle": cycler(color=COLOURS),
     }
     with mpl.rc_context(style):
         drawing = Figure(figsize=(size[0] * columns, size[1]), layout="constrained", dpi=130)

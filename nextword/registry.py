@@ -68,10 +68,10 @@ def load(kind: str, name: str) -> Any:
     Raises:
         InputError: there is no such name; the message gives the nearest one.
     """
-    known = REGISTRY[kind]
+    known = names(kind)
     if name not in known:
         raise InputError(unknown(kind, name, known))
-    module, _, attribute = known[name].partition(":")
+    module, _, attribute = REGISTRY[kind][name].partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -182,6 +182,7 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
     check_target(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
     fresh.mkdir()
     try:
         yield fresh
@@ -199,6 +200,8 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Raise InputError unless a run may be written to `out`."""
+    if out.name in ("", ".."):
+        raise InputError(f"'{out}' cannot be replaced; name a directory for the run")
     if not out.exists():
         return
     if not out.is_dir():

@@ -88,11 +88,7 @@ class Term(NamedTuple):
     """One summand of a loss: a total over `count` items. Meters add both and divide once."""
 
     total: Tensor
-    count: int
-
-    @property
-    def mean(self) -> Tensor:
-        return self.total / self.count
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.

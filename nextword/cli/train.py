@@ -74,7 +74,7 @@ def command(
             quiet=quiet,
         )
     try:
-        work()
+        work()  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         from ..run import STATE
 

@@ -23,9 +23,17 @@ class Stream(Sequence[Batch], ABC):
     """
 
     def __init__(
-        self, ids: Ids, batch_size: int, bptt: int, *, stride: int | None = None, seed: int = 0
+        self,
+        ids: Ids,
+        batch_size: int,
+        bptt: int,
+        *,
+        stride: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
     ) -> None:
-        """`ids` (N,); `bptt` tokens a row; `seed` differs from pass to pass."""
+        """`ids` (N,); `bptt` tokens a row; `seed` differs from pass to pass. A
+        stream leaves alone what it has no use for (stripes: `stride` and `shuffle`)."""
         self.ids = ids
         self.batch_size = batch_size
         self.bptt = bptt

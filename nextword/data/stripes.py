@@ -17,7 +17,14 @@ class Stripes(Stream):
     are left out at the beginning in odd passes and at the end in even ones (by `seed`)."""
 
     def __init__(
-        self, ids: Ids, batch_size: int, bptt: int, *, stride: int | None = None, seed: int = 0
+        self,
+        ids: Ids,
+        batch_size: int,
+        bptt: int,
+        *,
+        stride: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__(ids, batch_size, bptt)
         self.length = len(ids) // batch_size

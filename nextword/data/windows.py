@@ -10,17 +10,24 @@ from .stream import Ids, Stream, rows
 
 class Windows(Stream):
     """Batches (B, bptt) of windows that start every `stride` tokens (default: end to end), in an
-    order drawn from `seed`; the last window ends with the text."""
+    order drawn from `seed`, or in the text's; the last window ends with the text."""
 
     def __init__(
-        self, ids: Ids, batch_size: int, bptt: int, *, stride: int | None = None, seed: int = 0
+        self,
+        ids: Ids,
+        batch_size: int,
+        bptt: int,
+        *,
+        stride: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__(ids, batch_size, bptt)
         last = len(ids) - bptt
         starts = np.arange(0, last + 1, stride or bptt)
         if starts[-1] != last:
             starts = np.append(starts, last)
-        self.starts = np.random.default_rng(seed).permutation(starts)
+        self.starts = np.random.default_rng(seed).permutation(starts) if shuffle else starts
 
     def __len__(self) -> int:
         return -(-len(self.starts) // self.batch_size)

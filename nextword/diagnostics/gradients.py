@@ -20,6 +20,7 @@ import torch
 from .. import plot
 from ..data.stream import Ids, rows
 from ..errors import InputError
+from ..nn import kernels
 from ..run import DATA, Run
 from ..state import leaves, tree_map
 from ..text.corpus import open_corpus, prepare
@@ -68,7 +69,9 @@ def measure(
     if not any(leaf.is_floating_point() for leaf in leaves(state)):
         raise InputError(f"'{name}' has no hidden state to send a gradient through")
     trace = []
-    with torch.enable_grad():
+    # Step by step: a fused layer gives h out twice, as output and as state, and the gradient at one
+    # misses the paths through the other.
+    with torch.enable_grad(), kernels.backend("step"):
         for step in range(length - 1):
             state = tree_map(_watched, model.advance(inputs[:, step : step + 1], state))
             trace.append(state)

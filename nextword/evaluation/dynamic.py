@@ -30,7 +30,7 @@ from .stream import Progress, TokenScores
 class Dynamic(Section):
     """How fast the model adapts."""
 
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(3e-4, gt=0)
     segment: int = Field(16, ge=1, description="tokens between two updates")
     decay: float = Field(0.0, ge=0, lt=1, description="pull back to the trained weights")
     clip: float = Field(1.0, gt=0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError
-from ..run import Run
+from ..run import Run, count_parameters
 from ..text.corpus import Corpus, Counts, prepare
 from ..text.reader import open_texts
 from .dynamic import Dynamic, score_dynamic
@@ -91,7 +91,7 @@ def evaluate_corpus(
     stripes = max(1, min(stripes, len(corpus)))
     began = time.perf_counter()
     if dynamic:
-        if not count_trainable(run):
+        if not count_parameters(run.model):
             raise InputError(f"'{run.name}' has nothing to adapt; dynamic evaluation needs weights")
         scores = score_dynamic(run.model, corpus.ids, run.device, dynamic, progress)
     else:
@@ -144,10 +144,6 @@ def spelled_bits(nll: float, oov_bytes: int) -> float:
 def safe_exp(value: float) -> float:
     """exp, infinity where a float ends."""
     return math.exp(value) if value < 700 else math.inf
-
-
-def count_trainable(run: Run) -> int:
-    return sum(1 for _ in run.model.parameters())  # type: ignore[attr-defined]
 
 
 def signature(run: Run, dynamic: Dynamic | None, stripes: int, warmup: int) -> str:

@@ -37,7 +37,7 @@ class Sampling(Section):
         logits = logits.float()
         if not self.allow_unk:
             logits = filters.forbid(logits, [UNK])
-        if self.temperature == 0:
+        if self.temperature < 1e-6:  # smaller ones would only overflow
             return logits.argmax(-1)
         logits = logits / self.temperature
         if self.top_k is not None:

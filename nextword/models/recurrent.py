@@ -28,6 +28,7 @@ class RecurrentConfig(Part):
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
     hidden: int = Field(256, ge=1)
     layers: int = Field(1, ge=1)
+    embedding_std: float = Field(0.05, gt=0, description="spread of the initial word vectors")
     tied: bool = Field(
         False, description="output weights are the embedding; the last layer takes its width"
     )
@@ -67,8 +68,7 @@ class RecurrentLM(nn.Module):
         self.vocab_size = vocab_size
         width, *_, top = config.widths
         self.embedding = nn.Embedding(vocab_size, width)
-        # Tied, the rows are output weights too: start them small (as Merity et al. 2017 do).
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
         self.stack = RecurrentStack(
             config.cell,
             config.widths,

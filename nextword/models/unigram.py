@@ -7,7 +7,7 @@ The rung that every other model must beat.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class UnigramLM(nn.Module):
         self.log_probs: Tensor
         self.register_buffer("log_probs", torch.full((vocab_size,), -float(np.log(vocab_size))))
 
-    def fit(self, ids: np.ndarray) -> None:  # type: ignore[type-arg]
+    def fit(self, ids: np.ndarray[Any, Any]) -> None:
         """Count; `ids` (N,)."""
         counts = np.bincount(ids, minlength=self.vocab_size) + self.config.add
         self.log_probs.copy_(torch.from_numpy(np.log(counts / counts.sum())))

@@ -24,12 +24,14 @@ class Windowed(nn.Module):
     def __init__(self, inner: LanguageModel, context: int) -> None:
         super().__init__()
         self.inner = inner
-        self.context: int = context
+        self.context: int | None = context
+        self._length = context
         self.vocab_size = inner.vocab_size
+        self._where: Tensor
         self.register_buffer("_where", torch.empty(0), persistent=False)
 
     def start(self, batch_size: int) -> State:
-        shape = (batch_size, self.context - 1)
+        shape = (batch_size, self._length - 1)
         return torch.full(shape, EOS, dtype=torch.int64, device=self._where.device)
 
     def advance(self, ids: Tensor, state: State) -> State:
@@ -64,12 +66,11 @@ class Windowed(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor, State]]:
         """For bounded numbers of tokens at a time: the token (N, 1), its target (N, 1), and the
         inner state (N rows) after the C - 1 tokens before it."""
-        windows = self._past(ids, state).unfold(1, self.context, 1).flatten(0, 1)  # (B·T, C)
-        rows = max(1, _TOKENS // self.context)
-        for window, target in zip(
-            windows.split(rows), targets.reshape(-1, 1).split(rows), strict=True
-        ):
+        windows = self._past(ids, state).unfold(1, self._length, 1).flatten(0, 1)  # (B·T, C)
+        rows = max(1, _TOKENS // self._length)
+        parts = torch.split(windows, rows), torch.split(targets.reshape(-1, 1), rows)
+        for window, target in zip(*parts, strict=True):
             inner = self.inner.start(len(window))
-            if self.context > 1:
+            if self._length > 1:
                 inner = self.inner.advance(window[:, :-1], inner)
             yield window[:, -1:], target, inner

@@ -37,7 +37,9 @@ class SoftmaxHead(nn.Module):
         rows = max(1, _CHUNK // len(self.b))
         log_probs, hits = [], []
         for h, y in zip(
-            hidden.flatten(0, -2).split(rows), targets.flatten().split(rows), strict=True
+            torch.split(hidden.flatten(0, -2), rows),
+            torch.split(targets.flatten(), rows),
+            strict=True,
         ):
             logits = self(h, embedding).float()
             log_probs.append(-F.cross_entropy(logits, y, reduction="none"))

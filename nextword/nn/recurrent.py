@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -53,10 +56,10 @@ class RecurrentStack(nn.Module):
     ) -> None:
         """`widths`: the input's, then each layer's."""
         super().__init__()
-        self.layers = nn.ModuleList(
-            RecurrentLayer(cell, inputs, hidden, weight_drop)
-            for inputs, hidden in zip(widths, widths[1:], strict=False)
-        )
+        layers = [
+            RecurrentLayer(cell, inputs, hidden, weight_drop) for inputs, hidden in pairwise(widths)
+        ]
+        self.layers: Sequence[RecurrentLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.dropout = dropout
         self.locked = locked
 

@@ -21,6 +21,7 @@ from .word import CJK
 Progress = Callable[[int], None]
 
 _CJK = re.compile(f"[{CJK}]")
+_CUT = re.compile(r"(?<=\n)|(?<=\S)(?= )")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def count_words(text: str) -> int:
 
 
 def count(text: str, ids: list[int], tokenizer: Tokenizer) -> Counts:
-    """The counts of one piece of text."""
+    """The counts of one block of text."""
     missing = tokenizer.unknown(text) if UNK in ids else []
     return Counts(
         tokens=len(ids),
@@ -94,7 +95,7 @@ def prepare(
     """Write the ids of a text, block by block, in memory that does not grow with the text.
 
     Args:
-        segment: also keep where pieces of about so many bytes end. Pieces end where a line or
+        segment: also keep where pieces of about so many characters end. They end where a line or
             a word does, so they are the same for every tokenizer and models with different
             ones can be compared piece by piece.
     """
@@ -106,14 +107,14 @@ def prepare(
     sizes: list[int] = []
     with (folder / "ids.bin").open("wb") as out:
         for text, read in blocks(spans):
+            ids: list[int] = []
             for piece in pieces(text, segment) if segment else (text,):
-                ids = tokenizer.encode(piece)
-                counted = count(piece, ids, tokenizer)
-                total += counted
-                out.write(np.asarray(ids, dtype=dtype).tobytes())
+                ids += tokenizer.encode(piece)
                 if segment:
-                    ends.append(total.tokens)
-                    sizes.append(counted.bytes)
+                    ends.append(total.tokens + len(ids))
+                    sizes.append(len(piece.encode("utf-8")))
+            out.write(np.asarray(ids, dtype=dtype).tobytes())
+            total += count(text, ids, tokenizer)
             if progress:
                 progress(read)
     meta = asdict(total) | {"tokenizer": tokenizer.fingerprint, "dtype": np.dtype(dtype).name}
@@ -143,16 +144,11 @@ def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
-    """Cut after a newline or before a space once `size` characters are reached."""
+    """Cut after a newline or between a word and a space once `size` characters are reached."""
     start = 0
-    while len(text) - start > size:
-        newline = text.find("\n", start + size)
-        space = text.find(" ", start + size)
-        ends = [end for end in (newline + 1 if newline >= 0 else -1, space) if end > start]
-        if not ends:
-            break
-        yield text[start : (end := min(ends))]
-        start = end
+    while len(text) - start > size and (cut := _CUT.search(text, start + size)):
+        yield text[start : cut.start()]
+        start = cut.start()
     if start < len(text):
         yield text[start:]
 

@@ -65,7 +65,7 @@ def hold_out(spans: list[Span], fraction: float) -> tuple[list[Span], list[Span]
 
 def blocks(spans: Iterable[Span], size: int = BLOCK) -> Iterator[tuple[str, int]]:
     """(text, bytes read from the file) block by block; every block ends at the end of a line
-    where lines are shorter than 4·`size`, else just before white space.
+    where lines are shorter than 4·`size`, else just before white space, if there is any.
 
     Windows line ends become `\\n`; a byte-order mark is dropped.
 
@@ -99,11 +99,11 @@ def _end(pending: bytes, limit: int) -> int:
     end = pending.rfind(b"\n") + 1
     if end or len(pending) < limit:
         return end
-    space = max(pending.rfind(b" "), pending.rfind(b"\t"))
-    if space > 0:
-        return space  # the next block begins with the white space
+    space = max(pending.rfind(b" "), pending.rfind(b"\t"), 0)
+    if before := pending[:space].rstrip():
+        return len(before)  # the next block begins with the white space, all of it
     end = len(pending) - 1
-    while end > 1 and pending[end] & 0xC0 == 0x80:  # never inside a UTF-8 character
+    while end > len(pending) - 4 and pending[end] & 0xC0 == 0x80:  # never inside a UTF-8 character
         end -= 1
     return end
 

@@ -26,8 +26,9 @@ SPECIALS = ("<unk>", "<eos>")
 class Tokenizer(ABC):
     """Text to ids and back.
 
-    Cutting a text just before white space or just after a newline and encoding the pieces one
-    by one gives the ids of the whole, so a corpus of any size is encoded block by block.
+    Cutting a text just after a newline, or between a word and the spaces after it, and encoding
+    the pieces one by one gives the ids of the whole, so a corpus of any size is encoded block by
+    block.
     """
 
     name: ClassVar[str]

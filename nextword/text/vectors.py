@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def read_vectors(
                     found[index] = np.array(numbers, dtype=np.float32)
                 elif other is not None:
                     fallback.setdefault(other, np.array(numbers, dtype=np.float32))
-    except (UnicodeDecodeError, ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"'{path}' is not a text file of word vectors ({error})") from None
     found = fallback | found
     if not found:

@@ -16,7 +16,8 @@ CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0002000
 _WORDS = re.compile(
     rf"<unk>|<eos>|[{CJK}]|[^\W{CJK}]+(?:['’\-][^\W{CJK}]+)*|\S",
 )
-_CJK_OR_WIDE = re.compile(rf"[{CJK}\u3000-\u303f\uff00-\uffef]")
+_WIDE = rf"{CJK}\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+_NO_SPACE_BETWEEN = re.compile(rf"[{_WIDE}][{_WIDE}“‘—…]|[”’—…][{_WIDE}—…]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
 _NO_SPACE_AFTER = frozenset("([{‘“（【《「『")
 
@@ -40,7 +41,7 @@ class WordTokenizer(Tokenizer):
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
         counts: Counter[str] = Counter()
-        split = config.split
+        split: str = config.split
         for text in texts:
             if split == "auto":
                 split = _guess_split(text)
@@ -80,7 +81,7 @@ class WordTokenizer(Tokenizer):
             return True
         if right in _NO_SPACE_BEFORE or left in _NO_SPACE_AFTER:
             return False
-        return not (_CJK_OR_WIDE.match(left[-1]) and _CJK_OR_WIDE.match(right))
+        return not _NO_SPACE_BETWEEN.match(left[-1] + right[0])
 
     def token(self, index: int) -> str:
         return self.vocabulary[index]

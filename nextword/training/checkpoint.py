@@ -25,7 +25,7 @@ class Standing:
     seconds: float = 0.0
     valid_step: int = -1  # of the last validation
     history: list[float] = field(default_factory=list)  # nats per token, validation by validation
-    best_step: int = -1
+    kept_step: int = -1  # of the weights in model.safetensors
     metrics_bytes: int = 0
 
     @property
@@ -63,7 +63,7 @@ def save(
                 plain[key] = value
     tensors |= trees.flatten(trees.detach(state), "state")
     tensors["rng.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     meta = {"standing": asdict(standing), "optimizer": plain, "carried": state is not None}
     write_tensors(folder / STATE, tensors, meta)

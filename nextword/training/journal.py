@@ -103,7 +103,7 @@ def _board(folder: Path) -> Any:
         raise InputError(
             "train.tensorboard=true needs one more package: pip install 'nextword[tensorboard]'"
         ) from None
-    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

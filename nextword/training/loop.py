@@ -51,7 +51,7 @@ class Training:
         batch_size, bptt = fit_batch(len(self.train), t.batch_size, t.bptt)
         kind: type[Stream] = registry.load("stream", t.stream)
         seed = int(np.random.SeedSequence([t.seed, epoch]).generate_state(1)[0])
-        return kind(self.train.ids, batch_size, bptt, stride=t.stride, seed=seed)
+        return kind(self.train.ids, batch_size, bptt, stride=t.stride, shuffle=t.shuffle, seed=seed)
 
     def learn(self, batch: Batch, state: State) -> tuple[dict[str, Term], float, State]:
         """Add a batch's gradient to the parameters': terms, loss, the state for the next batch."""
@@ -60,8 +60,8 @@ class Training:
         state = detach(state) if carried else self.model.start(len(batch.ids))
         with self.precision():
             terms, state = self.config.objective(self.model, batch, state)
-        loss = sum(term.mean for term in terms.values())
-        (loss / self.config.train.accumulate).backward()
+        loss = sum_of(terms)
+        (loss / self.config.train.accumulate).backward()  # type: ignore[no-untyped-call]
         return terms, float(loss.detach()), state
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -97,7 +97,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
         KeyboardInterrupt: Ctrl-C; the state is saved first.
         TrainingError: the loss or the gradient is not finite; the last good weights are saved.
     """
-    config, model, device = training.config.train, training.model, training.device
+    config, model = training.config.train, training.model
     torch.set_flush_denormal(True)  # numbers near zero would cost 25 times the time
     keep_freed_memory()
     optimizer = training.config.optimizer.build(model.parameters())
@@ -173,6 +173,11 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     return at
 
 
+def sum_of(terms: dict[str, Term]) -> torch.Tensor:
+    """The loss: Σ total / count."""
+    return torch.stack([term.total / term.count for term in terms.values()]).sum()
+
+
 def apply_rates(
     optimizer: torch.optim.Optimizer, base: float, rates: Any, lr_scale: float = 1.0
 ) -> None:
@@ -234,7 +239,7 @@ def _note_validation(
     """Keep the weights if they are the best so far; without validation text the newest are."""
     at.valid_step = at.step
     if result is None:
-        at.best_step = at.step
+        at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step})
         return
     loss, accuracy = result
@@ -242,8 +247,8 @@ def _note_validation(
         raise _not_finite(training, at, loss)
     better = loss < at.best
     at.history.append(loss)
-    if better:
-        at.best_step = at.step
+    if better or training.config.train.keep == "last":
+        at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step, "valid_nll": loss})
     perplexity = math.exp(min(loss, 700))
     journal.record(
@@ -290,7 +295,7 @@ def _record(
 
 def _not_finite(training: Training, at: Standing, loss: float) -> TrainingError:
     kept = training.folder / WEIGHTS
-    if at.best_step < 0:  # nothing validated yet: the weights before this step are the last good
+    if at.kept_step < 0:  # nothing validated yet: the weights before this step are the last good
         write_weights(training.folder, training.model, {"step": at.step})
     lr = training.config.optimizer.lr
     what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"

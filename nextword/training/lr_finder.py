@@ -101,7 +101,7 @@ def _range_test(
         if index >= len(stream):
             epoch, index = epoch + 1, 0
             stream = training.stream(epoch)
-        terms, value, state = training.learn(stream.batch(index), state)
+        _, value, state = training.learn(stream.batch(index), state)
         index += 1
         clip_gradients(training.model, training.config.train)
         apply_rates(optimizer, float(lr), Rates(1.0))

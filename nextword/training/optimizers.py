@@ -41,7 +41,7 @@ class SGD(OptimizerPart):
             raise ValueError("nesterov=true needs a momentum, for example optimizer.momentum=0.9")
         return self
 
-    kind = optim.SGD
+    kind: ClassVar[Any] = optim.SGD
     fused = True
 
 
@@ -55,7 +55,7 @@ class RMSProp(OptimizerPart):
     eps: float = Field(1e-6, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
 
-    kind = optim.RMSprop
+    kind: ClassVar[Any] = optim.RMSprop
 
 
 class AdaGrad(OptimizerPart):
@@ -65,7 +65,7 @@ class AdaGrad(OptimizerPart):
     lr: float = Field(0.1, gt=0)
     eps: float = Field(1e-10, gt=0)
 
-    kind = optim.Adagrad
+    kind: ClassVar[Any] = optim.Adagrad
 
 
 class AdaDelta(OptimizerPart):
@@ -76,7 +76,7 @@ class AdaDelta(OptimizerPart):
     rho: float = Field(0.95, gt=0, lt=1)
     eps: float = Field(1e-6, gt=0)
 
-    kind = optim.Adadelta
+    kind: ClassVar[Any] = optim.Adadelta
 
 
 class Adam(OptimizerPart):
@@ -87,7 +87,7 @@ class Adam(OptimizerPart):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
 
-    kind = optim.Adam
+    kind: ClassVar[Any] = optim.Adam
     fused = True
 
 
@@ -98,4 +98,4 @@ class AdamW(Adam):
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.01, ge=0)
 
-    kind = optim.AdamW
+    kind: ClassVar[Any] = optim.AdamW

@@ -40,7 +40,7 @@ class Cosine(Part):
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         if fraction < self.warmup:
-            return Rates(max(fraction, 1e-3) / self.warmup)
+            return Rates(min(1.0, max(fraction, 1e-3) / self.warmup))
         done = (fraction - self.warmup) / (1 - self.warmup)
         return Rates(_anneal(1.0, self.final, done))
 

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config import Config, override_items, load_config
+from ..config import Config, load_config, override_items
 from ..data.stream import Ids, fit_batch
 from ..errors import InputError
 from ..run import (

@@ -8,6 +8,8 @@ Gers, Schmidhuber, Cummins 2000).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class LSTM(Cell):
 
     gates = 4  # input, forget, candidate, output: torch's order
     state_size = 2  # h, c
-    torch_layer = "lstm"
+    torch_layer: ClassVar[str | None] = "lstm"
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         h, c = state

@@ -1,0 +1,357 @@
+"""What every language model keeps to: `start`, `advance`, `forward`, `score`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nextword import registry
+from nextword.models import windowed
+from nextword.models.recurrent import RecurrentConfig, RecurrentLM
+from nextword.models.unigram import UnigramConfig
+from nextword.models.windowed import Windowed
+from nextword.nn import heads
+from nextword.run import count_parameters, load_weights, read_tensors, write_weights
+from nextword.state import (
+    concatenate,
+    detach,
+    flatten,
+    leaves,
+    repeat,
+    select,
+    tree_map,
+    unflatten,
+)
+from nextword.text.tokenizer import EOS
+from nextword.types import LanguageModel
+
+V, B, T = 11, 3, 8
+CELLS = registry.names("cell")
+
+
+def scatter(model: Any) -> Any:
+    """Every parameter drawn at random, double precision, evaluation mode."""
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model.double().eval()
+
+
+def recurrent(cell: str = "lstm", **settings: Any) -> RecurrentLM:
+    sizes = {"embedding": 5, "hidden": 6, "layers": 2} | settings
+    return scatter(RecurrentConfig(cell=cell, **sizes).build(V))
+
+
+def unigram() -> Any:
+    model = UnigramConfig().build(V).double().eval()
+    model.fit(np.array([3, 3, 3, 5, 1, 1, 0, 9]))
+    return model
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    **{f"recurrent-{cell}": lambda cell=cell: recurrent(cell) for cell in CELLS},
+    "recurrent-tied": lambda: recurrent(tied=True),
+    "recurrent-one-layer": lambda: recurrent(layers=1, embedding=None),
+    "unigram": unigram,
+    **{f"windowed-{c}": lambda c=c: Windowed(recurrent("lstm"), c).eval() for c in (1, 3)},
+    "windowed-irnn": lambda: Windowed(recurrent("irnn"), 4).eval(),
+    "windowed-unigram": lambda: Windowed(unigram(), 2).eval(),
+    **{
+        f"default-{name}": lambda name=name: registry.load("model", name)().build(V).double().eval()
+        for name in registry.names("model")
+    },
+}
+
+
+@pytest.fixture(params=list(MODELS))
+def model(request: pytest.FixtureRequest) -> Any:
+    torch.manual_seed(0)
+    return MODELS[request.param]()
+
+
+def draw(batch: int = B, steps: int = T) -> Tensor:
+    return torch.randint(0, V, (batch, steps), generator=torch.Generator().manual_seed(5))
+
+
+IDS, TARGETS = draw(), draw().flip(0, 1)
+
+
+def same_state(a: Any, b: Any) -> None:
+    assert len(list(leaves(a))) == len(list(leaves(b)))
+    for one, other in zip(leaves(a), leaves(b), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_is_a_language_model(model: Any) -> None:
+    """The protocol's methods and attributes are there."""
+    assert isinstance(model, LanguageModel)
+    assert model.vocab_size == V
+
+
+def test_forward_gives_a_distribution_per_token(model: Any) -> None:
+    """Logits (B, T, V), finite, whose softmax sums to one; a state shaped like the first."""
+    output = model.forward(IDS, model.start(B))
+    assert output.logits.shape == (B, T, V)
+    assert output.logits.isfinite().all()
+    total = output.logits.log_softmax(-1).exp().sum(-1)
+    torch.testing.assert_close(total, torch.ones(B, T, dtype=total.dtype))
+    first, last = list(leaves(model.start(B))), list(leaves(output.state))
+    assert [(t.shape, t.dtype) for t in first] == [(t.shape, t.dtype) for t in last]
+
+
+def test_score_is_the_softmax_of_forward(model: Any) -> None:
+    """`score` = log_softmax(forward) at the targets, and leaves the same state."""
+    output = model.forward(IDS, model.start(B))
+    expected = output.logits.log_softmax(-1).gather(-1, TARGETS[..., None]).squeeze(-1)
+    scored = model.score(IDS, TARGETS, model.start(B))
+    assert scored.log_prob.shape == (B, T)
+    torch.testing.assert_close(scored.log_prob, expected)
+    same_state(scored.state, output.state)
+
+
+def test_score_without_gradient_in_chunks(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under no_grad, a few rows at a time: the same figures, and `hit` says where the target was
+    the most probable token."""
+    output = model.forward(IDS, model.start(B))
+    expected = model.score(IDS, TARGETS, model.start(B))
+    monkeypatch.setattr(heads, "_CHUNK", 5 * V)
+    monkeypatch.setattr(windowed, "_TOKENS", 7)
+    best = output.logits.argmax(-1)
+    mixed = torch.where(torch.arange(T) % 2 == 0, best, TARGETS)
+    with torch.no_grad():
+        scored = model.score(IDS, TARGETS, model.start(B))
+        mixed_hit = model.score(IDS, mixed, model.start(B)).hit
+        again = model.forward(IDS, model.start(B))
+    torch.testing.assert_close(
+        scored.log_prob.double(), expected.log_prob.double(), atol=1e-5, rtol=1e-5
+    )
+    same_state(scored.state, expected.state)
+    torch.testing.assert_close(again.logits, output.logits)
+    assert torch.equal(scored.hit, best == TARGETS)
+    assert torch.equal(mixed_hit, best == mixed)
+    assert mixed_hit[:, ::2].all()
+    assert not mixed_hit.all()
+
+
+def test_future_never_leaks(model: Any) -> None:
+    """Other tokens from t on: the logits before t are the same to the last bit."""
+    logits = model.forward(IDS, model.start(B)).logits
+    for t in range(1, T):
+        other = IDS.clone()
+        other[:, t:] = (other[:, t:] + 1) % V
+        changed = model.forward(other, model.start(B)).logits
+        torch.testing.assert_close(changed[:, :t], logits[:, :t], atol=0, rtol=0)
+        if count_parameters(model):
+            assert not torch.allclose(changed[:, t], logits[:, t])
+
+
+@pytest.mark.parametrize("cut", [1, 3, T - 1])
+def test_cutting_and_carrying_changes_nothing(model: Any, cut: int) -> None:
+    """Two calls with the state handed on = one call."""
+    whole = model.forward(IDS, model.start(B))
+    first = model.forward(IDS[:, :cut], model.start(B))
+    second = model.forward(IDS[:, cut:], first.state)
+    torch.testing.assert_close(torch.cat([first.logits, second.logits], 1), whole.logits)
+    same_state(second.state, whole.state)
+    scored = model.score(IDS, TARGETS, model.start(B))
+    before = model.score(IDS[:, :cut], TARGETS[:, :cut], model.start(B))
+    after = model.score(IDS[:, cut:], TARGETS[:, cut:], detach(before.state))
+    torch.testing.assert_close(
+        torch.cat([before.log_prob, after.log_prob], 1), scored.log_prob, atol=1e-6, rtol=1e-6
+    )
+
+
+def test_advance_is_forward_without_the_logits(model: Any) -> None:
+    """The same state after the same ids."""
+    same_state(
+        model.advance(IDS, model.start(B)),
+        model.forward(IDS, model.start(B)).state,
+    )
+
+
+def test_rows_of_a_batch_do_not_mix(model: Any) -> None:
+    """A row alone = the row in a batch; rows in another order give their results in that order."""
+    start = model.advance(draw(B, 2), model.start(B))
+    output = model.forward(IDS, start)
+    for row in range(B):
+        only = torch.tensor([row])
+        alone = model.forward(IDS[only], select(start, only))
+        torch.testing.assert_close(alone.logits, output.logits[only])
+        same_state(alone.state, select(output.state, only))
+    order = torch.tensor([2, 0, 1])
+    turned = model.forward(IDS[order], select(start, order))
+    torch.testing.assert_close(turned.logits, output.logits[order])
+
+
+def test_state_is_a_tree_with_the_batch_first(model: Any) -> None:
+    """repeat, concatenate, flatten and unflatten work on every model's state."""
+    state = model.advance(IDS, model.start(B))
+    assert all(leaf.shape[0] == B for leaf in leaves(state))
+    twice = model.forward(IDS.repeat_interleave(2, 0), repeat(model.start(B), 2)).logits
+    once = model.forward(IDS, model.start(B)).logits
+    torch.testing.assert_close(twice, once.repeat_interleave(2, 0))
+    rows = [select(state, torch.tensor([row])) for row in range(B)]
+    same_state(concatenate(rows), state)
+    named = flatten(tree_map(lambda t: t.clone(), state))
+    assert len(named) == len(list(leaves(state)))
+    same_state(unflatten(model.start(1), named), state)
+    assert not any(leaf.requires_grad for leaf in leaves(detach(state)))
+
+
+def test_evaluation_is_deterministic(model: Any) -> None:
+    """In evaluation mode nothing is drawn."""
+    a, b = (model.forward(IDS, model.start(B)).logits for _ in range(2))
+    torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+def test_dropout_is_for_training_only() -> None:
+    """A model with every kind of dropout: in evaluation mode the same as one without."""
+    kinds = ("embedding", "input", "hidden", "output", "weight")
+    wet = recurrent(**{f"dropout_{kind}": 0.5 for kind in kinds})
+    dry = recurrent()
+    dry.load_state_dict(wet.state_dict())
+    torch.testing.assert_close(
+        wet.forward(IDS, wet.start(B)).logits, dry.forward(IDS, dry.start(B)).logits
+    )
+    wet.train()
+    a, b = (wet.forward(IDS, wet.start(B)).logits for _ in range(2))
+    assert not torch.allclose(a, b)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_weights_round_trip(name: str, tmp_path: Path) -> None:
+    """state_dict, and the run's file of weights, make another model the same model."""
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    torch.manual_seed(1)
+    twin = MODELS[name]()
+    logits = model.forward(IDS, model.start(B)).logits
+    if count_parameters(model):
+        assert not torch.allclose(twin.forward(IDS, twin.start(B)).logits, logits)
+    twin.load_state_dict(model.state_dict())
+    torch.testing.assert_close(twin.forward(IDS, twin.start(B)).logits, logits, atol=0, rtol=0)
+
+    torch.manual_seed(1)
+    twin = MODELS[name]()
+    write_weights(tmp_path, model, {})
+    weights, _ = read_tensors(tmp_path / "model.safetensors")
+    load_weights(twin, weights, tmp_path)
+    torch.testing.assert_close(twin.forward(IDS, twin.start(B)).logits, logits, atol=0, rtol=0)
+
+
+# --------------------------------------------------------------------------------- shapes and tying
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("embedding", [None, 4, 9])
+@pytest.mark.parametrize("cell", CELLS)
+def test_odd_widths(cell: str, embedding: int | None, tied: bool, layers: int) -> None:
+    """Any width of the embedding, tied or not, one layer or three."""
+    hidden = 7
+    model = recurrent(cell, embedding=embedding, hidden=hidden, layers=layers, tied=tied)
+    E = embedding or hidden
+    widths = [hidden] * (layers - 1) + [E if tied else hidden]
+    output = model.forward(IDS, model.start(B))
+    assert model.embedding.weight.shape == (V, E)
+    assert [layer.U.shape[1] for layer in model.stack.layers] == widths
+    assert [part[0].shape for part in output.state] == [(B, width) for width in widths]
+    assert output.logits.shape == (B, T, V)
+    assert output.hidden.shape == output.raw.shape == (B, T, widths[-1])
+    torch.testing.assert_close(output.hidden, output.raw)
+    E_out = model.embedding.weight if tied else model.head.E
+    torch.testing.assert_close(output.logits, output.hidden @ E_out.T + model.head.b)
+
+
+def test_tied_weights_are_one_parameter() -> None:
+    """Once in the parameters, once in the state_dict, V·E fewer numbers, and gradients from both
+    ends of the network."""
+    tied, untied = recurrent(tied=True, hidden=5), recurrent(hidden=5)
+    assert tied.head.E is None
+    of_shape = [name for name, t in tied.state_dict().items() if t.shape == (V, 5)]
+    assert of_shape == ["embedding.weight"]
+    assert sum(p.shape == (V, 5) for p in tied.parameters()) == 1
+    assert count_parameters(untied) - count_parameters(tied) == V * 5
+
+    ids, targets = torch.full((B, T), 2), torch.full((B, T), 4)
+    tied.score(ids, targets, tied.start(B)).log_prob.sum().backward()
+    untied.score(ids, targets, untied.start(B)).log_prob.sum().backward()
+    assert tied.embedding.weight.grad.any(dim=1).all()  # every row is an output's
+    assert untied.embedding.weight.grad.any(dim=1).tolist() == [i == 2 for i in range(V)]
+
+
+def test_unigram_is_add_k() -> None:
+    """p(w) = (c(w) + k) / (N + k V), uniform before it was fitted."""
+    model = UnigramConfig(add=0.5).build(4)
+    torch.testing.assert_close(model.log_probs.exp(), torch.full((4,), 0.25))
+    model.fit(np.array([2, 2, 3], dtype=np.uint16))
+    torch.testing.assert_close(model.log_probs.exp(), torch.tensor([0.5, 0.5, 2.5, 1.5]) / 5)
+
+
+def test_recurrent_is_its_equation() -> None:
+    """Embedding, layers, softmax, put together by hand."""
+    model = recurrent("elman", layers=1)
+    (layer,) = model.stack.layers
+    h = torch.zeros(B, 6, dtype=torch.float64)
+    output = model.forward(IDS, model.start(B))
+    for t in range(T):
+        x = model.embedding.weight[IDS[:, t]]
+        h = (x @ layer.W.T + h @ layer.U.T + layer.b).tanh()
+        logits = h @ model.head.E.T + model.head.b
+        torch.testing.assert_close(output.logits[:, t], logits)
+
+
+def test_set_vectors_fills_the_rows_it_is_given() -> None:
+    """Pretrained vectors, scaled to the embedding's spread; other rows stay."""
+    model = recurrent()
+    before = model.embedding.weight.detach().clone()
+    vectors = 100 * torch.randn(3, 5, dtype=torch.float64)
+    model.set_vectors(torch.tensor([1, 4, 7]), vectors)
+    after = model.embedding.weight.detach()
+    kept = torch.tensor([i not in (1, 4, 7) for i in range(V)])
+    assert torch.equal(after[kept], before[kept])
+    ratio = after[[1, 4, 7]] / vectors
+    torch.testing.assert_close(ratio, ratio[0, 0].expand(3, 5))
+    torch.testing.assert_close(after[[1, 4, 7]].std(), before.std())
+
+
+# ----------------------------------------------------------------------------------------- windowed
+
+
+@pytest.mark.parametrize("context", [1, 2, 5, T + 3])
+@pytest.mark.parametrize("cell", ["lstm", "irnn", "gru-before"])
+def test_windowed_equals_slow_loop(cell: str, context: int, monkeypatch: Any) -> None:
+    """Every token from a fresh start and exactly the C tokens before it, `<eos>` before the
+    first."""
+    monkeypatch.setattr(windowed, "_TOKENS", 3 * context)
+    inner = recurrent(cell)
+    model = Windowed(inner, context)
+    output = model.forward(IDS, model.start(B))
+    scored = model.score(IDS, TARGETS, model.start(B))
+    for row in range(B):
+        text = [EOS] * context + IDS[row].tolist()
+        for t in range(T):
+            window = torch.tensor([text[t + 1 : t + 1 + context]])
+            logits = inner.forward(window, inner.start(1)).logits[0, -1]
+            torch.testing.assert_close(output.logits[row, t], logits)
+            log_prob = logits.log_softmax(-1)[TARGETS[row, t]]
+            torch.testing.assert_close(scored.log_prob[row, t], log_prob)
+
+
+@pytest.mark.parametrize("context", [1, 3])
+def test_windowed_sees_no_further(context: int) -> None:
+    """A change C tokens back is invisible, one C - 1 back is not."""
+    model = Windowed(recurrent(), context)
+    logits = model.forward(IDS, model.start(B)).logits
+    other = IDS.clone()
+    other[:, 2] = (other[:, 2] + 1) % V
+    changed = model.forward(other, model.start(B)).logits
+    torch.testing.assert_close(changed[:, 2 + context :], logits[:, 2 + context :])
+    for t in range(2, 2 + context):
+        assert not torch.allclose(changed[:, t], logits[:, t])
+    assert model.context == context

@@ -1,0 +1,226 @@
+"""`compare`: one table for runs with different tokenizers, with honest intervals."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nextword.evaluation.compare as module
+from nextword.config import Config
+from nextword.errors import InputError
+from nextword.evaluation.compare import PIECES, compare
+from nextword.evaluation.dynamic import Dynamic
+from nextword.evaluation.perplexity import evaluate, load_text
+from nextword.models.recurrent import RecurrentConfig
+from nextword.run import Run
+from nextword.text.tokenizer import train_tokenizer
+
+WORDS = "the cat sat on a mat and then the dog ate it all, “naïve” as ever".split(" ")
+
+
+def write_text(path: Path, words: int = 2500, seed: int = 0) -> Path:
+    """Lines of up to 12 words, some of them with letters of several bytes."""
+    rng = np.random.default_rng(seed)
+    drawn = [WORDS[i] for i in rng.integers(0, len(WORDS), words)]
+    lines, start = [], 0
+    while start < words:
+        size = int(rng.integers(1, 13))
+        lines.append(" ".join(drawn[start : start + size]))
+        start += size
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text(tmp_path_factory.mktemp("compare") / "text.txt")
+
+
+def make(name: str, text: Path, tokenizer: str, model: str, **settings: Any) -> Run:
+    """An untrained run; a unigram model is fitted to the text unless it is called uniform."""
+    config = Config.parse({"text": {"tokenizer": tokenizer, **settings}})
+    tok = train_tokenizer([text.read_text(encoding="utf-8")], config.text)
+    torch.manual_seed(0)
+    if model == "recurrent":
+        built: Any = RecurrentConfig(cell="gru", hidden=8).build(tok.vocab_size)
+    else:
+        parsed = Config.parse({"model": {"name": "unigram"}})
+        built = parsed.model.build(tok.vocab_size)
+        if model == "unigram":
+            built.fit(np.array(tok.encode(text.read_text(encoding="utf-8"))))
+    return Run(name, config, tok, built.eval(), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def runs(text: Path) -> list[Run]:
+    return [
+        make("char", text, "char", "recurrent", vocab_size=16),
+        make("byte", text, "byte", "unigram"),
+        make("bpe", text, "bpe", "unigram", vocab_size=270),
+    ]
+
+
+def test_pieces_are_the_same_for_every_tokenizer(
+    runs: list[Run], text: Path, tmp_path: Path
+) -> None:
+    """The same bytes in the same pieces; token counts that end with the last token."""
+    corpora = [
+        load_text(run, text, str(tmp_path / run.name), segment=module.PIECE) for run in runs
+    ]
+    size = text.stat().st_size
+    for corpus in corpora:
+        assert corpus.segment_bytes.sum() == corpus.counts.bytes == size
+        assert (corpus.segment_bytes == corpora[0].segment_bytes).all()
+        assert corpus.segment_ends[-1] == len(corpus)
+        assert (np.diff(corpus.segment_ends) > 0).all()
+    assert len(corpora[0].segment_bytes) > size / module.PIECE / 2
+    assert len({len(corpus) for corpus in corpora}) == 3
+
+
+def test_costs_of_the_pieces_sum_to_the_nll(
+    runs: list[Run], text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost between the tokens' scores and the table that is resampled; the figures are
+    those of `evaluate`."""
+    tables = []
+    join = module._join
+
+    def spy(columns: np.ndarray) -> np.ndarray:
+        tables.append(join(columns))
+        return tables[-1]
+
+    monkeypatch.setattr(module, "_join", spy)
+    result = compare(runs, text)
+    (table,) = tables
+    assert result.pieces == table.shape[1]
+    assert table[-1].sum() == text.stat().st_size
+    by_name = {row.name: row.evaluation for row in result.rows}
+    for run, nats in zip(runs, table, strict=False):
+        alone = evaluate(run, text)
+        assert nats.sum() == pytest.approx(alone.nll)
+        assert by_name[run.name].bits_per_byte == pytest.approx(alone.bits_per_byte)
+        assert by_name[run.name].signature == alone.signature
+
+
+def test_rows_are_ordered_and_inside_their_intervals(runs: list[Run], text: Path) -> None:
+    """Best first by bits per byte, unknown words spelled out, whatever order they were given in;
+    the value lies in its interval, which is neither empty nor wide on this even text."""
+    result = compare(runs, text)
+    again = compare(runs[::-1], text)
+    assert [row.name for row in again.rows] == [row.name for row in result.rows]
+    assert again.p_value == result.p_value
+    values = [row.evaluation.bits_per_byte for row in result.rows]
+    assert values == sorted(values)
+    assert any(row.evaluation.oov for row in result.rows)
+    for row in result.rows:
+        low, high = row.bits_per_byte_interval
+        assert low < row.evaluation.bits_per_byte < high
+        assert high - low < 0.1 * high
+        low, high = row.word_perplexity_interval
+        assert low < row.evaluation.word_perplexity < high
+
+
+def test_unknown_words_decide_the_order(text: Path) -> None:
+    """A model that turns half of the text into `<unk>` has few nats and many spelled bits."""
+    honest = make("honest", text, "char", "unigram")
+    blind = make("blind", text, "char", "unigram", vocab_size=4)
+    result = compare([blind, honest], text)
+    first, second = (row.evaluation for row in result.rows)
+    assert [row.name for row in result.rows] == ["honest", "blind"]
+    assert second.nll < first.nll
+    assert result.p_value < 0.01
+
+
+def test_identical_runs_do_not_differ(runs: list[Run], text: Path) -> None:
+    """p = 1, not significant."""
+    result = compare([runs[1], runs[1]], text)
+    assert result.p_value == 1.0
+    assert not result.significant
+
+
+def test_clearly_different_runs_differ(text: Path) -> None:
+    """A fitted unigram model against a uniform one."""
+    fitted = make("fitted", text, "char", "unigram")
+    uniform = make("uniform", text, "char", "uniform")
+    result = compare([uniform, fitted], text)
+    assert [row.name for row in result.rows] == ["fitted", "uniform"]
+    assert result.p_value < 0.001
+    assert result.significant
+    assert result.rows[0].bits_per_byte_interval[1] < result.rows[1].bits_per_byte_interval[0]
+
+
+def test_one_run_has_no_p_value(runs: list[Run], text: Path) -> None:
+    """Nothing to compare with; no run at all is an error."""
+    result = compare(runs[:1], text)
+    assert result.p_value is None
+    assert not result.significant
+    assert len(result.rows) == 1
+    with pytest.raises(InputError, match="at least one"):
+        compare([], text)
+
+
+def test_short_text(runs: list[Run], tmp_path: Path) -> None:
+    """A text of one piece: every interval is the value itself."""
+    path = tmp_path / "short.txt"
+    path.write_text("the cat\n", encoding="utf-8")
+    result = compare(runs, path)
+    assert result.pieces == 1
+    for row in result.rows:
+        assert row.bits_per_byte_interval == pytest.approx((row.evaluation.bits_per_byte,) * 2)
+
+
+def test_dynamic_evaluation_is_passed_on(runs: list[Run], tmp_path: Path) -> None:
+    """Each run is adapted, and its signature says so."""
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat on the mat\n" * 30, encoding="utf-8")
+    settings = Dynamic(lr=0.02)
+    adapted, static = compare(runs[:1], path, dynamic=settings), compare(runs[:1], path)
+    assert adapted.rows[0].evaluation.nll < 0.9 * static.rows[0].evaluation.nll
+    assert settings.signature in adapted.rows[0].evaluation.signature
+
+
+def test_table_as_plain_values(runs: list[Run], text: Path) -> None:
+    """What `--json` prints."""
+    table = compare(runs[:2], text).as_dict()
+    assert [row["run"] for row in table["runs"]]
+    assert {"bits_per_byte", "bits_per_byte_interval", "tokens"} <= table["runs"][0].keys()
+    assert table["significant"] == (table["p_value"] < 0.05)
+
+
+# ------------------------------------------------------------------------------------ the statistics
+
+
+@pytest.mark.parametrize("count", [1, 7, PIECES, PIECES + 1, 3 * PIECES + 17])
+def test_join_keeps_sums(count: int) -> None:
+    """At most PIECES pieces, neighbours added, nothing lost, none much larger than another."""
+    columns = np.stack([np.arange(count), np.ones(count)]).astype(float)
+    joined = module._join(columns)
+    assert joined.shape == (2, min(count, PIECES))
+    np.testing.assert_allclose(joined.sum(1), columns.sum(1))
+    assert joined[1].max() - joined[1].min() <= 1
+
+
+def test_bootstrap_has_the_spread_of_the_sum() -> None:
+    """Resampled sums: mean the sum, standard deviation √S times the pieces'; columns together."""
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    a, b = module._bootstrap(np.stack([values, 2 * values + 1]))
+    assert a.mean() == pytest.approx(values.sum(), rel=0.01)
+    assert a.std() == pytest.approx(math.sqrt(400) * values.std(), rel=0.05)
+    np.testing.assert_allclose(b, 2 * a + 400)
+
+
+def test_paired_is_two_sided_and_calibrated() -> None:
+    """The sign does not matter; without a difference p is spread over all values."""
+    rng = np.random.default_rng(2)
+    small = rng.normal(0.05, 1, 200)
+    assert module._paired(small) == pytest.approx(module._paired(-small), abs=0.02)
+    assert module._paired(np.zeros(50)) == 1.0
+    assert module._paired(np.ones(50)) <= 2 / module.SAMPLES
+    p_values = [module._paired(rng.normal(0, 1, 60)) for _ in range(60)]
+    assert 0.2 < np.mean(np.array(p_values) < 0.5) < 0.8
+    assert np.mean(np.array(p_values) < 0.05) < 0.2

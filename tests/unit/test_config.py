@@ -1,0 +1,354 @@
+"""Recipes and settings: strict, frozen, overridden by dots; mistakes name what was meant."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from nextword import registry
+from nextword.config import (
+    PARTS,
+    RECIPES,
+    SECTIONS,
+    Config,
+    TextConfig,
+    load_config,
+    parse_override,
+    parse_section,
+    read_recipe,
+    recipe_path,
+)
+from nextword.errors import InputError
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def complaint(action: Any, *arguments: Any, **options: Any) -> str:
+    """The message of the InputError that the call must end with: one line."""
+    with pytest.raises(InputError) as caught:
+        action(*arguments, **options)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Any:
+    """Writes a recipe of one's own and returns its name."""
+
+    def write(text: str) -> str:
+        (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        return str(tmp_path / "mine.toml")
+
+    return write
+
+
+# ---------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_round_trip(name: str) -> None:
+    """Every built-in recipe parses, and what is dumped as JSON parses to the same settings."""
+    config = load_config(name)
+    assert config.recipe == name
+    tables = json.loads(json.dumps(config.dump()))
+    assert Config.parse(tables, tables["recipe"]) == config
+    assert load_config(name) == config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_says_what_it_is(name: str) -> None:
+    """Each one has a line for `nextword recipes`, and sets nothing but known keys."""
+    assert read_recipe(name)["about"].strip()
+    config = load_config(name)
+    for table, values in read_recipe(name).items():
+        if table != "about":
+            dumped = config.dump()[table]
+            assert {key: dumped[key] for key in values} == json.loads(json.dumps(values))
+
+
+def test_there_are_recipes() -> None:
+    """The names that scripts rely on."""
+    assert {"rnn", "irnn", "lstm", "peephole", "gru", "gru-tutorial"} <= set(NAMES)
+
+
+def test_recipe_of_ones_own(recipe: Any) -> None:
+    """A path that ends in .toml is read; its stem is its name; missing tables are defaults."""
+    config = load_config(recipe('about = "x"\n[model]\nhidden = 7\n'))
+    assert (config.recipe, config.model.hidden, config.text) == ("mine", 7, TextConfig())
+    assert all(getattr(config, table).name == name for table, name in PARTS.items())
+
+
+@pytest.mark.parametrize("text", ["[model\n", "model = \n", "[model]\nhidden = 1\nhidden = 2\n"])
+def test_recipe_that_is_not_toml(text: str, recipe: Any) -> None:
+    """Bad TOML names the file and where."""
+    message = complaint(load_config, recipe(text))
+    assert "mine.toml' is not valid TOML" in message
+
+
+def test_recipe_that_is_not_utf8(tmp_path: Path) -> None:
+    """Other encodings are bad input."""
+    (tmp_path / "mine.toml").write_bytes(b'about = "\xe9"\n')
+    assert "not valid TOML" in complaint(load_config, str(tmp_path / "mine.toml"))
+
+
+def test_unknown_recipe() -> None:
+    """The nearest one is named, else all; a missing file is called a file."""
+    assert "did you mean 'lstm'?" in complaint(recipe_path, "lstmm")
+    assert "did you mean 'peephole'?" in complaint(load_config, "peep-hole")
+    everything = complaint(recipe_path, "zzzzzz")
+    assert all(name in everything for name in NAMES)
+    assert "no recipe file 'gone.toml'" in complaint(recipe_path, "gone.toml")
+    assert "unknown recipe" in complaint(recipe_path, "../recipes/lstm")
+    assert "unknown recipe ''" in complaint(recipe_path, "")
+
+
+# ---------------------------------------------------------------- overrides
+
+
+OVERRIDES: list[tuple[str, Any]] = [
+    ("model.hidden=650", 650),
+    ("model.tied=false", False),
+    ("model.tied=False", False),
+    ("optimizer.lr=1e-3", 1e-3),
+    ("optimizer.lr=1", 1.0),
+    ("optimizer.betas=[0.9, 0.95]", (0.9, 0.95)),
+    ("text.tokenizer=word", "word"),
+    ('text.tokenizer="char"', "char"),
+    ("text.vocab_size=none", None),
+    ("train.clip=None", None),
+    ("train.minutes=2.5", 2.5),
+    ("train.epochs = 3 ", 3),
+    ("text.vectors=向量/中文.txt", "向量/中文.txt"),
+    ("text.vectors=a=b c.txt", "a=b c.txt"),
+    ("schedule.momentum=[0.95, 0.85]", (0.95, 0.85)),
+    ("train.stream=windows", "windows"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), OVERRIDES, ids=[text for text, _ in OVERRIDES])
+def test_override(text: str, value: Any) -> None:
+    """The setting has the value and its type; nothing else changes."""
+    before, after = load_config("lstm"), load_config("lstm", [text])
+    table, key = text.split("=")[0].strip().split(".")
+    got = getattr(getattr(after, table), key)
+    assert got == value and type(got) is type(value)
+    section = getattr(before, table).model_copy(update={key: value})
+    assert after == replace(before, **{table: section})
+
+
+def test_overrides_as_a_dict() -> None:
+    """From Python, values are given as they are."""
+    given = {"model.hidden": 32, "text.vocab_size": None, "train.epochs": 2}
+    written = ["model.hidden=32", "text.vocab_size=none", "train.epochs=2"]
+    assert load_config("lstm", given) == load_config("lstm", written)
+
+
+def test_the_last_override_wins() -> None:
+    """As on any command line."""
+    assert load_config("lstm", ["model.hidden=1", "model.hidden=2"]).model.hidden == 2
+
+
+def test_another_part_starts_from_its_own_defaults(recipe: Any) -> None:
+    """Naming another part drops the recipe's settings of the old one, not the overrides."""
+    fresh = registry.load("optimizer", "sgd")()
+    assert load_config("lstm", ["optimizer.name=sgd"]).optimizer == fresh
+    orders = [
+        ["optimizer.name=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.9"],
+        ["optimizer.lr=0.5", "optimizer.name=sgd", "optimizer.momentum=0.9"],
+        ["optimizer.lr=0.5", "optimizer.momentum=0.9", "optimizer.name=sgd"],
+    ]
+    for order in orders:
+        optimizer = load_config("lstm", order).optimizer
+        assert (optimizer.name, optimizer.lr, optimizer.momentum) == ("sgd", 0.5, 0.9)
+
+
+def test_the_same_part_keeps_the_recipes_settings(recipe: Any) -> None:
+    """Naming the part the recipe uses, if only by default, changes nothing."""
+    assert load_config("lstm", ["model.name=recurrent"]) == load_config("lstm")
+    mine = recipe("[optimizer]\nlr = 0.5\n")
+    default = PARTS["optimizer"]
+    assert load_config(mine, [f"optimizer.name={default}"]).optimizer.lr == 0.5
+
+
+def test_base_stands_in_for_the_recipe() -> None:
+    """Tables of an older run replace the recipe's; overrides still come last, and the tables
+    of the recipe are read anew each time."""
+    base = {"model": {"name": "recurrent", "hidden": 9}}
+    config = load_config("lstm", ["model.layers=2"], base=base)
+    assert (config.model.hidden, config.model.layers, config.model.tied) == (9, 2, False)
+    assert load_config("lstm").model.hidden != 9
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("a.b=1", ("a.b", 1)),
+        (" a.b = x y ", ("a.b", "x y")),
+        ("a.b=", ("a.b", "")),
+        ("a.b==", ("a.b", "=")),
+        ("a.b=none", ("a.b", None)),
+        ("a.b=NULL", ("a.b", None)),
+        ('a.b="none"', ("a.b", "none")),
+        ("a.b=true", ("a.b", True)),
+        ("a.b=True", ("a.b", True)),
+        ("a.b=-1.5e-3", ("a.b", -0.0015)),
+        ("a.b=[1, 2]", ("a.b", [1, 2])),
+        ('a.b=["中", "b"]', ("a.b", ["中", "b"])),
+        ("a.b=[1, 2", ("a.b", "[1, 2")),
+        ("a.b=中文", ("a.b", "中文")),
+        ('a.b="中文 x"', ("a.b", "中文 x")),
+        ("a.b=C:\\x", ("a.b", "C:\\x")),
+        ("a.b='C:\\x'", ("a.b", "C:\\x")),
+        ("a.b=lstm-2", ("a.b", "lstm-2")),
+    ],
+)
+def test_parse_override(text: str, pair: tuple[str, Any]) -> None:
+    """TOML where it is TOML, a string where it is not, None for none."""
+    got = parse_override(text)
+    assert got == pair and type(got[1]) is type(pair[1])
+
+
+@given(st.one_of(st.integers(-(2**62), 2**62), st.booleans(), st.floats(allow_nan=False)))
+def test_numbers_survive_the_command_line(value: float) -> None:
+    """Whatever number Python prints is read back as it was, with its type."""
+    got = parse_override(f"a.b={value}")[1]
+    assert got == value and type(got) is type(value)
+
+
+@given(st.text(min_size=1))
+def test_quoted_strings_survive_the_command_line(text: str) -> None:
+    """Any string in quotes is that string."""
+    quoted = json.dumps(text, ensure_ascii=True)
+    if "\\ud" not in quoted:  # JSON writes rare characters as two halves, which TOML refuses
+        assert parse_override(f"a.b={quoted}") == ("a.b", text)
+
+
+@pytest.mark.parametrize("text", ["model.hidden", "", "=3", " = 3"])
+def test_override_without_key_or_value(text: str) -> None:
+    """`--set` needs a key and an equals sign."""
+    assert "--set key=value" in complaint(load_config, "lstm", [text])
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+NEAREST = {
+    "model.hiden=3": "model.hidden",
+    "model.layer=3": "model.layers",
+    "trian.epochs=3": "train.epochs",
+    "train.epoch=3": "train.epochs",
+    "text.tokeniser=char": "text.tokenizer",
+    "text.vocabsize=3": "text.vocab_size",
+    "optimiser.lr=3": "optimizer.lr",
+    "schedule.warm_up=0.1": "schedule.warmup",
+    "model.cell=lstn": "lstm",
+    "model.name=recurent": "recurrent",
+    "text.tokenizer=words": "word",
+    "train.stream=stripe": "stripes",
+    "optimizer.name=rmsprob": "rmsprop",
+    "schedule.name=one-cicle": "one-cycle",
+    "objective.name=casual": "causal",
+}
+
+
+@pytest.mark.parametrize("text", NEAREST)
+def test_unknown_names_name_the_nearest(text: str) -> None:
+    """A key or part that does not exist is an error that says what was probably meant."""
+    message = complaint(load_config, "lstm", [text])
+    assert message.startswith("unknown ")
+    assert f"did you mean '{NEAREST[text]}'?" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["model=3", "hidden=3", "recipe=x", "about=x", "model.=3", ".x=3", "model.a.b=3"]
+)
+def test_overrides_are_table_dot_key(text: str) -> None:
+    """Anything but `table.key` is an unknown setting."""
+    assert f"unknown setting '{text.split('=')[0]}'" in complaint(load_config, "lstm", [text])
+
+
+def test_unknown_table_in_a_recipe(recipe: Any) -> None:
+    """A table that is not one of ours is named, with or without overrides."""
+    mine = recipe("[optimiser]\nlr = 1.0\n")
+    for overrides in ([], ["optimizer.lr=1"]):
+        message = complaint(load_config, mine, overrides)
+        assert "unknown setting 'optimiser'; did you mean 'optimizer." in message
+
+
+@pytest.mark.parametrize("overrides", [[], ["model.hidden=3"], ["model.name=unigram"]])
+def test_table_that_is_none(overrides: list[str], recipe: Any) -> None:
+    """`model = "lstm"` is not a table."""
+    assert "'model' is a table" in complaint(load_config, recipe('model = "lstm"\n'), overrides)
+
+
+BAD = [
+    "train.epochs=0",
+    "train.epochs=1.5",
+    "train.epochs=many",
+    "train.batch_size=none",
+    "train.minutes=0",
+    "train.precision=fp8",
+    "train.clip=-1",
+    "text.vocab_size=2",
+    "text.split=lines",
+    "text.vectors=7",
+    "text.lower=maybe",
+    "model.dropout_output=1",
+    "model.hidden=[1, 2]",
+    "optimizer.lr=nan",
+    "optimizer.lr=-1",
+    "optimizer.betas=[0.9]",
+    "schedule.momentum=0.9",
+    "schedule.warmup=1",
+]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_values_are_one_line_that_names_the_key(text: str) -> None:
+    """What was given is repeated, with what would be right."""
+    key, _, value = text.partition("=")
+    message = complaint(load_config, "lstm", [text])
+    assert message.startswith(key)
+    assert value.strip("[]").split(",")[0].lower() in message.lower()
+
+
+@pytest.mark.parametrize("value", ["[1]", "3", "none", "{a = 1}", "''"])
+def test_part_names_that_are_no_names(value: str) -> None:
+    """A name that is a list, a number, nothing or a table is unknown, not a traceback."""
+    for key in ("model.name", "optimizer.name"):
+        assert "unknown" in complaint(load_config, "lstm", [f"{key}={value}"])
+
+
+@pytest.mark.parametrize("table", [*SECTIONS, *PARTS])
+def test_nothing_changes_after_parsing(table: str) -> None:
+    """Settings are frozen, all the way down."""
+    config = load_config("lstm")
+    with pytest.raises(FrozenInstanceError):
+        setattr(config, table, None)
+    section = getattr(config, table)
+    for key in type(section).model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, key, getattr(section, key))
+
+
+def test_parse_leaves_its_tables_alone() -> None:
+    """The tables given are not changed."""
+    tables = {"about": "x", "model": {"hidden": 3}}
+    Config.parse(tables)
+    assert tables == {"about": "x", "model": {"hidden": 3}}
+
+
+def test_parse_section() -> None:
+    """A single section by itself: the same strictness, its own keys."""
+    assert parse_section(TextConfig, {"lower": True}, "here").lower
+    assert "did you mean 'lower'?" in complaint(parse_section, TextConfig, {"lowr": True}, "here")
+    message = complaint(parse_section, TextConfig, {"min_count": 0}, "here")
+    assert message.startswith("here: min_count = 0")

@@ -1,0 +1,195 @@
+"""How far back a loss reaches: the measured norms against autograd and against theory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nextword import registry
+from nextword.diagnostics.gradients import GradientFlow, draw, measure
+from nextword.errors import InputError
+from nextword.models.recurrent import RecurrentConfig, RecurrentLM
+from nextword.models.unigram import UnigramConfig
+from nextword.models.windowed import Windowed
+from nextword.nn import kernels
+from nextword.text.tokenizer import EOS
+
+CPU = torch.device("cpu")
+CELLS = registry.names("cell")
+V = 9
+
+
+def ids(count: int = 60) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, V, count).astype(np.uint16)
+
+
+def tiny(cell: str, layers: int = 1, hidden: int = 7) -> RecurrentLM:
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell=cell, hidden=hidden, layers=layers).build(V).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def by_hand(model: RecurrentLM, text: np.ndarray, start: int, length: int) -> list[np.ndarray]:
+    """d(-log p(w_T | w_<T)) / d(state) at every step and layer, from the cells' own equations:
+    a small zero tensor is added to each state and its gradient taken. [(steps, layers, H) …]"""
+    before = text[start - 1] if start else EOS
+    inputs = [int(before), *(int(i) for i in text[start : start + length - 1])]
+    state = model.start(1)
+    probes: list[list[list[Tensor]]] = []
+    for step, index in enumerate(inputs):
+        x = model.embedding(torch.tensor([index]))
+        new_state, new_probes = [], []
+        for layer, part in zip(model.stack.layers, state, strict=True):
+            wx = x @ layer.W.T + layer.b
+            part = layer.cell.step(wx, part, layer.U)
+            zeros = [torch.zeros_like(t, requires_grad=True) for t in part]
+            if step < length - 1:
+                if len(part) == 2:  # c moves h too: h = o ∘ tanh(c), with o's own look at c
+                    part = through_cell(layer, wx, new_state, state, part, zeros)
+                else:
+                    part = (part[0] + zeros[0],)
+            new_probes.append(zeros)
+            new_state.append(part)
+            x = part[0]
+        state = tuple(new_state)
+        probes.append(new_probes)
+    logits = x @ model.head.E.T + model.head.b
+    loss = -logits.log_softmax(-1)[0, int(text[start + length - 1])]
+    flat = [zero for step in probes[:-1] for layer in step for zero in layer]
+    gradients = iter(torch.autograd.grad(loss, flat))
+    kinds = len(probes[0][0])
+    found = [np.zeros((length - 1, len(probes[0]), model.config.hidden)) for _ in range(kinds)]
+    for step in range(length - 1):
+        for layer_index in range(len(probes[0])):
+            for kind in range(kinds):
+                found[kind][step, layer_index] = next(gradients)[0].numpy()
+    return found
+
+
+def through_cell(
+    layer: Any, wx: Tensor, done: list[Any], state: Any, part: Any, zeros: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The LSTM's h recomputed from c + zero, so that dL/dc counts the way through h."""
+    old_h, _ = state[len(done)]
+    c = part[1] + zeros[1]
+    o = (wx + old_h @ layer.U.T).chunk(4, dim=-1)[3]
+    if hasattr(layer.cell, "p"):
+        o = o + layer.cell.p[2] * c
+    return o.sigmoid() * c.tanh() + zeros[0], c
+
+
+@pytest.mark.parametrize("backend", ["auto", "step"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_norms_are_the_gradients(cell: str, layers: int, backend: str) -> None:
+    """Every cell, one layer and two: the norms of dL/dh (and dL/dc) with every path counted, the
+    layers' together, averaged over the stretches; the same whatever kernels are chosen."""
+    model, text, length = tiny(cell, layers), ids(), 9
+    starts = np.unique(np.linspace(0, len(text) - length, 4).astype(int))
+    norms = []
+    for start in starts:
+        found = by_hand(model, text, int(start), length)
+        norms.append([np.sqrt((g**2).sum((1, 2)))[::-1] for g in found])
+    expected = np.mean(norms, axis=0)
+    with kernels.backend(backend):
+        flow = measure(model, text, "tiny", CPU, length=length, samples=4)
+    np.testing.assert_allclose(flow.hidden, expected[0], rtol=1e-8)
+    assert (flow.cell is not None) == (len(expected) == 2)
+    if flow.cell is not None:
+        np.testing.assert_allclose(flow.cell, expected[1], rtol=1e-8)
+
+
+def elman(scale: float) -> RecurrentLM:
+    """U = scale · orthogonal; words so small that tanh is the identity."""
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell="elman", hidden=8).build(V).double()
+    (layer,) = model.stack.layers
+    with torch.no_grad():
+        nn.init.orthogonal_(layer.U)
+        layer.U.mul_(scale)
+        layer.b.zero_()
+        model.embedding.weight.mul_(1e-12)
+    return model
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_plain_rnn_vanishes_and_explodes_by_its_matrix(scale: float) -> None:
+    """In the linear range every step back multiplies the gradient by the scale of U."""
+    flow = measure(elman(scale), ids(), "elman", CPU, length=21, samples=3)
+    assert flow.factor == pytest.approx(scale, rel=1e-6)
+    ratios = np.array(flow.hidden[1:]) / np.array(flow.hidden[:-1])
+    np.testing.assert_allclose(ratios, scale, rtol=1e-6)
+    assert len(flow.hidden) == 20
+
+
+def test_irnn_starts_with_a_gradient_that_neither_vanishes_nor_explodes() -> None:
+    """As initialised, with no unit switched off, U = I passes it on as it is."""
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell="irnn", hidden=8).build(V).double()
+    with torch.no_grad():
+        model.embedding.weight.abs_()
+        model.stack.layers[0].W.abs_()
+    flow = measure(model, ids(200), "irnn", CPU, length=100, samples=3)
+    assert flow.factor == pytest.approx(1, abs=1e-9)
+
+
+def test_lstm_cell_carries_further_than_the_plain_rnn() -> None:
+    """The forget gate at 1, the other gates as drawn: the cell's gradient is still there when the
+    plain RNN's is gone."""
+    lstm = tiny("lstm")
+    with torch.no_grad():
+        for parameter in lstm.stack.parameters():
+            parameter.mul_(0.25)
+        lstm.stack.layers[0].b[7:14] = 6.0
+    far = measure(lstm, ids(200), "lstm", CPU, length=60, samples=3)
+    plain = measure(elman(0.5), ids(200), "elman", CPU, length=60, samples=3)
+    assert far.cell[-1] / far.cell[0] > 0.5
+    assert plain.hidden[-1] / plain.hidden[0] < 1e-12
+
+
+def test_measuring_leaves_the_model_alone() -> None:
+    """Weights and their gradients stay, frozen weights do no harm, no_grad outside neither."""
+    model = tiny("gru")
+    before = [p.detach().clone() for p in model.parameters()]
+    first = measure(model, ids(), "gru", CPU, length=10, samples=2)
+    for parameter, value in zip(model.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+        assert parameter.grad is None
+        parameter.requires_grad_(False)
+    with torch.no_grad():
+        again = measure(model, ids(), "gru", CPU, length=10, samples=2)
+    np.testing.assert_allclose(again.hidden, first.hidden)
+
+
+def test_what_cannot_be_measured() -> None:
+    """A text too short, a model without a differentiable state."""
+    with pytest.raises(InputError, match="tokens"):
+        measure(tiny("lstm"), ids(10), "lstm", CPU, length=10)
+    for model in (UnigramConfig().build(V), Windowed(tiny("lstm"), 3)):
+        with pytest.raises(InputError, match="no hidden state"):
+            measure(model, ids(), "none", CPU, length=10)
+
+
+def test_factor_of_gradients_that_died() -> None:
+    """Norms of zero give a number, not an error."""
+    assert GradientFlow("x", [1.0, 0.1, 0.01], None).factor == pytest.approx(0.1)
+    assert 0 <= GradientFlow("x", [1.0, 0.0], None).factor < 1e-30
+    assert GradientFlow("x", [1.0], None).factor == 1
+    assert "0.100" in GradientFlow("x", [1.0, 0.1], None).summary()
+
+
+def test_drawing(tmp_path: Path) -> None:
+    """A picture of several models, cells dashed, also where a gradient is exactly zero."""
+    flows = [
+        measure(tiny(cell), ids(), cell, CPU, length=10, samples=2) for cell in ("lstm", "elman")
+    ]
+    flows.append(GradientFlow("dead", [0.0] * 9, None))
+    draw(flows, tmp_path / "flow.png")
+    assert (tmp_path / "flow.png").stat().st_size > 5000

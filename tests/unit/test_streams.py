@@ -1,0 +1,216 @@
+"""Ids → batches: every pair of token and target is one of the text, none twice, none lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextword import registry
+from nextword.data.stream import Ids, Stream, fit_batch, rows
+from nextword.data.stripes import Stripes
+from nextword.data.windows import Windows
+from nextword.text.tokenizer import EOS
+
+NAMES = registry.names("stream")
+FIRST = EOS + 1  # every token of the test text is another one, so its place is known
+
+
+def text_of(length: int) -> Ids:
+    """Ids FIRST, FIRST + 1, … as they lie on disk."""
+    return np.arange(FIRST, FIRST + length, dtype=np.uint16)
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> tuple[int, int, int]:
+    """Length of the text, batch size and bptt, as `fit_batch` lets them through."""
+    length = draw(st.integers(1, 60))
+    batch_size, bptt = fit_batch(length, draw(st.integers(1, 8)), draw(st.integers(1, 12)))
+    return length, batch_size, bptt
+
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def targets_of(stream: Stream) -> Counter[int]:
+    """How often each token is a target in one pass."""
+    return Counter(int(t) for batch in stream for t in batch.targets.flatten())
+
+
+# ---------------------------------------------------------------- every stream
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(shape=shapes(), seed=SEEDS)
+def test_pairs_are_neighbours(name: str, shape: tuple[int, int, int], seed: int) -> None:
+    """Each id is followed by its target in the text; before the first token there is <eos>."""
+    length, batch_size, bptt = shape
+    stream = registry.load("stream", name)(text_of(length), batch_size, bptt, seed=seed)
+    assert len(stream) > 0
+    for batch in stream:
+        assert batch.ids.dtype == batch.targets.dtype == torch.int64
+        assert batch.ids.shape == batch.targets.shape
+        assert batch.mask is None
+        assert len(batch.ids) <= batch_size
+        assert batch.ids.shape[1] <= bptt
+        before = torch.where(batch.targets == FIRST, EOS, batch.targets - 1)
+        assert torch.equal(batch.ids, before)
+        assert torch.equal(batch.ids[:, 1:], batch.targets[:, :-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(shape=shapes(), seed=SEEDS, order=st.randoms(use_true_random=False))
+def test_any_batch_at_any_time(
+    name: str, shape: tuple[int, int, int], seed: int, order: object
+) -> None:
+    """Batch i is the same whether read in order, alone or again: a training resumes anywhere."""
+    length, batch_size, bptt = shape
+    kind = registry.load("stream", name)
+    one = kind(text_of(length), batch_size, bptt, seed=seed)
+    two = kind(text_of(length), batch_size, bptt, seed=seed)
+    in_order = list(one)
+    assert len(in_order) == len(one)
+    indices = list(range(len(two)))
+    order.shuffle(indices)  # type: ignore[attr-defined]
+    for index in indices:
+        assert torch.equal(two[index].ids, in_order[index].ids)
+        assert torch.equal(two[index].targets, in_order[index].targets)
+        assert two[index].continues == in_order[index].continues
+    for outside in (-1, len(two)):
+        with pytest.raises(IndexError):
+            two[outside]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_from_disk(name: str, tmp_path: Path) -> None:
+    """A memory-mapped text serves as well as one in memory, and is left as it is."""
+    text_of(50).tofile(tmp_path / "ids.bin")
+    mapped = np.memmap(tmp_path / "ids.bin", dtype=np.uint16, mode="r")
+    kind = registry.load("stream", name)
+    pairs = zip(kind(mapped, 3, 4), kind(text_of(50), 3, 4), strict=True)
+    assert all(torch.equal(a.targets, b.targets) for a, b in pairs)
+    batch = kind(text_of(50), 3, 4)[0]
+    batch.ids.fill_(7)  # the batch is a copy
+    assert kind(mapped, 3, 4)[0].ids.max() > 7
+
+
+# ---------------------------------------------------------------- stripes
+
+
+@given(shape=shapes(), seed=SEEDS)
+def test_stripes_go_on_row_by_row(shape: tuple[int, int, int], seed: int) -> None:
+    """Row b begins with the token that row b of the batch before had to predict last."""
+    length, batch_size, bptt = shape
+    stream = Stripes(text_of(length), batch_size, bptt, seed=seed)
+    assert [batch.continues for batch in stream] == [False] + [True] * (len(stream) - 1)
+    batches = list(stream)
+    for left, right in pairwise(batches):
+        assert torch.equal(right.ids[:, 0], left.targets[:, -1])
+        assert left.ids.shape == (batch_size, bptt)  # only the last batch may be shorter
+    whole = torch.cat([batch.targets for batch in batches], dim=1)
+    assert torch.equal(whole[:, 1:], whole[:, :-1] + 1)
+
+
+@given(shape=shapes(), seed=SEEDS)
+def test_stripes_use_every_token_once(shape: tuple[int, int, int], seed: int) -> None:
+    """At most B - 1 tokens are left out, at the end or (odd seed) at the beginning."""
+    length, batch_size, bptt = shape
+    seen = targets_of(Stripes(text_of(length), batch_size, bptt, seed=seed))
+    assert set(seen.values()) == {1}
+    spare = length % batch_size
+    assert len(seen) == length - spare
+    first = FIRST + (spare if seed % 2 else 0)
+    assert set(seen) == set(range(first, first + len(seen)))
+
+
+def test_stripes_leave_nothing_out_in_two_passes() -> None:
+    """What one pass leaves out, the other one reads."""
+    text = text_of(23)
+    odd, even = (targets_of(Stripes(text, 4, 3, seed=seed)) for seed in (1, 2))
+    assert len(odd) == len(even) == 20
+    assert set(odd) | set(even) == set(text.tolist())
+
+
+def test_stripes_by_hand() -> None:
+    """Two stripes of a text of seven tokens, three at a time."""
+    batches = list(Stripes(text_of(7), 2, 2, seed=0))
+    assert [batch.ids.tolist() for batch in batches] == [[[1, 2], [4, 5]], [[3], [6]]]
+    assert [batch.targets.tolist() for batch in batches] == [[[2, 3], [5, 6]], [[4], [7]]]
+    assert Stripes(text_of(7), 2, 2, seed=1)[0].ids.tolist() == [[2, 3], [5, 6]]
+
+
+# ---------------------------------------------------------------- windows
+
+
+@given(shape=shapes(), seed=SEEDS)
+def test_windows_cover_the_text(shape: tuple[int, int, int], seed: int) -> None:
+    """End to end, every token is a target; only the last window may overlap another."""
+    length, batch_size, bptt = shape
+    stream = Windows(text_of(length), batch_size, bptt, seed=seed)
+    assert not any(batch.continues for batch in stream)
+    seen = targets_of(stream)
+    assert set(seen) == set(text_of(length).tolist())
+    overlap = -length % bptt
+    assert sum(seen.values()) == length + overlap
+    assert {token for token, times in seen.items() if times > 1} == set(
+        range(FIRST + length - bptt, FIRST + length - bptt + overlap)
+    )
+
+
+@given(shape=shapes(), seed=SEEDS, stride=st.integers(1, 15))
+def test_windows_start_every_stride(shape: tuple[int, int, int], seed: int, stride: int) -> None:
+    """Each window begins at a multiple of `stride`, or ends with the text; each comes once."""
+    length, batch_size, bptt = shape
+    stream = Windows(text_of(length), batch_size, bptt, stride=stride, seed=seed)
+    starts = sorted(int(row[0]) - FIRST for batch in stream for row in batch.targets)
+    last = length - bptt
+    assert starts == sorted({*range(0, last + 1, stride), last})
+    assert all(batch.ids.shape == (batch_size, bptt) for batch in list(stream)[:-1])
+
+
+def test_windows_are_shuffled_by_seed() -> None:
+    """The same seed gives the same order, other seeds give others, all of the same windows."""
+    orders = [
+        [int(row[0]) for batch in Windows(text_of(400), 8, 4, seed=seed) for row in batch.targets]
+        for seed in (1, 1, 2, 3)
+    ]
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+    assert all(order != sorted(order) for order in orders)
+
+
+# ---------------------------------------------------------------- their parts
+
+
+@given(st.integers(1, 20), st.lists(st.integers(-8, 25), min_size=1), st.integers(1, 9))
+def test_rows(length: int, starts: list[int], steps: int) -> None:
+    """Before the text lies <eos>, after it its last token, as a slow twin finds them."""
+    text = text_of(length)
+
+    def at(position: int) -> int:
+        return EOS if position < 0 else int(text[min(position, length - 1)])
+
+    ids, targets = rows(text, np.array(starts), steps)
+    assert ids.tolist() == [[at(s + t - 1) for t in range(steps)] for s in starts]
+    assert targets.tolist() == [[at(s + t) for t in range(steps)] for s in starts]
+
+
+@given(st.integers(1, 300), st.integers(1, 20), st.integers(1, 40))
+def test_fit_batch(tokens: int, batch_size: int, bptt: int) -> None:
+    """As asked if the text allows, else fewer rows, and only then shorter ones."""
+    fewer, shorter = fit_batch(tokens, batch_size, bptt)
+    assert 1 <= fewer <= batch_size and 1 <= shorter <= bptt
+    assert fewer * shorter <= tokens
+    if batch_size * bptt <= tokens:
+        assert (fewer, shorter) == (batch_size, bptt)
+    elif bptt <= tokens:
+        assert shorter == bptt and (fewer + 1) * bptt > tokens
+    else:
+        assert (fewer, shorter) == (1, tokens)
