@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .errors import InputError, TrainingError
+    from .errors import InputError, Interrupted, TrainingError
     from .evaluation.compare import compare
     from .evaluation.dynamic import Dynamic
     from .evaluation.perplexity import evaluate
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "Dynamic": "evaluation.dynamic",
     "InputError": "errors",
+    "Interrupted": "errors",
     "Run": "run",
     "TrainingError": "errors",
     "compare": "evaluation.compare",
@@ -42,6 +43,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
 __all__ = [
     "Dynamic",
     "InputError",
+    "Interrupted",
     "Run",
     "TrainingError",
     "__version__",

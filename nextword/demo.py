@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ _RECURRENT = _COMMON | {
     "train.epochs": 15,
     "schedule.name": "one-cycle",
 }
-_LSTM = _RECURRENT | {"optimizer.lr": 1e-2}
-_REGULARISED = _RECURRENT | {
+_LSTM = _RECURRENT | {"model.hidden": 100, "optimizer.lr": 1e-2}
+_REGULARISED = _LSTM | {
     "optimizer.lr": 5e-3,
     "model.layers": 2,
     "model.tied": True,
@@ -208,12 +209,10 @@ def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
         marked = False
         for place, row in zip(places, rows, strict=True):
             ax.text(
-                100 * row["accuracy"] - 1,
+                100 * row["accuracy"] + 1,
                 place,
                 f"{row['accuracy']:.1%}",
                 va="center",
-                ha="right",
-                color="white",
                 fontsize="small",
             )
             if row["article"] is not None:
@@ -228,16 +227,15 @@ def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
         ax.set_yticks(places, [row["rung"] for row in rows])
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")
-        ax.set(xlabel="next-word accuracy on Human Numbers (%)", xlim=(0, 101))
+        ax.set(xlabel="next-word accuracy on Human Numbers (%)", xlim=(0, 108))
         ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0))
 
 
 def draw_gradients(out: Path, seed: int) -> None:
     """How far a loss reaches back: cells as they are initialised, and the trained rungs."""
     trained = [load(out / slug) for slug in ("rnn", "lstm", "lstm-regularised")]
-    corpus = prepare(
-        open_texts([out / _VALID]), trained[0].tokenizer, out / "lstm" / "data" / "look"
-    )
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        ids = prepare(open_texts([out / _VALID]), trained[0].tokenizer, folder).ids[:10_000].copy()
     device = torch.device("cpu")
     fresh: list[GradientFlow] = []
     for cell, name in (
@@ -249,9 +247,9 @@ def draw_gradients(out: Path, seed: int) -> None:
         torch.manual_seed(seed)
         config = RecurrentConfig(cell=cell, hidden=64, embedding_std=1.0)
         model = config.build(trained[0].tokenizer.vocab_size)
-        fresh.append(measure(model, corpus.ids, name, device))
+        fresh.append(measure(model, ids, name, device))
     learnt = [
-        measure(run.model, corpus.ids, name, device)
+        measure(run.model, ids, name, device)
         for run, name in zip(trained, ("RNN with state", "LSTM", "regularised LSTM"), strict=True)
     ]
     with plot.figure(out / "gradients.png", columns=2, size=(5.6, 4.2)) as (left, right):

@@ -1,4 +1,4 @@
-"""The two ways a command ends badly without being a bug."""
+"""The ways a command ends early without being a bug."""
 
 
 class InputError(Exception):
@@ -12,4 +12,11 @@ class TrainingError(Exception):
     """Training cannot go on (a loss that is not a number); the message says what was kept.
 
     The command line prints it as one line and exits with status 1.
+    """
+
+
+class Interrupted(Exception):
+    """Ctrl-C came and everything is saved; the message says how to go on.
+
+    The command line prints it as one line and exits with status 130.
     """

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from ..errors import InputError, TrainingError
+from ..errors import InputError, Interrupted, TrainingError
 from . import compare, demo, evaluate, find_lr, generate, inspect, recipes, score, train
 
 app = typer.Typer(
@@ -42,13 +42,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     try:
         status = app(args=arguments, standalone_mode=False)
+        if status == 130:  # typer's word for Ctrl-C
+            raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except typer.TyperException as error:
         _end(2, error.format_message())
     except (InputError, TrainingError) as error:
         _end(2 if isinstance(error, InputError) else 1, str(error))
-    except (KeyboardInterrupt, typer.Abort) as error:
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _end(130, str(error) or "stopped")
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

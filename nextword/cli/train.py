@@ -52,9 +52,7 @@ def command(
             )
         from ..training.train import resume as go_on
 
-        work = lambda: go_on(  # noqa: E731
-            out, recipe=recipe, overrides=settings, device=device, quiet=quiet
-        )
+        go_on(out, recipe=recipe, overrides=settings, device=device, quiet=quiet)
     else:
         if recipe is None:
             raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
@@ -62,7 +60,7 @@ def command(
             raise InputError("name a text to learn from: --train FILE")
         from ..training.train import train as start
 
-        work = lambda: start(  # noqa: E731
+        start(
             recipe,
             train,
             out,
@@ -73,13 +71,3 @@ def command(
             device=device,
             quiet=quiet,
         )
-    try:
-        work()  # type: ignore[no-untyped-call]
-    except KeyboardInterrupt:
-        from ..run import STATE
-
-        if (out / STATE).is_file():
-            raise KeyboardInterrupt(
-                f"stopped and saved; go on with: nextword train --out {out} --resume"
-            ) from None
-        raise

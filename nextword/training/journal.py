@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from .. import plot
 from ..errors import InputError
+from ..evaluation.perplexity import safe_exp
 from ..run import METRICS, PLOTS
 from ..types import Term
 
@@ -75,7 +75,7 @@ class Journal:
         means = {name: total / count for name, (total, count) in self.totals.items() if count}
         self.totals = {}
         if "nll" in means:
-            means["perplexity"] = math.exp(min(means["nll"], 700))
+            means["perplexity"] = safe_exp(means["nll"])
         return means
 
     def record(self, **values: Any) -> None:

@@ -18,6 +18,7 @@ from .. import registry
 from ..config import Config, TrainConfig
 from ..data.stream import Stream, fit_batch
 from ..errors import TrainingError
+from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
 from ..nn import kernels
 from ..nn.kernels.memory import keep_freed_memory
@@ -250,7 +251,7 @@ def _note_validation(
     if better or training.config.train.keep == "last":
         at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step, "valid_nll": loss})
-    perplexity = math.exp(min(loss, 700))
+    perplexity = safe_exp(loss)
     journal.record(
         step=at.step,
         epoch=at.epoch,

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ..config import Config, load_config, override_items
 from ..data.stream import Ids, fit_batch
-from ..errors import InputError
+from ..errors import InputError, Interrupted
+from ..evaluation.perplexity import safe_exp
 from ..run import (
     CONFIG,
     DATA,
@@ -85,7 +86,7 @@ def train(
     Raises:
         InputError: something given cannot be used; `out` is as it was.
         TrainingError: the loss is not finite; the last good weights are kept.
-        KeyboardInterrupt: Ctrl-C; everything is saved, `resume` goes on.
+        Interrupted: Ctrl-C; everything is saved, `resume` goes on.
     """
     began = time.perf_counter()
     out = Path(out)
@@ -169,14 +170,19 @@ def _go(
             f"{config.recipe}: {count_parameters(model):,} parameters, vocabulary "
             f"{model.vocab_size:,}, {len(corpus):,} tokens to learn from"
         )
-        at = fit(training, resume=resume, quiet=quiet)
+        try:
+            at = fit(training, resume=resume, quiet=quiet)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped and saved; go on with: nextword train --out {out} --resume"
+            ) from None
         draw_curve(out)
         say(_farewell(out, at))
     return load(out, str(where))
 
 
 def _farewell(out: Path, at: Standing) -> str:
-    best = f", best validation perplexity {np.exp(at.best):.2f}" if at.history else ""
+    best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
     return (
         f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: nextword generate {out} --prompt "
         f'"..."   or: nextword evaluate {out} --data FILE'

@@ -192,8 +192,8 @@ def test_state_is_a_tree_with_the_batch_first(model: Any) -> None:
     """repeat, concatenate, flatten and unflatten work on every model's state."""
     state = model.advance(IDS, model.start(B))
     assert all(leaf.shape[0] == B for leaf in leaves(state))
-    twice = model.forward(IDS.repeat_interleave(2, 0), repeat(model.start(B), 2)).logits
-    once = model.forward(IDS, model.start(B)).logits
+    twice = model.forward(IDS.repeat_interleave(2, 0), repeat(state, 2)).logits
+    once = model.forward(IDS, state).logits
     torch.testing.assert_close(twice, once.repeat_interleave(2, 0))
     rows = [select(state, torch.tensor([row])) for row in range(B)]
     same_state(concatenate(rows), state)

@@ -51,7 +51,7 @@ def learn(cell: str, updates: int, lr: float) -> float:
         return float(error(1000, torch.Generator().manual_seed(99)))
 
 
-@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1200, 0.02), ("gru", 500, 0.02)])
+@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1500, 0.02), ("gru", 500, 0.02)])
 def test_gated_cells_add(cell: str, updates: int, lr: float) -> None:
     """A twentieth of the error of a guess, or less."""
     assert learn(cell, updates, lr) < MEAN / 20
@@ -59,4 +59,4 @@ def test_gated_cells_add(cell: str, updates: int, lr: float) -> None:
 
 def test_plain_rnn_does_not() -> None:
     """As many updates as the LSTM has, and still no better than a guess."""
-    assert learn("elman", 1200, 0.01) > 0.9 * MEAN
+    assert learn("elman", 1500, 0.01) > 0.9 * MEAN

@@ -69,9 +69,7 @@ def test_pieces_are_the_same_for_every_tokenizer(
     runs: list[Run], text: Path, tmp_path: Path
 ) -> None:
     """The same bytes in the same pieces; token counts that end with the last token."""
-    corpora = [
-        load_text(run, text, str(tmp_path / run.name), segment=module.PIECE) for run in runs
-    ]
+    corpora = [load_text(run, text, str(tmp_path / run.name), segment=module.PIECE) for run in runs]
     size = text.stat().st_size
     for corpus in corpora:
         assert corpus.segment_bytes.sum() == corpus.counts.bytes == size
@@ -136,6 +134,21 @@ def test_unknown_words_decide_the_order(text: Path) -> None:
     assert result.p_value < 0.01
 
 
+def test_p_value_is_of_the_difference_in_the_table(
+    runs: list[Run], text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is resampled for it adds up to second minus first, spelling included."""
+    given = []
+    monkeypatch.setattr(module, "_paired", lambda differences: given.append(differences) or 0.5)
+    result = compare(runs[:2], text)  # the first has unknown characters
+    first, second = (row.evaluation.bits_per_byte for row in result.rows)
+    (differences,) = given
+    assert differences.shape == (result.pieces,)
+    bits = differences.sum() / math.log(2) / text.stat().st_size
+    assert bits == pytest.approx(second - first)
+    assert any(row.evaluation.oov for row in result.rows)
+
+
 def test_identical_runs_do_not_differ(runs: list[Run], text: Path) -> None:
     """p = 1, not significant."""
     result = compare([runs[1], runs[1]], text)
@@ -192,7 +205,7 @@ def test_table_as_plain_values(runs: list[Run], text: Path) -> None:
     assert table["significant"] == (table["p_value"] < 0.05)
 
 
-# ------------------------------------------------------------------------------------ the statistics
+# ----------------------------------------------------------------------------------- the statistics
 
 
 @pytest.mark.parametrize("count", [1, 7, PIECES, PIECES + 1, 3 * PIECES + 17])

@@ -179,7 +179,7 @@ def test_weight_drop_on_and_off(cell: str, backend: str) -> None:
         torch.testing.assert_close(run(layer, seed=1), run(layer, seed=1), atol=0, rtol=0)
 
 
-# ------------------------------------------------------------------------------- where models use it
+# ------------------------------------------------------------------------------ where models use it
 
 
 def test_stack_drops_between_layers_only() -> None:

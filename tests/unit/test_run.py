@@ -369,7 +369,11 @@ def test_locked_refuses_a_second_holder(tmp_path: Path) -> None:
             pass
         with no_change(out), pytest.raises(InputError, match="another process is training"):
             runs.check_target(out, overwrite=True)
-    with runs.locked(out):
+    with (
+        runs.locked(out),
+        pytest.raises(InputError, match="another process is training"),
+        runs.locked(out),
+    ):
         pass
 
 

@@ -37,7 +37,9 @@ def kept(logits: Tensor) -> list[list[int]]:
 # ------------------------------------------------------------------------------------------ filters
 
 
-@pytest.mark.parametrize(("k", "left"), [(1, [0]), (2, [0, 1]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])])
+@pytest.mark.parametrize(
+    ("k", "left"), [(1, [0]), (2, [0, 1]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])]
+)
 def test_top_k(k: int, left: list[int]) -> None:
     """The k most probable tokens, their logits untouched."""
     logits = PROBS.log()
@@ -48,14 +50,23 @@ def test_top_k(k: int, left: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("p", "left"),
-    [(0.1, [0]), (0.39, [0]), (0.41, [0, 1]), (0.69, [0, 1]), (0.71, [0, 1, 2]), (1.0, [0, 1, 2, 3])],
+    [
+        (0.1, [0]),
+        (0.39, [0]),
+        (0.41, [0, 1]),
+        (0.69, [0, 1]),
+        (0.71, [0, 1, 2]),
+        (1.0, [0, 1, 2, 3]),
+    ],
 )
 def test_top_p(p: float, left: list[int]) -> None:
     """The fewest tokens whose probabilities reach p; the first always stays."""
     assert kept(filters.top_p(PROBS.log(), p)) == [left]
 
 
-@pytest.mark.parametrize(("p", "left"), [(0, [0, 1, 2, 3]), (0.3, [0, 1, 2]), (0.6, [0, 1]), (1, [0])])
+@pytest.mark.parametrize(
+    ("p", "left"), [(0, [0, 1, 2, 3]), (0.3, [0, 1, 2]), (0.6, [0, 1]), (1, [0])]
+)
 def test_min_p(p: float, left: list[int]) -> None:
     """Tokens at least p times as probable as the best."""
     assert kept(filters.min_p(PROBS.log(), p)) == [left]
@@ -230,7 +241,9 @@ def test_characters_of_several_bytes_stream_whole(prompt: str) -> None:
     text = "a你🙂é!" * 20
     tokenizer = ByteTokenizer(lower=False)
     run = script(tokenizer, text, prompt)
-    pieces = [piece for piece in stream_text(run, prompt, tokens=len(text.encode()), seed=0) if piece]
+    pieces = [
+        piece for piece in stream_text(run, prompt, tokens=len(text.encode()), seed=0) if piece
+    ]
     assert pieces == list(text)
 
 
@@ -271,9 +284,7 @@ def test_stops(kind: str, stop: list[str], left: str) -> None:
     assert generate(run, tokens=count, seed=0, stop=stop) == left
 
 
-@given(
-    st.text("ab", min_size=1, max_size=30), st.lists(st.text("ab", max_size=4), max_size=3)
-)
+@given(st.text("ab", min_size=1, max_size=30), st.lists(st.text("ab", max_size=4), max_size=3))
 def test_stops_against_the_whole_text(text: str, stops: list[str]) -> None:
     """However stops overlap: nothing of the text's first completed stop is printed, everything
     before it is."""
@@ -301,7 +312,7 @@ def test_nothing_is_drawn_after_the_last_token() -> None:
         generate(run, tokens=-1)
 
 
-# --------------------------------------------------------------------------------------- real models
+# -------------------------------------------------------------------------------------- real models
 
 
 def real(windowed: bool = False) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_plateau_is_a_function_of_the_history(history: list[float], patience: in
     assert schedule(77, 0.9, list(history)).lr == lr
     assert Plateau(factor=0.5, patience=patience)(0, 0.0, tuple(history)).lr == lr
     values = [schedule(0, 0.0, history[:n]).lr for n in range(len(history) + 1)]
-    assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(values))
 
 
 def test_plateau_has_a_floor() -> None:

@@ -238,7 +238,7 @@ DAMAGED: dict[str, object] = {
     "specials missing": {"kind": "char", "lower": False, "vocabulary": ["a", "b"]},
     "specials turned round": {"kind": "word", "lower": False, "split": "words"}
     | {"vocabulary": ["<eos>", "<unk>"]},
-    "bpe specials missing": _without("bpe", "vocab") | {"vocab": {"a": 0}},
+    "bpe specials missing": _without("bpe", "vocab") | {"vocab": {"a": 0, "b": 1}, "merges": []},
     "bpe ids are words": _without("bpe", "vocab")
     | {"vocab": {"<unk>": 0, "<eos>": 1, "a": "two"}, "merges": []},
     "merge of unknown pieces": _without("bpe", "merges") | {"merges": [["zz", "yy"]]},
@@ -416,6 +416,7 @@ def test_half_a_character_decodes() -> None:
 WORDS = {
     "It's well-read, isn't it?": "It's|well-read|,|isn't|it|?",
     "the dogs’ bowl (empty).": "the|dogs|’|bowl|(|empty|)|.",
+    "isn’t it": "isn’t|it",
     "3.5 % of <unk>": "3|.|5|%|of|<unk>",
     "我爱你，GPU！": "我|爱|你|，|GPU|！",
     "かな漢字カナ": "か|な|漢|字|カ|ナ",

@@ -119,6 +119,7 @@ def test_byte_knows_no_words(tmp_path: Path) -> None:
         ("the 1 2 3\ncat 1 2\n", 2),
         ("the 1 2 3\nzebra 1 2 3 4\n", 2),
         ("9 3\nthe 1 2 3\ncat 1 2 3\n\n中 1 2 3\n", 4),
+        ("the 1 2 3\ncat 1\n", 2),
         ("the\ncat 1 2\n", 1),
     ],
 )

@@ -1,0 +1,463 @@
+"""Training: exact resume, budgets, stopping, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import nextword
+from nextword.config import load_config
+from nextword.errors import InputError, Interrupted, TrainingError
+from nextword.models.windowed import Windowed
+from nextword.registry import names
+from nextword.run import read_tensors
+from nextword.training.journal import read_metrics
+from nextword.training.loop import Training
+from nextword.training.lr_finder import find_lr
+
+TINY: dict[str, Any] = {
+    "text.tokenizer": "char",
+    "model.hidden": 12,
+    "model.embedding": 8,
+    "train.epochs": 2,
+    "train.batch_size": 4,
+    "train.bptt": 10,
+}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
+    return path
+
+
+def fit(
+    text: Path, out: Path, recipe: str = "lstm", valid: Any = (), **settings: Any
+) -> nextword.Run:
+    overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
+    return nextword.train(recipe, text, out, valid=valid, overrides=overrides, quiet=True)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Send Ctrl-C inside the given call of `Training.learn`."""
+    original: Callable[..., Any] = Training.learn
+    calls = 0
+
+    def learn(self: Training, *args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(Training, "learn", learn)
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    timed = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in r.items() if k not in timed} for r in read_metrics(run)]
+
+
+def same_tensors(a: Path, b: Path) -> bool:
+    first, second = load_file(a), load_file(b)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "adamw": {"model__dropout_hidden": 0.3, "model__dropout_weight": 0.2},
+    "momentum": {
+        "optimizer__name": "sgd",
+        "optimizer__lr": 0.5,
+        "optimizer__momentum": 0.9,
+        "schedule__name": "plateau",
+        "train__eval_every": 3,
+    },
+    "accumulate": {"train__accumulate": 3, "optimizer__name": "rmsprop", "train__keep": "last"},
+    "windows": {"train__stream": "windows", "model__cell": "irnn", "train__eval_every": 4},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("call", [1, 7, 13, 14, 20])
+def test_resume_is_bit_identical(
+    variant: str, call: int, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, optimizer, random state and metrics are those of a training never interrupted."""
+    fit(text, tmp_path / "whole", **VARIANTS[variant])
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, call)
+        with pytest.raises(Interrupted):
+            fit(text, tmp_path / "parts", **VARIANTS[variant])
+    torch.manual_seed(999)  # whatever happened since must not matter
+    nextword.resume(tmp_path / "parts", quiet=True)
+    for name in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name), name
+    a, b = metrics(tmp_path / "whole"), metrics(tmp_path / "parts")
+    assert [r for r in a if "valid_nll" in r] == [r for r in b if "valid_nll" in r]
+
+
+def test_resume_after_interrupted_validation(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C during a validation loses nothing: it is done again."""
+    fit(text, tmp_path / "whole", train__eval_every=3)
+    original = Training.validate
+    calls = 0
+
+    def validate(self: Training) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "validate", validate)
+        with pytest.raises(Interrupted):
+            fit(text, tmp_path / "parts", train__eval_every=3)
+    nextword.resume(tmp_path / "parts", quiet=True)
+    for name in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name)
+
+
+def test_resume_after_kill(text: Path, tmp_path: Path) -> None:
+    """kill -9 loses the steps since the last saved state and nothing else."""
+    settings: dict[str, Any] = {"train__epochs": 8, "train__save_every_minutes": 1e-6}
+    fit(text, tmp_path / "whole", **settings)
+    overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
+    code = (
+        f"import nextword; nextword.train('lstm', {str(text)!r}, {str(tmp_path / 'parts')!r}, "
+        f"overrides={overrides!r}, quiet=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    state = tmp_path / "parts" / "state.safetensors"
+    deadline = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    nextword.resume(tmp_path / "parts", quiet=True)
+    for name in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name)
+
+
+def test_resumed_twice_and_finished(text: Path, tmp_path: Path) -> None:
+    """Resuming a finished training changes nothing; more epochs go on from its end."""
+    fit(text, tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    nextword.resume(tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    steps = max(r["step"] for r in read_metrics(tmp_path / "run"))
+    nextword.resume(tmp_path / "run", overrides={"train.epochs": 3}, quiet=True)
+    assert max(r["step"] for r in read_metrics(tmp_path / "run")) == steps * 3 // 2
+
+
+def test_resume_refuses_other_settings(text: Path, tmp_path: Path) -> None:
+    fit(text, tmp_path / "run")
+    with pytest.raises(InputError, match=r"model\.hidden"):
+        nextword.resume(tmp_path / "run", overrides={"model.hidden": 5}, quiet=True)
+    with pytest.raises(InputError, match="recipe"):
+        nextword.resume(tmp_path / "run", recipe="gru", quiet=True)
+
+
+def test_same_seed_same_run(text: Path, tmp_path: Path) -> None:
+    fit(text, tmp_path / "a", model__dropout_output=0.5)
+    fit(text, tmp_path / "b", model__dropout_output=0.5)
+    fit(text, tmp_path / "c", model__dropout_output=0.5, train__seed=2)
+    weights = [(tmp_path / name / "model.safetensors") for name in "abc"]
+    assert same_tensors(weights[0], weights[1])
+    assert not same_tensors(weights[0], weights[2])
+
+
+def test_not_a_number_stops(text: Path, tmp_path: Path) -> None:
+    """A diverging training names the step, and the weights it keeps are finite."""
+    with pytest.raises(TrainingError, match=r"step \d+.*optimizer\.lr"):
+        fit(
+            text,
+            tmp_path / "run",
+            optimizer__name="sgd",
+            optimizer__lr=1e38,
+            train__clip=None,
+            schedule__name="constant",
+            train__epochs=20,
+        )
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.isfinite(w).all() for w in weights.values())
+    nextword.load(tmp_path / "run")
+
+
+def test_minutes_bound_the_training(text: Path, tmp_path: Path) -> None:
+    """The schedule runs over the time: the last learning rate is near the schedule's end."""
+    began = time.monotonic()
+    fit(text, tmp_path / "run", train__minutes=0.05, train__epochs=1, schedule__name="cosine")
+    assert 2 < time.monotonic() - began < 8
+    rates = [r["lr"] for r in read_metrics(tmp_path / "run") if "lr" in r]
+    assert rates[-1] < 0.2 * max(rates)
+
+
+def test_patience_ends_the_training(text: Path, tmp_path: Path) -> None:
+    """Nothing can get better at a learning rate of nearly zero."""
+    run = tmp_path / "run"
+    fit(
+        text,
+        run,
+        optimizer__lr=1e-30,
+        schedule__name="constant",
+        train__epochs=50,
+        train__patience=3,
+        optimizer__weight_decay=0.0,
+    )
+    validations = [r for r in read_metrics(run) if "valid_nll" in r]
+    assert len(validations) == 4  # the first is the best, three bring nothing
+
+
+def test_best_or_last_weights(text: Path, tmp_path: Path) -> None:
+    """keep=best stores the weights of the lowest validation loss, keep=last the newest."""
+    kept = {}
+    for keep in ("best", "last"):
+        fit(
+            text,
+            tmp_path / keep,
+            train__keep=keep,
+            train__epochs=6,
+            optimizer__lr=0.3,
+            schedule__name="constant",
+        )
+        _, kept[keep] = read_tensors(tmp_path / keep / "model.safetensors")
+    losses = {
+        r["step"]: r["valid_nll"] for r in read_metrics(tmp_path / "best") if "valid_nll" in r
+    }
+    assert kept["best"]["step"] == min(losses, key=losses.__getitem__)
+    assert kept["last"]["step"] == max(losses)
+    assert kept["best"]["step"] != kept["last"]["step"]
+
+
+def test_accumulation_is_the_mean_gradient(text: Path, tmp_path: Path) -> None:
+    """Two windows at a time are one step on the mean of two windows of one."""
+    common: dict[str, Any] = {
+        "train__stream": "windows",
+        "train__shuffle": False,
+        "train__epochs": 1,
+        "optimizer__name": "sgd",
+        "optimizer__lr": 1.0,
+        "schedule__name": "constant",
+        "train__clip": None,
+        "model__dropout_input": 0.0,
+        "model__dropout_hidden": 0.0,
+        "model__dropout_output": 0.0,
+        "train__keep": "last",
+        "train__bptt": 11,
+    }
+    text.write_text("the cat sat on the mat" * 10, encoding="utf-8")  # 20 windows of 11
+    common |= {"text__tokenizer": "byte"}
+    fit(text, tmp_path / "two", valid=text, train__batch_size=2, **common)
+    fit(text, tmp_path / "one", valid=text, train__batch_size=1, train__accumulate=2, **common)
+    assert read_metrics(tmp_path / "two")[0]["tokens"] == 220
+    a = load_file(tmp_path / "two" / "model.safetensors")
+    b = load_file(tmp_path / "one" / "model.safetensors")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-6)
+
+
+def test_clipping(text: Path, tmp_path: Path) -> None:
+    """With plain descent of rate 1, no step is longer than the norm it is clipped to, and no
+    weight moves further than the value it is clipped to."""
+    common: dict[str, Any] = {
+        "optimizer__name": "sgd",
+        "optimizer__lr": 1.0,
+        "schedule__name": "constant",
+        "train__epochs": 1,
+        "train__keep": "last",
+        "train__batch_size": 1,
+        "train__bptt": 1000,
+    }
+    for key, value in (("train__clip", 1e-3), ("train__clip_value", 1e-4)):
+        settings = common | {"train__clip": None, key: value}
+        run = fit(text, tmp_path / key, **settings)
+        torch.manual_seed(1)
+        first = run.config.model.build(run.tokenizer.vocab_size).state_dict()
+        moved = [w - first[n] for n, w in run.model.state_dict().items()]  # type: ignore[attr-defined]
+        norm = float(torch.sqrt(sum(m.pow(2).sum() for m in moved)))  # type: ignore[arg-type]
+        largest = max(float(m.abs().max()) for m in moved)
+        if key == "train__clip":
+            assert 0 < norm <= 1.01e-3
+        else:
+            assert 0 < largest <= 1.01e-4
+
+
+@pytest.mark.parametrize("optimizer", names("optimizer"))
+def test_every_optimizer_learns_and_resumes(
+    optimizer: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"optimizer__name": optimizer, "train__epochs": 4}
+    fit(text, tmp_path / "whole", **settings)
+    losses = [r["nll"] for r in read_metrics(tmp_path / "whole") if "nll" in r]
+    assert losses[-1] < losses[0]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 9)
+        with pytest.raises(Interrupted):
+            fit(text, tmp_path / "parts", **settings)
+    nextword.resume(tmp_path / "parts", quiet=True)
+    for name in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name), name
+
+
+@pytest.mark.parametrize("schedule", names("schedule"))
+def test_every_schedule_trains(schedule: str, text: Path, tmp_path: Path) -> None:
+    fit(text, tmp_path / "run", schedule__name=schedule, train__epochs=1)
+
+
+@pytest.mark.parametrize("cell", names("cell"))
+def test_every_cell_and_tokenizer_trains(cell: str, text: Path, tmp_path: Path) -> None:
+    for tokenizer in names("tokenizer"):
+        run = fit(
+            text,
+            tmp_path / tokenizer,
+            model__cell=cell,
+            text__tokenizer=tokenizer,
+            train__epochs=1,
+            train__stream="windows" if cell == "irnn" else "stripes",
+        )
+        assert np.isfinite(nextword.evaluate(run, text).perplexity)
+
+
+def test_a_text_shorter_than_a_batch(text: Path, tmp_path: Path, capfd: Any) -> None:
+    """The batch shrinks, and the training says so."""
+    text.write_text("abcdefgh" * 5, encoding="utf-8")
+    overrides = TINY | {"train.batch_size": 64}
+    nextword.train("lstm", text, tmp_path / "run", overrides=overrides)
+    assert "shorter than one batch of 64 x 10" in capfd.readouterr().err
+
+
+def test_quiet_says_nothing(text: Path, tmp_path: Path, capfd: Any) -> None:
+    fit(text, tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_held_out_text(text: Path, tmp_path: Path) -> None:
+    """Without validation text the end of the text is held out of training and vocabulary."""
+    text.write_text("aaab\n" * 400 + "aaaz\n" * 5, encoding="utf-8")
+    run = fit(text, tmp_path / "run", train__epochs=1)
+    assert run.tokenizer.unknown("z") == ["z"]
+    meta = [
+        json.loads((tmp_path / "run" / "data" / part / "meta.json").read_text())
+        for part in ("train", "valid")
+    ]
+    assert meta[0]["bytes"] + meta[1]["bytes"] == text.stat().st_size
+    assert meta[1]["oov"] == 5
+
+
+def test_start_from_another_run(text: Path, tmp_path: Path) -> None:
+    """--from keeps vocabulary, model settings and weights, on another text."""
+    first = fit(text, tmp_path / "first")
+    other = tmp_path / "other.txt"
+    other.write_text("the cat ate the mat .\nQ\n" * 10, encoding="utf-8")
+    second = nextword.train(
+        "gru",
+        other,
+        tmp_path / "second",
+        overrides={"train.epochs": 1, "optimizer.lr": 1e-30, "schedule.name": "constant"},
+        start_from=tmp_path / "first",
+        quiet=True,
+    )
+    assert second.tokenizer.to_json() == first.tokenizer.to_json()
+    assert second.config.model == first.config.model
+    weights = second.model.state_dict()  # type: ignore[attr-defined]
+    for name, value in first.model.state_dict().items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(weights[name], value)
+
+
+def test_pretrained_vectors(text: Path, tmp_path: Path) -> None:
+    """The rows of known words point where the file says; others are left alone."""
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("cat 1 0 0\ndog 0 2 0\nzebra 0 0 1\n", encoding="utf-8")
+    settings = {
+        "text__tokenizer": "word",
+        "text__vectors": str(vectors),
+        "model__embedding": 3,
+        "train__epochs": 1,
+        "optimizer__lr": 1e-30,
+        "optimizer__weight_decay": 0.0,
+    }
+    run = fit(text, tmp_path / "run", **settings)
+    rows = run.model.embedding.weight.detach()  # type: ignore[attr-defined]
+    cat, dog = (rows[run.tokenizer.known(word)] for word in ("cat", "dog"))
+    assert cat[0] > 0
+    torch.testing.assert_close(cat / cat.norm(), torch.tensor([1.0, 0, 0]))
+    torch.testing.assert_close(dog, 2 * cat[[1, 0, 2]])
+    with pytest.raises(InputError, match="embedding=3"):
+        fit(text, tmp_path / "other", **(settings | {"model__embedding": 8}))
+    assert not (tmp_path / "other").exists()
+
+
+def test_windows_are_used_as_trained(text: Path, tmp_path: Path) -> None:
+    """A model trained on windows of 5 predicts from 5 tokens wherever it is used."""
+    run = fit(text, tmp_path / "run", "irnn", train__bptt=5)
+    assert isinstance(run.model, Windowed)
+    assert run.model.context == 5
+    assert "window:5" in nextword.evaluate(run, text).signature
+
+
+def test_bfloat16(text: Path, tmp_path: Path) -> None:
+    """Mixed precision trains to about the same loss."""
+    losses = []
+    for precision in ("fp32", "bf16"):
+        fit(text, tmp_path / precision, train__precision=precision, train__epochs=4)
+        losses.append(read_metrics(tmp_path / precision)[-1]["valid_nll"])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
+def test_step_by_step_backend_gives_the_same_training(text: Path, tmp_path: Path) -> None:
+    losses = []
+    for backend in ("torch", "step"):
+        fit(text, tmp_path / backend, train__backend=backend)
+        losses.append(read_metrics(tmp_path / backend)[-1]["valid_nll"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_tensorboard(text: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    fit(text, tmp_path / "run", train__tensorboard=True, train__epochs=1)
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+def test_unigram_counts(text: Path, tmp_path: Path) -> None:
+    settings = {"text.tokenizer": "char"}
+    run = nextword.train("unigram", text, tmp_path / "run", overrides=settings, quiet=True)
+    valid = text.read_text()
+    best = max(set(valid), key=valid.count)
+    result = nextword.evaluate(run, text)
+    assert result.accuracy == pytest.approx(valid.count(best) / len(valid))
+
+
+def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
+    """The suggestion lies between a rate that does nothing and one that blows up."""
+    overrides = TINY | {"optimizer.name": "sgd", "schedule.name": "constant"}
+    found = find_lr(load_config("lstm", overrides), [text], steps=60, low=1e-4, high=1e3)
+    assert 1e-3 < found.suggestion < 1e2
+    assert found.lr == sorted(found.lr)
+    found.draw(tmp_path / "lr.png")
+    assert (tmp_path / "lr.png").stat().st_size > 1000
+    with pytest.raises(InputError, match="below"):
+        find_lr(load_config("lstm", overrides), [text], low=1.0, high=0.1)
+
+
+def test_a_curve_is_drawn(text: Path, tmp_path: Path) -> None:
+    fit(text, tmp_path / "run")
+    assert (tmp_path / "run" / "plots" / "training.png").stat().st_size > 1000
