@@ -10,10 +10,15 @@ nextword.generate(run, "Once upon")
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Threads of a parallel product that wait for each other by spinning make a training several times
+# slower as soon as anything else wants a core. Asleep they cost nothing. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError

@@ -97,12 +97,12 @@ def pick_device(name: str) -> torch.device:
     Raises:
         InputError: the device is not there.
     """
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("no CUDA device is available here; use --device cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device '{name}'; there are: cpu, cuda") from None
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise InputError(f"unknown device '{name}'; there are: cpu, cuda")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"no CUDA device '{name}' is available here; use --device cpu")
+    return torch.device(name)
 
 
 def count_parameters(model: Any) -> int:

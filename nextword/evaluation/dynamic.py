@@ -69,7 +69,7 @@ def score_dynamic(
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
     model.eval()
-    with restored(model) as trained:
+    with restored(model) as trained, torch.enable_grad():
         parameters = list(model.parameters())
         optimizer = torch.optim.Adam(
             parameters, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from ..config import Part
 from ..types import Output, Scored, State
 
+_PIECE = 1 << 20
+
 
 class UnigramConfig(Part):
     name: Literal["unigram"] = "unigram"
@@ -39,8 +41,10 @@ class UnigramLM(nn.Module):
         self.register_buffer("log_probs", torch.full((vocab_size,), -float(np.log(vocab_size))))
 
     def fit(self, ids: np.ndarray[Any, Any]) -> None:
-        """Count; `ids` (N,)."""
-        counts = np.bincount(ids, minlength=self.vocab_size) + self.config.add
+        """Count; `ids` (N,), read piece by piece: bincount widens what it is given."""
+        counts = np.full(self.vocab_size, self.config.add)
+        for start in range(0, len(ids), _PIECE):
+            counts += np.bincount(ids[start : start + _PIECE], minlength=self.vocab_size)
         self.log_probs.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
     def start(self, batch_size: int) -> State:

@@ -99,7 +99,6 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
         TrainingError: the loss or the gradient is not finite; the last good weights are saved.
     """
     config, model = training.config.train, training.model
-    torch.set_flush_denormal(True)  # numbers near zero would cost 25 times the time
     keep_freed_memory()
     optimizer = training.config.optimizer.build(model.parameters())
     stream = training.stream(0)
@@ -119,7 +118,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
         checkpoint.save(training.folder, model, optimizer, state, at)
 
     model.train()
-    with interrupt.listening(), journal, kernels.backend(config.backend), _dense(model):
+    kernel = kernels.backend(config.backend)
+    with interrupt.listening(), journal, kernel, _dense(model), _no_denormals():
         saved = recorded = time.perf_counter()
         recorded_tokens = at.tokens
         try:
@@ -313,6 +313,16 @@ def _dense(model: Any) -> Iterator[None]:
         yield
     finally:
         model.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Numbers too near zero are zero: they would cost 25 times the time."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def clock(seconds: float) -> str:

@@ -176,8 +176,8 @@ def test_no_adaptation_is_static_evaluation(settings: Dynamic) -> None:
 def test_dynamic_rule_by_hand() -> None:
     """w ← w - lr g/(√s + ε) + decay (w_0 - w), s ← 0.999 s + 0.001 g² bias-corrected, g the mean
     gradient of the segment, clipped; the state is carried, its graph is not."""
-    settings = Dynamic(lr=0.02, segment=5, decay=0.1, clip=0.8)
-    ids, model = text_ids(18), tiny()
+    settings = Dynamic(lr=0.02, segment=5, decay=0.1, clip=0.64)
+    ids, model = text_ids(38), tiny()
     result = score_dynamic(model, ids, CPU, settings)
 
     twin: Any = copy.deepcopy(model).double()

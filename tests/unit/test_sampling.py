@@ -78,6 +78,8 @@ def test_filters_work_row_by_row_in_any_order() -> None:
     assert kept(filters.top_k(logits, 2)) == [[0, 1], [2, 3], [1, 3]]
     assert kept(filters.top_p(logits, 0.6)) == [[0, 1], [2, 3], [1, 3]]
     assert kept(filters.min_p(logits, 0.7)) == [[0, 1], [2, 3], [1, 3]]
+    flatter = torch.cat([PROBS, torch.tensor([[0.1, 0.2, 0.2, 0.5]]).sqrt()]).log()
+    assert kept(filters.min_p(flatter, 0.6)) == [[0, 1], [1, 2, 3]]
 
 
 def test_forbid() -> None:
@@ -88,9 +90,9 @@ def test_forbid() -> None:
 
 
 @given(
-    st.lists(st.floats(-20, 20), min_size=1, max_size=12),
+    st.lists(st.floats(-20, 20, width=32, allow_subnormal=False), min_size=1, max_size=12),
     st.sampled_from(["top_k", "top_p", "min_p"]),
-    st.floats(0.01, 1),
+    st.floats(0.01, 1, allow_subnormal=False),
 )
 def test_filters_keep_the_best_and_nothing_below_what_they_drop(
     values: list[float], name: str, share: float

@@ -461,3 +461,26 @@ def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
 def test_a_curve_is_drawn(text: Path, tmp_path: Path) -> None:
     fit(text, tmp_path / "run")
     assert (tmp_path / "run" / "plots" / "training.png").stat().st_size > 1000
+
+
+def test_arithmetic_is_left_as_it_was(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers near zero are flushed to it while training, for speed; not after it, nor after an
+    interruption."""
+    near_zero = torch.tensor(2e-308, dtype=torch.float64)
+    seen = []
+    original = Training.learn
+
+    def learn(self: Training, *args: Any) -> Any:
+        seen.append(float(near_zero / 4))
+        return original(self, *args)
+
+    monkeypatch.setattr(Training, "learn", learn)
+    fit(text, tmp_path / "run")
+    assert set(seen) == {0.0}
+    assert float(near_zero / 4) > 0
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(Interrupted):
+        fit(text, tmp_path / "other")
+    assert float(near_zero / 4) > 0
