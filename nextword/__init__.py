@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Threads of a parallel product that wait for each other by spinning make a training several times
-# slower as soon as anything else wants a core. Asleep they cost nothing. Read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads of a parallel product that wait for each other by spinning slow a training down, up to ten
+# times, as soon as anything else wants a core. They may spin briefly, then sleep. GNU OpenMP reads
+# this when torch is loaded; whoever sets a policy of his own keeps it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError
