@@ -43,10 +43,8 @@ def command(
 
     settings = dynamic_settings(dynamic, dynamic_set)
     loaded = [load(path, device) for path in runs]
-    with token_bar("comparing", quiet) as advance:
-        result = compare(
-            loaded, data, dynamic=settings, stripes=stripes, progress=lambda run: advance
-        )
+    with token_bar("comparing", quiet) as bar:
+        result = compare(loaded, data, dynamic=settings, stripes=stripes, bar=bar)
     if json:
         print_json(result.as_dict())
         return

@@ -35,8 +35,8 @@ def command(
 
     settings = dynamic_settings(dynamic, dynamic_set)
     loaded = load(run, device)
-    with token_bar("evaluating", quiet) as advance:
-        result = evaluate(loaded, data, dynamic=settings, stripes=stripes, progress=advance)
+    with token_bar("evaluating", quiet) as bar:
+        result = evaluate(loaded, data, dynamic=settings, stripes=stripes, bar=bar)
     if json:
         print_json(result.as_dict())
         return

@@ -36,10 +36,9 @@ def command(
 
     plot.check(out)
     config = load_config(recipe, settings)
-    with token_bar("range test", quiet, unit="steps") as advance:
-        advance(-steps)
+    with token_bar("range test", quiet, unit="steps") as bar:
         found = find_lr(
-            config, train, steps=steps, low=low, high=high, device=device, progress=advance
+            config, train, steps=steps, low=low, high=high, device=device, progress=bar(steps)
         )
     found.draw(out)
     if json:

@@ -52,9 +52,11 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Any:
 
 
 @contextmanager
-def token_bar(label: str, quiet: bool, unit: str = "tokens") -> Iterator[Callable[[int], None]]:
-    """A bar on standard error that counts tokens; nothing without a terminal. Its length comes
-    with the first call: a negative number sets the total."""
+def token_bar(
+    label: str, quiet: bool, unit: str = "tokens"
+) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """Starts bars on standard error: total → function told of every few done. Nothing is shown
+    without a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -76,15 +78,12 @@ def token_bar(label: str, quiet: bool, unit: str = "tokens") -> Iterator[Callabl
         transient=True,
     )
     with bar:
-        task = bar.add_task(label, total=None)
 
-        def advance(tokens: int) -> None:
-            if tokens < 0:
-                bar.update(task, total=-tokens)
-            else:
-                bar.advance(task, tokens)
+        def begin(total: int) -> Callable[[int], None]:
+            task = bar.add_task(label, total=total)
+            return lambda done: bar.advance(task, done)
 
-        yield advance
+        yield begin
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..run import Run
 from .dynamic import Dynamic
 from .perplexity import Evaluation, evaluate_corpus, load_text
-from .stream import Progress
+from .stream import Bar
 
 PIECE = 256  # bytes
 PIECES = 1000
@@ -72,7 +72,7 @@ def compare(
     *,
     dynamic: Dynamic | None = None,
     stripes: int = 1,
-    progress: Callable[[Run], Progress | None] | None = None,
+    bar: Bar | None = None,
 ) -> Comparison:
     """Evaluate every run on the same text files and rank them by bits per byte.
 
@@ -90,7 +90,7 @@ def compare(
                 corpus,
                 dynamic=dynamic,
                 stripes=stripes,
-                progress=progress(run) if progress else None,
+                bar=bar,
             )
         assert corpus.segment_ends is not None and corpus.segment_bytes is not None
         sums = np.concatenate([[0.0], np.cumsum(-scores.log_prob, dtype=np.float64)])

@@ -17,7 +17,7 @@ from ..run import Run, count_parameters
 from ..text.corpus import Corpus, Counts, prepare
 from ..text.reader import open_texts
 from .dynamic import Dynamic, score_dynamic
-from .stream import Progress, TokenScores, score_stream
+from .stream import Bar, TokenScores, score_stream
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,15 @@ def evaluate(
     dynamic: Dynamic | None = None,
     stripes: int = 1,
     warmup: int = 256,
-    progress: Progress | None = None,
+    bar: Bar | None = None,
 ) -> Evaluation:
     """Perplexity and its relatives on text files.
 
     The text is one stream from the first token to the last, so no batch size is involved; with
     `stripes` it is read in that many places at once, and the signature says so.
+
+    Args:
+        bar: starts a progress bar: total number of tokens → function told of every few done.
 
     Raises:
         InputError: a file cannot be read, or dynamic evaluation and stripes are both asked for.
@@ -63,7 +66,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         corpus = load_text(run, data, folder)
         return evaluate_corpus(
-            run, corpus, dynamic=dynamic, stripes=stripes, warmup=warmup, progress=progress
+            run, corpus, dynamic=dynamic, stripes=stripes, warmup=warmup, bar=bar
         )[0]
 
 
@@ -83,12 +86,13 @@ def evaluate_corpus(
     dynamic: Dynamic | None = None,
     stripes: int = 1,
     warmup: int = 256,
-    progress: Progress | None = None,
+    bar: Bar | None = None,
 ) -> tuple[Evaluation, TokenScores]:
     """`evaluate` for a prepared text, with the score of every token."""
     if dynamic and stripes > 1:
         raise InputError("dynamic evaluation reads one stream; leave --stripes out")
     stripes = max(1, min(stripes, len(corpus)))
+    progress = bar(len(corpus)) if bar else None
     began = time.perf_counter()
     if dynamic:
         if not count_parameters(run.model):

@@ -12,7 +12,8 @@ from ..data.stream import Ids, rows
 from ..state import concatenate, select
 from ..types import LanguageModel
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], None]  # called with the number of tokens just done
+Bar = Callable[[int], Progress]  # called with their total, before the first
 
 
 class TokenScores(NamedTuple):

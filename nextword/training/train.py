@@ -162,13 +162,15 @@ def _go(
         )
         for note in notes:
             say(note)
+        vocab_size: int = model.vocab_size
         if isinstance(model, Estimated):
             model.fit(corpus.ids)
             write_weights(out, model, {})  # type: ignore[arg-type]
+            say(f"{config.recipe}: counted {len(corpus):,} tokens of {vocab_size:,} kinds")
             return load(out, str(where))
         say(
             f"{config.recipe}: {count_parameters(model):,} parameters, vocabulary "
-            f"{model.vocab_size:,}, {len(corpus):,} tokens to learn from"
+            f"{vocab_size:,}, {len(corpus):,} tokens to learn from"
         )
         try:
             at = fit(training, resume=resume, quiet=quiet)
