@@ -3,8 +3,8 @@
 Two shapes: the 2 x 650 tied LSTM at batch 20 x 35 on 10,000 words (the "medium" model of Zaremba et
 al. 2014, as in pytorch/examples), and a small one, 2 x 128 at batch 32 x 64 on 6,000. Each is
 trained by `nextword`'s loop and by the loop one writes by hand: nn.LSTM, nn.Linear, cross_entropy,
-the same gradient descent with the same clipping. Same weights at the start, same data, so the losses
-must agree step by step; that is checked beside the speed.
+the same gradient descent with the same clipping. Same weights at the start and same data, so the
+losses must agree step by step; that is checked beside the speed.
 
     python -m benchmarks.recurrent_training [--shape medium] [--repeats 7] [--steps 20] [--json F]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 class Interrupt:
     """After Ctrl-C (or SIGTERM) `requested` is true; outside `step()` KeyboardInterrupt is raised
-    at once, inside it when the step is done. A second Ctrl-C inside a step does not wait."""
+    at once, inside it when the step is done: a step is short, and half of one must not be saved."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -28,10 +28,9 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: Any) -> None:
-        if self.requested or not self._inside:
-            self.requested = True
-            raise KeyboardInterrupt
         self.requested = True
+        if not self._inside:
+            raise KeyboardInterrupt
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -123,6 +123,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
         saved = recorded = time.perf_counter()
         recorded_tokens = at.tokens
         try:
+            if not resume:
+                save()  # from now on there is something to go on from
             while True:
                 epoch_over = at.index >= len(stream)
                 over = budget.used(at) >= 1

@@ -134,10 +134,10 @@ def resume(
     tokenizer = load_tokenizer(out / TOKENIZER)
     torch.manual_seed(config.train.seed)
     model = config.model.build(tokenizer.vocab_size).to(where)
-    started = (out / STATE).is_file()
-    if not started and (out / WEIGHTS).is_file():
-        raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with --from {out}")
-    return _go(out, config, model, where, began, [], quiet=quiet, resume=started)
+    if not (out / STATE).is_file():
+        hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
+        raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with {hint}")
+    return _go(out, config, model, where, began, [], quiet=quiet, resume=True)
 
 
 def _go(
