@@ -14,7 +14,6 @@ from . import compare, demo, evaluate, find_lr, generate, inspect, recipes, scor
 app = typer.Typer(
     name="nextword",
     help="Language models small enough for one machine: train, evaluate, compare, use.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -25,6 +24,7 @@ for verb in (demo, train, evaluate, score, generate, compare, inspect, find_lr, 
 
 @app.callback(invoke_without_command=True)
 def _top(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     if version:
@@ -32,6 +32,8 @@ def _top(
 
         typer.echo(f"nextword {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -202,6 +202,7 @@ class Budget:
         self.minutes = config.minutes
         self.steps = config.epochs * batches
         self.began = training.began - at.seconds
+        self.first_step, self.first_second = at.step, self.elapsed  # preparing text is no step
         self.valid_tokens = len(training.valid) if training.valid is not None else 0
         self.reserve: float | None = None  # seconds the last validation took: one more must fit
 
@@ -222,7 +223,8 @@ class Budget:
         """Seconds, estimated."""
         if self.minutes is not None:
             return max(0.0, 60 * self.minutes - self.elapsed)
-        return self.elapsed / max(1, at.step) * (self.steps - at.step)
+        done = max(1, at.step - self.first_step)
+        return (self.elapsed - self.first_second) / done * (self.steps - at.step)
 
 
 def clip_gradients(model: Any, config: TrainConfig) -> float:

@@ -68,6 +68,14 @@ def test_help_does_not_wait_for_torch() -> None:
         assert b"Usage" in done.stdout
 
 
+def test_no_verb_prints_the_help(cli: Cli) -> None:
+    status, out, _ = cli()
+    assert status == 0
+    assert out == cli("--help")[1]
+    assert out.count("\n") > 10
+    assert cli("--version")[1] == f"nextword {nextword.__version__}\n"
+
+
 def test_recipes(cli: Cli) -> None:
     status, out, _ = cli("recipes")
     assert status == 0
