@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,7 +39,9 @@ class TextConfig(Section):
     """How text becomes ids."""
 
     tokenizer: str = "bpe"
-    vocab_size: int | None = Field(8000, ge=3, description="largest vocabulary; none = no limit")
+    vocab_size: Annotated[int, Field(ge=3)] | Literal["auto"] | None = Field(
+        "auto", description="largest vocabulary; auto = by the size of the text; none = no limit"
+    )
     min_count: int = Field(1, ge=1, description="rarer types become <unk> (word, char)")
     lower: bool = Field(False, description="lower-case everything first")
     split: Literal["auto", "whitespace", "words"] = Field(
@@ -49,6 +51,10 @@ class TextConfig(Section):
     )
     vectors: str | None = Field(None, description="word2vec or GloVe text file to start from")
 
+    def limit(self) -> int | None:
+        """The largest vocabulary; None = no limit."""
+        return 8000 if self.vocab_size == "auto" else self.vocab_size
+
 
 class TrainConfig(Section):
     """How long, how much at a time, and what is kept."""
@@ -57,7 +63,9 @@ class TrainConfig(Section):
     minutes: float | None = Field(
         None, gt=0, description="wall time instead of epochs; the schedule runs over it"
     )
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(
+        None, ge=1, description="rows; none = 4 to 32, so that a pass has about 100 steps or more"
+    )
     bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
     stream: str = Field("stripes", description="stripes carry the state on, windows start fresh")
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")

@@ -60,6 +60,11 @@ def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
     return both[:, :-1], both[:, 1:]
 
 
+def auto_batch(tokens: int, bptt: int) -> int:
+    """Rows for a text when nobody says how many: a small text is learnt in more, smaller steps."""
+    return max(4, min(32, tokens // (100 * bptt)))
+
+
 def fit_batch(tokens: int, batch_size: int, bptt: int) -> tuple[int, int]:
     """Batch size and length for a text that may be shorter than one batch: every row gets a full
     `bptt` if the text allows, then fewer rows, then a shorter one."""

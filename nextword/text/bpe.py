@@ -28,7 +28,7 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
-        size = config.vocab_size if config.vocab_size is not None else 32000
+        size = config.limit() or 32000
         if size < _SMALLEST:
             raise InputError(
                 f"text.vocab_size = {size} is too small for bpe, which starts from the 256 bytes; "

@@ -27,7 +27,7 @@ class CharTokenizer(Tokenizer):
         for text in texts:
             counts.update(text.lower() if config.lower else text)
         del counts["\n"]
-        vocabulary = build_vocabulary(counts, config.vocab_size, config.min_count)
+        vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
         return cls(vocabulary, config.lower)
 
     @property

@@ -47,7 +47,7 @@ class WordTokenizer(Tokenizer):
                 split = _guess_split(text)
             for line in _lines(text, split, config.lower):
                 counts.update(line)
-        vocabulary = build_vocabulary(counts, config.vocab_size, config.min_count)
+        vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
         return cls(vocabulary, split, config.lower)
 
     @property

@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from .. import registry
 from ..config import Config, TrainConfig
-from ..data.stream import Stream, fit_batch
+from ..data.stream import Stream, auto_batch, fit_batch
 from ..errors import TrainingError
 from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
@@ -46,10 +46,16 @@ class Training:
     device: torch.device
     began: float  # time.perf_counter() when the wall-time budget began
 
+    @property
+    def wanted_batch(self) -> int:
+        """Rows of a batch, if the text is long enough."""
+        t = self.config.train
+        return t.batch_size or auto_batch(len(self.train), t.bptt)
+
     def stream(self, epoch: int) -> Stream:
         """The batches of a pass; the same for the same seed and epoch."""
         t = self.config.train
-        batch_size, bptt = fit_batch(len(self.train), t.batch_size, t.bptt)
+        batch_size, bptt = fit_batch(len(self.train), self.wanted_batch, t.bptt)
         kind: type[Stream] = registry.load("stream", t.stream)
         seed = int(np.random.SeedSequence([t.seed, epoch]).generate_state(1)[0])
         return kind(self.train.ids, batch_size, bptt, stride=t.stride, shuffle=t.shuffle, seed=seed)
@@ -75,7 +81,7 @@ class Training:
         if self.valid is None:
             return None
         ids = self.valid.ids
-        stripes = max(1, min(self.config.train.batch_size, len(ids) // 256))
+        stripes = max(1, min(self.wanted_batch, len(ids) // 256))
         self.model.eval()
         try:
             scores = score_stream(

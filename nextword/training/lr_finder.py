@@ -77,7 +77,9 @@ def find_lr(
     spans = open_texts(train)
     where = pick_device(device)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        tokenizer = train_tokenizer((text for text, _ in blocks(spans)), config.text)
+        tokenizer = train_tokenizer(
+            (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)
+        )
         corpus = prepare(spans, tokenizer, folder)
         if not len(corpus):
             raise InputError(f"no words in '{train[0]}'; give a file with text in it")

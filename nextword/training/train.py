@@ -156,7 +156,7 @@ def _go(
         corpus = open_corpus(out / DATA / "train")
         valid = open_corpus(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
         training = Training(out, config, model, corpus, valid, where, began)
-        notes = [*notes, *_size_notes(config, corpus)]
+        notes = [*notes, *_size_notes(training)]
         say = partial(
             Console(stderr=True, quiet=quiet, highlight=False).print, markup=False, soft_wrap=True
         )
@@ -170,7 +170,8 @@ def _go(
             return load(out, str(where))
         say(
             f"{config.recipe}: {count_parameters(model):,} parameters, vocabulary "
-            f"{vocab_size:,}, {len(corpus):,} tokens to learn from"
+            f"{vocab_size:,}, {len(corpus):,} tokens to learn from, "
+            f"batch {training.wanted_batch} x {config.train.bptt}"
         )
         try:
             at = fit(training, resume=resume, quiet=quiet)
@@ -243,7 +244,7 @@ def _prepare_text(
         tokenizer = load_tokenizer(parent / TOKENIZER)
     else:
         advance = bar("learning the vocabulary", size)
-        tokenizer = train_tokenizer(_reading(train_spans, advance), config.text)
+        tokenizer = train_tokenizer(_reading(train_spans, advance), config.text, size)
     write_text(fresh / TOKENIZER, tokenizer.to_json())
     corpus = prepare(train_spans, tokenizer, fresh / DATA / "train", bar("encoding", size))
     _check_enough(corpus, train_spans[0].path)
@@ -272,14 +273,13 @@ def _check_enough(corpus: Corpus, path: Path) -> None:
         )
 
 
-def _size_notes(config: Config, corpus: Corpus) -> list[str]:
-    t = config.train
-    batch_size, bptt = fit_batch(len(corpus), t.batch_size, t.bptt)
-    if (batch_size, bptt) == (t.batch_size, t.bptt):
+def _size_notes(training: Training) -> list[str]:
+    wanted, length = training.wanted_batch, training.config.train.bptt
+    batch_size, bptt = fit_batch(len(training.train), wanted, length)
+    if (batch_size, bptt) == (wanted, length):
         return []
     return [
-        f"the text is shorter than one batch of {t.batch_size} x {t.bptt}: "
-        f"using {batch_size} x {bptt}"
+        f"the text is shorter than one batch of {wanted} x {length}: using {batch_size} x {bptt}"
     ]
 
 
