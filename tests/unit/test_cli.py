@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -318,7 +317,6 @@ def test_overwrite_replaces_only_on_success(cli: Cli, text: Path, tmp_path: Path
     assert json.loads((out / "config.json").read_text())["recipe"] == "gru"
 
 
-@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs file-size limits")
 def test_no_space_left(text: Path, tmp_path: Path, run: Path) -> None:
     """A disk that fills up is one line and status 2, and no half-written file stays behind."""
     code = (
