@@ -34,6 +34,8 @@ TINY: dict[str, Any] = {
     "train.epochs": 2,
     "train.batch_size": 4,
     "train.bptt": 10,
+    "train.patience": None,
+    "model.embedding_std": 0.05,
 }
 
 
