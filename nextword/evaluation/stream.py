@@ -43,7 +43,7 @@ def score_stream(
 
     With `stripes` > 1 that many stretches are read side by side, which is faster. A stretch
     knows no more of what came before than the `warmup` tokens read, uncounted, ahead of it, so
-    its first tokens score slightly worse: the default, one stripe, is the exact figure.
+    its first tokens score slightly differently: the default, one stripe, is the exact figure.
 
     Args:
         chunk: tokens per call of the model; it changes memory and speed, not the result.
