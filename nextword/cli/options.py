@@ -33,9 +33,7 @@ DynamicSet = Annotated[
 ]
 Stripes = Annotated[
     int,
-    typer.Option(
-        min=1, help="Read in so many places at once: faster, slightly off, and signed."
-    ),
+    typer.Option(min=1, help="Read in so many places at once: faster, slightly off, and signed."),
 ]
 
 
