@@ -28,6 +28,15 @@ REGISTRY: dict[str, dict[str, str]] = {
         "gru": "nextword.nn.cells.gru:GRU",
         "gru-before": "nextword.nn.cells.gru_before:GRUBefore",
     },
+    "smoothing": {
+        "maximum-likelihood": "nextword.ngram.smoothing:MaximumLikelihood",
+        "add-k": "nextword.ngram.smoothing:AddK",
+        "jelinek-mercer": "nextword.ngram.smoothing:JelinekMercer",
+        "witten-bell": "nextword.ngram.smoothing:WittenBell",
+        "absolute-discounting": "nextword.ngram.smoothing:AbsoluteDiscounting",
+        "kneser-ney": "nextword.ngram.smoothing:KneserNey",
+        "modified-kneser-ney": "nextword.ngram.smoothing:ModifiedKneserNey",
+    },
     "model": {
         "recurrent": "nextword.models.recurrent:RecurrentConfig",
         "unigram": "nextword.models.unigram:UnigramConfig",

@@ -1,0 +1,48 @@
+"""Loops that numpy cannot say, compiled to machine code by numba and kept on disk.
+
+The first call on a machine compiles (seconds); `python -m nextword.compiled` does it beforehand.
+Compiled functions let go of the interpreter's lock, so plain threads run them side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., object])
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def compiled(function: F) -> F:
+    """Machine code for `function`, compiled when first called with arguments of these types."""
+    made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return made
+
+
+def threads() -> int:
+    """How many threads a loop may use: the processor's share of this process, at most 8."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1))
+
+
+_AFFINITY = hasattr(os, "sched_getaffinity")
+
+
+def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> list[B]:
+    """`function` of every item, several at a time, results in the order of the items."""
+    work = list(items)
+    workers = min(workers or threads(), len(work))
+    if workers <= 1:
+        return [function(item) for item in work]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, work))
+
+
+def chunks(total: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """(from, to) in steps of `size`."""
+    for at in range(start, total, size):
+        yield at, min(total, at + size)

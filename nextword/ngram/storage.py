@@ -1,0 +1,213 @@
+"""Arrays in memory, or in files that take no memory, behind the same few calls.
+
+With a memory bound every large array of an estimation lives in a temporary file: it is appended
+to with ordinary writes (so that a full disk is an error and not a crash), mapped to be read, and
+its pages are let go after every piece of work.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..compiled import chunks, spread, threads
+from ..errors import InputError
+
+Array = np.ndarray[Any, Any]
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_FREE_NODES = 1 << 18  # n-grams per piece of work when memory is no concern
+_BYTES_A_NODE = 160  # of temporary arrays that a piece of work needs per n-gram, generously
+_LEAST = 24 << 20  # bytes that an estimation needs beside the program itself
+
+
+def parse_size(text: str | int) -> int:
+    """`200MB`, `1.5G`, 4096 → bytes.
+
+    Raises:
+        ValueError: it is not a size.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
+    if not match:
+        raise ValueError(f"'{text}' is not a size; write for example 200MB or 2GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def resident() -> int:
+    """Bytes of memory that this process occupies now (0 where the system does not say)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0
+
+
+class Storage:
+    """Where the arrays of an estimation live."""
+
+    def __init__(self, folder: Path | None = None, memory: int | None = None) -> None:
+        """In memory; or, with a bound on the memory of the whole process in bytes, in `folder`.
+
+        Raises:
+            InputError: the bound leaves too little to work with.
+        """
+        self.folder = folder
+        self.bound = memory
+        self._maps: list[np.memmap[Any, Any]] = []
+        self._names = 0
+        if memory is None:
+            self.work = 0
+            return
+        assert folder is not None
+        used = resident()
+        self.work = memory - used
+        if self.work < _LEAST:
+            least = -(-(used + _LEAST) // (1 << 20)) + 8
+            raise InputError(
+                f"train.memory={memory >> 20}MB is too small to work with: the program itself takes "
+                f"{used >> 20} MB; give at least {least}MB"
+            )
+
+    @property
+    def bounded(self) -> bool:
+        return self.bound is not None
+
+    @property
+    def workers(self) -> int:
+        return threads()
+
+    @property
+    def nodes(self) -> int:
+        """How many n-grams one piece of work may hold."""
+        if not self.bounded:
+            return _FREE_NODES
+        return max(1 << 12, min(_FREE_NODES, self.work // 3 // self.workers // _BYTES_A_NODE))
+
+    @property
+    def window(self) -> int:
+        """How many four-byte numbers a pass may hold for access in any order."""
+        return self.work // 3 // 4 if self.bounded else 1 << 62
+
+    def appender(self, dtype: Any) -> Appender:
+        """An array that grows at its end."""
+        if not self.bounded:
+            return Appender(np.dtype(dtype), None, self)
+        return Appender(np.dtype(dtype), self._path(), self)
+
+    def _path(self) -> Path:
+        assert self.folder is not None
+        self._names += 1
+        return self.folder / f"{self._names}.tmp"
+
+    def hold(self, mapped: np.memmap[Any, Any]) -> None:
+        """Let `release` know of a mapped array."""
+        self._maps.append(mapped)
+
+    def release(self) -> None:
+        """Let the pages of all mapped arrays go; what is in the files stays."""
+        if self.bounded:
+            for array in self._maps:
+                array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+    def drop(self, array: Array) -> None:
+        """The array is not needed any more: its file goes."""
+        for at, mapped in enumerate(self._maps):
+            if mapped is array:
+                del self._maps[at]
+                if mapped.filename:
+                    os.unlink(mapped.filename)
+                return
+
+    def full(self, length: int, dtype: Any) -> Array:
+        """An array (length,) to be filled in any order.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        dtype = np.dtype(dtype)
+        if not self.bounded or not length:
+            return np.zeros(length, dtype)
+        path = self._path()
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
+        mapped = np.memmap(path, dtype, "r+", shape=(length,))
+        self.hold(mapped)
+        return mapped
+
+    def held(self, array: Array) -> Array:
+        """The numbers in memory, for access in any order."""
+        return np.array(array) if self.bounded else array
+
+    def spans(self, total: int) -> Iterator[tuple[int, int]]:
+        """(from, to) of what may be held in memory at once."""
+        yield from chunks(total, min(self.window, max(1, total)))
+
+    def gather(self, values: Array, places: Array) -> Callable[[int, int], Array]:
+        """A function of (from, to) that gives values[places[from:to]]."""
+        if not self.bounded or len(values) <= self.window:
+            here = self.held(values)
+            return lambda start, stop: here[places[start:stop]]
+        out = self.full(len(places), values.dtype)
+        for low, high in self.spans(len(values)):
+            here = self.held(values[low:high])
+            for start, stop in self.pieces(len(places)):
+                some = places[start:stop]
+                inside = (some >= low) & (some < high)
+                out[start:stop][inside] = here[some[inside] - low]
+        return lambda start, stop: out[start:stop]
+
+    def each(self, work: Callable[[Any], None], pieces: list[Any]) -> None:
+        """`work` on every piece, several at a time; pages are let go now and then."""
+        step = 2 * self.workers if self.bounded else max(1, len(pieces))
+        for start, stop in chunks(len(pieces), step):
+            spread(work, pieces[start:stop], self.workers)
+            self.release()
+
+    def pieces(self, total: int) -> Iterator[tuple[int, int]]:
+        """(from, to) of pieces of work over `total` n-grams; pages are let go between them."""
+        for start, stop in chunks(total, self.nodes):
+            yield start, stop
+            self.release()
+
+
+class Appender:
+    """An array in the making; `close` gives it."""
+
+    def __init__(self, dtype: np.dtype[Any], path: Path | None, storage: Storage) -> None:
+        self.dtype = dtype
+        self.length = 0
+        self._storage = storage
+        self._path = path
+        self._parts: list[Array] = []
+        self._file: BinaryIO | None = path.open("wb") if path else None
+
+    def append(self, part: Array) -> None:
+        """Numbers (N,) of the array's type, or that fit it."""
+        part = part.astype(self.dtype, copy=False)
+        self.length += len(part)
+        if self._file:
+            self._file.write(memoryview(np.ascontiguousarray(part)).cast("B"))
+        else:
+            self._parts.append(part)
+
+    def close(self) -> Array:
+        """All that was appended, to read (in memory also to change)."""
+        if self._file is None:
+            parts, self._parts = self._parts, []
+            if len(parts) == 1:
+                return parts[0]
+            return np.concatenate(parts) if parts else np.zeros(0, self.dtype)
+        self._file.close()
+        assert self._path is not None
+        if not self.length:
+            self._path.unlink()
+            return np.zeros(0, self.dtype)
+        mapped = np.memmap(self._path, self.dtype, "r", shape=(self.length,))
+        self._storage.hold(mapped)
+        return mapped

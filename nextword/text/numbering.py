@@ -1,0 +1,286 @@
+"""Words between white space ⇄ ids, straight from the bytes of a text.
+
+The fast twin of `WordTokenizer` with `split = "whitespace"`: the same tokens, the same vocabulary,
+tens of millions of words a second. `Numbering` learns the vocabulary and numbers the words in one
+pass; `Lexicon` looks words up in a finished one, whose arrays may be mapped from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from ..compiled import compiled
+from .tokenizer import EOS, SPECIALS, UNK
+
+Array = np.ndarray[Any, Any]
+
+_GAP = 0  # nothing but white space was left
+_WORD, _LINE = 1, 2
+
+
+@compiled
+def _gap(text: Array, at: int) -> int:
+    """Bytes of the white space that begins at `at`, as `str.split` sees it; 0 = none there."""
+    byte = text[at]
+    if byte <= 32:
+        return 1 if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31 else 0
+    if byte < 0xC2 or byte > 0xE3:
+        return 0
+    if byte == 0xC2:
+        return 2 if at + 1 < text.size and (text[at + 1] == 0x85 or text[at + 1] == 0xA0) else 0
+    if byte < 0xE1 or at + 2 >= text.size:
+        return 0
+    second, third = text[at + 1], text[at + 2]
+    if byte == 0xE1:
+        return 3 if second == 0x9A and third == 0x80 else 0
+    if byte == 0xE2:
+        if second == 0x80:
+            return 3 if third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF else 0
+        return 3 if second == 0x81 and third == 0x9F else 0
+    return 3 if second == 0x80 and third == 0x80 else 0
+
+
+@compiled
+def _next(text: Array, at: int) -> tuple[int, int, int, int]:
+    """What comes at or after `at`: (kind, first byte, byte after the last, where to go on)."""
+    size = text.size
+    while at < size:
+        if text[at] == 10:
+            return _LINE, at, at + 1, at + 1
+        gap = _gap(text, at)
+        if gap == 0:
+            break
+        at += gap
+    if at >= size:
+        return _GAP, at, at, at
+    start = at
+    while at < size and (32 < text[at] < 0xC2 or _gap(text, at) == 0):
+        at += 1
+    return _WORD, start, at, at
+
+
+@compiled
+def _hash(text: Array, start: int, stop: int) -> Any:
+    value = np.uint64(14695981039346656037)
+    for at in range(start, stop):
+        value = (value ^ np.uint64(text[at])) * np.uint64(1099511628211)
+    return value ^ (value >> np.uint64(29))
+
+
+@compiled
+def _find(text: Array, start: int, stop: int, table: Array, blob: Array, ends: Array) -> Any:
+    """(slot, type): the word's slot in the table, and its type or -1 where the slot is free.
+
+    A slot holds the upper half of the word's hash and its type + 1; 0 = free.
+    """
+    value = _hash(text, start, stop)
+    high = value >> np.uint64(32)
+    mask = np.uint64(table.size - 1)
+    slot = value & mask
+    while table[slot] != 0:
+        entry = table[slot]
+        if entry >> np.uint64(32) == high:
+            found = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+            first = np.int64(ends[found - 1]) if found else 0
+            if np.int64(ends[found]) - first == stop - start:
+                same = True
+                for offset in range(stop - start):
+                    if blob[first + offset] != text[start + offset]:
+                        same = False
+                        break
+                if same:
+                    return np.int64(slot), found
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(slot), np.int64(-1)
+
+
+@compiled
+def _number(
+    text: Array, at: int, table: Array, blob: Array, ends: Array, counts: Array, ids: Array
+) -> tuple[int, int]:
+    """Number words from `at` on until the text ends or an array is full; returns (where it
+    stopped, ids written). counts[0] is the number of types, counts[1 + t] how often t came."""
+    put = 0
+    while True:
+        kind, start, stop, after = _next(text, at)
+        if kind == _GAP:
+            return text.size, put
+        if kind == _LINE:
+            ids[put] = EOS
+            counts[1 + EOS] += 1
+        else:
+            slot, found = _find(text, start, stop, table, blob, ends)
+            if found < 0:
+                found = counts[0]
+                first = np.int64(ends[found - 1])
+                if (
+                    2 * found >= table.size
+                    or found >= ends.size
+                    or first + stop - start > blob.size
+                ):
+                    return at, put
+                blob[first : first + stop - start] = text[start:stop]
+                ends[found] = first + stop - start
+                high = _hash(text, start, stop) >> np.uint64(32)
+                table[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
+                counts[0] += 1
+                counts[1 + found] = 0
+            ids[put] = found
+            counts[1 + found] += 1
+        put += 1
+        at = after
+
+
+@compiled
+def _fill(table: Array, blob: Array, ends: Array, types: int) -> None:
+    """Put the first `types` words of the blob into an empty table."""
+    for found in range(types):
+        first = np.int64(ends[found - 1]) if found else 0
+        stop = np.int64(ends[found])
+        slot, before = _find(blob, first, stop, table, blob, ends)
+        if before < 0:
+            high = _hash(blob, first, stop) >> np.uint64(32)
+            table[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
+
+
+@compiled
+def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> int:
+    """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
+    put, at = 0, 0
+    while True:
+        kind, start, stop, at = _next(text, at)
+        if kind == _GAP:
+            return put
+        if kind == _LINE:
+            ids[put] = EOS
+        else:
+            _, found = _find(text, start, stop, table, blob, ends)
+            ids[put] = found if found >= 0 else UNK
+        put += 1
+
+
+def as_bytes(text: str) -> Array:
+    """The UTF-8 bytes (N,) of a text."""
+    return np.frombuffer(text.encode("utf-8"), np.uint8)
+
+
+class Numbering:
+    """Numbers words in the order of their first appearance while the vocabulary grows.
+
+    `<unk>` and `<eos>` are 0 and 1 from the start: a literal `<unk>` is an ordinary word.
+    """
+
+    def __init__(self) -> None:
+        self._table = np.zeros(1 << 16, np.uint64)
+        self._blob = np.zeros(1 << 18, np.uint8)
+        self._ends = np.zeros(1 << 15, np.uint64)
+        self._counts = np.zeros(1 + (1 << 15), np.int64)
+        start = "".join(SPECIALS).encode()
+        self._blob[: len(start)] = np.frombuffer(start, np.uint8)
+        self._ends[:2] = np.cumsum([len(special) for special in SPECIALS])
+        self._counts[0] = len(SPECIALS)
+        _fill(self._table, self._blob, self._ends, len(SPECIALS))
+
+    @property
+    def types(self) -> int:
+        return int(self._counts[0])
+
+    @property
+    def counts(self) -> Array:
+        """(types,) how often each word came."""
+        return self._counts[1 : 1 + self.types]
+
+    def number(self, text: str) -> Array:
+        """The ids (N,) uint32 of one block of text."""
+        data = as_bytes(text)
+        ids = np.empty(len(data) // 2 + 2 + text.count("\n"), np.uint32)
+        at = put = 0
+        while True:
+            at, written = _number(
+                data, at, self._table, self._blob, self._ends, self._counts, ids[put:]
+            )
+            put += written
+            if at >= len(data):
+                return ids[:put]
+            self._grow(len(data))
+
+    def _grow(self, spare: int) -> None:
+        types = self.types
+        used = int(self._ends[types - 1])
+        if used + spare > len(self._blob):
+            self._blob = np.concatenate([self._blob, np.zeros(used + spare, np.uint8)])
+        if 2 * types >= len(self._table) or types >= len(self._ends):
+            self._ends = np.concatenate([self._ends, np.zeros_like(self._ends)])
+            self._counts = np.concatenate([self._counts, np.zeros(len(self._ends), np.int64)])
+            self._table = np.zeros(2 * len(self._table), np.uint64)
+            _fill(self._table, self._blob, self._ends, types)
+
+    def words(self) -> list[bytes]:
+        """The types as UTF-8, in the order of their ids."""
+        data = self._blob.tobytes()
+        ends = self._ends[: self.types].tolist()
+        return [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def vocabulary(self, size: int | None, min_count: int) -> tuple[list[str], Array]:
+        """The words as `build_vocabulary` ranks them, and for each of the numbers given so far
+        (types,) its id in that vocabulary (0 = `<unk>` for what was left out)."""
+        words, counts = self.words(), self.counts
+        first = len(SPECIALS)
+        ranked = sorted(
+            range(first, len(words)), key=lambda index: (-counts[index], words[index])
+        ) if len(words) < 64 else _ranked(words, counts, first)
+        ranked = [index for index in ranked if counts[index] >= min_count]
+        if size is not None:
+            ranked = ranked[: max(0, size - first)]
+        ids = np.zeros(len(words), np.uint32)
+        ids[EOS] = EOS
+        ids[ranked] = np.arange(first, first + len(ranked), dtype=np.uint32)
+        return [*SPECIALS, *(words[index].decode("utf-8") for index in ranked)], ids
+
+
+def _ranked(words: list[bytes], counts: Array, first: int) -> list[int]:
+    """Indices by falling count, then by the order of the characters (which is that of UTF-8)."""
+    keys = zip((-counts[first:]).tolist(), words[first:], range(first, len(words)), strict=True)
+    return [index for _, _, index in sorted(keys)]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A finished vocabulary as three arrays."""
+
+    blob: Array  # (bytes,) uint8: the words one after another
+    ends: Array  # (V,) uint64: where each ends
+    table: Array  # (slots,) uint64: hash table, a power of two
+
+    @classmethod
+    def of(cls, words: Sequence[str] | Iterable[str]) -> Self:
+        """The vocabulary whose ids are the places in `words`; of equal words the first counts."""
+        encoded = [word.encode("utf-8") for word in words]
+        blob = np.frombuffer(b"".join(encoded), np.uint8)
+        ends = np.cumsum([len(word) for word in encoded], dtype=np.uint64)
+        slots = 1 << max(4, (2 * len(encoded) + 1).bit_length())
+        table = np.zeros(slots, np.uint64)
+        _fill(table, blob, ends, len(encoded))
+        return cls(blob, ends, table)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def ids(self, text: str) -> Array:
+        """The ids (N,) uint32 of the words of a text, newlines as `<eos>`."""
+        return self.ids_of_bytes(as_bytes(text))
+
+    def ids_of_bytes(self, data: Array) -> Array:
+        """`ids` of UTF-8 bytes (N,) uint8."""
+        ids = np.empty(len(data) + 1, np.uint32)
+        return ids[: look_up(data, self.table, self.blob, self.ends, ids)]
+
+    def words(self) -> list[str]:
+        """All words, by id."""
+        data = self.blob.tobytes()
+        ends = self.ends.tolist()
+        return [data[a:b].decode("utf-8") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
