@@ -7,12 +7,13 @@ own settings, found through the registry; a key nobody knows is an error that na
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from . import registry
 from .errors import InputError
@@ -34,6 +35,9 @@ class Part(Section):
 
     name: str
 
+    #: of a model: how `train` makes it; descend = by gradients
+    trained_by: ClassVar[str] = "descend"
+
 
 class TextConfig(Section):
     """How text becomes ids."""
@@ -50,6 +54,11 @@ class TextConfig(Section):
         "between Chinese characters; auto looks at the text",
     )
     vectors: str | None = Field(None, description="word2vec or GloVe text file to start from")
+
+    @field_validator("vocab_size", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value  # a recipe has no other word for it
 
     def limit(self) -> int | None:
         """The largest vocabulary; None = no limit."""
@@ -87,6 +96,28 @@ class TrainConfig(Section):
         "auto", description="recurrent layers: torch's fused ones or the readable step by step"
     )
     tensorboard: bool = False
+    memory: str | None = Field(
+        None, description="n-grams: most memory the process may take, for example 500MB"
+    )
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _a_size(cls, value: Any) -> Any:
+        if value is not None:
+            parse_size(value)
+        return None if value is None else str(value)
+
+
+def parse_size(text: str | int) -> int:
+    """`200MB`, `1.5G`, 4096 → bytes.
+
+    Raises:
+        ValueError: it is not a size.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
+    if not match:
+        raise ValueError(f"'{text}' is not a size; write for example 200MB or 2GB")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
 SECTIONS: dict[str, type[Section]] = {"text": TextConfig, "train": TrainConfig}
@@ -137,8 +168,8 @@ class Config:
                 parsed[table] = schema.model_validate(values)
             except ValidationError as error:
                 raise InputError(_explain(table, error, tables)) from None
-        registry.load("tokenizer", parsed["text"].tokenizer)
-        registry.load("stream", parsed["train"].stream)
+        registry.check("tokenizer", parsed["text"].tokenizer)
+        registry.check("stream", parsed["train"].stream)
         return cls(**parsed, recipe=recipe)
 
     def dump(self) -> dict[str, Any]:

@@ -39,7 +39,8 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "model": {
         "recurrent": "nextword.models.recurrent:RecurrentConfig",
-        "unigram": "nextword.models.unigram:UnigramConfig",
+        "ngram": "nextword.models.ngram:NgramConfig",
+        "mixture": "nextword.models.mixture:MixtureConfig",
     },
     "stream": {
         "stripes": "nextword.data.stripes:Stripes",
@@ -71,15 +72,19 @@ def names(kind: str) -> list[str]:
     return list(REGISTRY[kind])
 
 
+def check(kind: str, name: str) -> None:
+    """Raise InputError unless there is such a name; the message gives the nearest one."""
+    if name not in (known := names(kind)):
+        raise InputError(unknown(kind, name, known))
+
+
 def load(kind: str, name: str) -> Any:
     """The class behind a name.
 
     Raises:
         InputError: there is no such name; the message gives the nearest one.
     """
-    known = names(kind)
-    if name not in known:
-        raise InputError(unknown(kind, name, known))
+    check(kind, name)
     module, _, attribute = REGISTRY[kind][name].partition(":")
     return getattr(import_module(module), attribute)
 

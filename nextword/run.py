@@ -20,18 +20,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import InputError
-from .models.windowed import Windowed
 from .text.tokenizer import Tokenizer, load_tokenizer
-from .types import LanguageModel
+from .types import LanguageModel, Stored
+
+if TYPE_CHECKING:  # what needs no torch must not wait for it
+    import torch
+    from torch import Tensor, nn
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
@@ -46,11 +44,18 @@ class Run:
     config: Config
     tokenizer: Tokenizer
     model: LanguageModel  # in evaluation mode
-    device: torch.device
+    where: str = "cpu"
+
+    @property
+    def device(self) -> torch.device:
+        import torch
+
+        return torch.device(self.where)
 
     @property
     def parameters(self) -> int:
-        return count_parameters(self.model)
+        """Trainable numbers, or the numbers that a model of counts holds."""
+        return self.model.size if isinstance(self.model, Stored) else count_parameters(self.model)
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
@@ -64,6 +69,9 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     tokenizer = load_tokenizer(folder / TOKENIZER)
     where = pick_device(device)
     model = config.model.build(tokenizer.vocab_size)
+    if isinstance(model, Stored):
+        model.read(folder / WEIGHTS)
+        return Run(folder.name or str(folder), config, tokenizer, model, where)  # type: ignore[arg-type]
     weights, _ = read_tensors(folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
@@ -87,11 +95,13 @@ def usable(model: Any, config: Config) -> LanguageModel:
     """The model as everything but training sees it: trained on windows, it predicts from them."""
     language_model: LanguageModel = model
     if config.train.stream == "windows":
+        from .models.windowed import Windowed
+
         return Windowed(language_model, config.train.bptt).to(next(model.parameters()).device)
     return language_model
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> str:
     """`cpu` or `cuda`.
 
     Raises:
@@ -100,9 +110,12 @@ def pick_device(name: str) -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise InputError(f"unknown device '{name}'; there are: cpu, cuda")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise InputError(f"no CUDA device '{name}' is available here; use --device cpu")
-    return torch.device(name)
+    if kind == "cuda":
+        import torch
+
+        if int(index or 0) >= torch.cuda.device_count():
+            raise InputError(f"no CUDA device '{name}' is available here; use --device cpu")
+    return name
 
 
 def count_parameters(model: Any) -> int:
@@ -140,6 +153,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Tensors and JSON in one safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
 
     def save(temporary: Path) -> None:
@@ -157,6 +173,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         InputError: the file is missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     if not path.is_file():
         raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
     try:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor, device
+if TYPE_CHECKING:  # a model that does without torch must not wait for it
+    from torch import Tensor, device
 
 #: A tree of tensors (tuples of tuples of tensors), the batch being dimension 0 of every leaf.
 State = Any
@@ -56,6 +58,20 @@ class LanguageModel(Protocol):
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """Log-probability (B, T) of `targets` (B, T), never holding (B·T, V) when no gradient
         is asked for."""
+        ...
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A model that keeps a file of its own kind in its run instead of weights."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        ...
+
+    def read(self, path: Path) -> None:
+        """Become the model in a file."""
         ...
 
 

@@ -58,9 +58,9 @@ def command(
             raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
         if not train:
             raise InputError("name a text to learn from: --train FILE")
-        from ..training.train import train as start
+        from ..training.train import make
 
-        start(
+        make(
             recipe,
             train,
             out,

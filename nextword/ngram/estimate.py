@@ -67,8 +67,8 @@ class _Order:
         return len(self.words)
 
 
-#: (name, shape, dtype) → an array to fill that ends up in the table's file
-Make = Callable[[str, tuple[int, ...], Any], Array]
+#: offsets (n + 1,) → the nodes and contexts of a table to fill
+Make = Callable[[Array], tuple[Array, Array]]
 
 
 def estimate(
@@ -84,7 +84,7 @@ def estimate(
 
     Args:
         storage: where intermediate arrays live (default: in memory).
-        make: makes the arrays of the table (default: in memory).
+        make: makes the arrays of the table, in a file perhaps (default: in memory).
         progress: told of every few tokens counted.
 
     Raises:
@@ -110,7 +110,7 @@ def estimate(
         from .pruning import prune_entropy
 
         prune_entropy(orders, settings.prune_entropy, counts.tokens)
-    table = _assemble(orders, storage, make or (lambda name, shape, dtype: np.empty(shape, dtype)))
+    table = _assemble(orders, storage, make or _in_memory)
     return Estimated(table, parameters, sizes, notes)
 
 
@@ -563,6 +563,11 @@ def _prune_counts(orders: list[_Order], prune: tuple[int, ...], storage: Storage
 # ---------------------------------------------------------------- the table
 
 
+def _in_memory(offsets: Array) -> tuple[Array, Array]:
+    nodes = np.empty((int(offsets[-1]), NODE), np.uint32)
+    return nodes, np.empty((int(offsets[-2]) + 1, CONTEXT), np.uint32)
+
+
 @compiled
 def _log10(values: Array, most: float) -> Array:
     """As float32, at most `most`; zero becomes -99, as ARPA files write it."""
@@ -577,12 +582,13 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
     """All orders as one trie. An n-gram that is no context leads on to its longest ending that is
     one, so that a state is always a context."""
     kept = [len(o) if o.keep is None else _count_true(o.keep, storage) for o in orders]
-    offsets = np.concatenate([[1], 1 + np.cumsum(kept)])  # of each order among the nodes
+    offsets = np.concatenate([[1], 1 + np.cumsum(kept)]).astype(np.int64)
     total, contexts_total = int(offsets[-1]), int(offsets[-2])
     if total >= 1 << 32:
         raise InputError(f"{total:,} n-grams are more than a model holds; prune: model.prune=\"0 1\"")
-    nodes = make("nodes", (total, NODE), np.uint32)
-    contexts = make("contexts", (contexts_total + 1, CONTEXT), np.uint32)
+    nodes, contexts = make(offsets)
+    storage.hold(nodes)
+    storage.hold(contexts)
     nodes[0] = (0, 0, 0)
     contexts[0] = (1, 0, 0)
     contexts[contexts_total] = (total, 0, 0)
@@ -625,7 +631,7 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
                 contexts[offset + put : offset + put + len(block)] = block
             put += len(block)
         settled = leads.close()
-    return Table(nodes, contexts, offsets.astype(np.int64))
+    return Table(nodes, contexts, offsets)
 
 
 def _no_fails(start: int, stop: int) -> Array:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,22 +20,9 @@ from ..errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _FREE_NODES = 1 << 18  # n-grams per piece of work when memory is no concern
 _BYTES_A_NODE = 160  # of temporary arrays that a piece of work needs per n-gram, generously
 _LEAST = 24 << 20  # bytes that an estimation needs beside the program itself
-
-
-def parse_size(text: str | int) -> int:
-    """`200MB`, `1.5G`, 4096 → bytes.
-
-    Raises:
-        ValueError: it is not a size.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
-    if not match:
-        raise ValueError(f"'{text}' is not a size; write for example 200MB or 2GB")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def resident() -> int:
@@ -105,9 +91,10 @@ class Storage:
         self._names += 1
         return self.folder / f"{self._names}.tmp"
 
-    def hold(self, mapped: np.memmap[Any, Any]) -> None:
-        """Let `release` know of a mapped array."""
-        self._maps.append(mapped)
+    def hold(self, array: Array) -> None:
+        """Let `release` know of an array, if it is a mapped one."""
+        if isinstance(array, np.memmap):
+            self._maps.append(array)
 
     def release(self) -> None:
         """Let the pages of all mapped arrays go; what is in the files stays."""

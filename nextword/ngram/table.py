@@ -137,6 +137,13 @@ def _advance(contexts: Array, nodes: Array, ids: Array, state: int) -> int:
 
 
 @compiled
+def _states(contexts: Array, nodes: Array, ids: Array, state: int, out: Array) -> None:
+    out[0] = state
+    for at in range(ids.size):
+        out[at + 1] = _advance(contexts, nodes, ids[at : at + 1], out[at])
+
+
+@compiled
 def _spread_out(
     contexts: Array, weights: Array, nodes: Array, probs: Array, state: int, out: Array
 ) -> None:
@@ -299,6 +306,10 @@ class Table:
         """The state after more words."""
         return int(_advance(self.contexts, self.nodes, np.ascontiguousarray(ids), state))
 
+    def states(self, ids: Array, state: int, out: Array) -> None:
+        """Fill out (N + 1,) int64 with a state and those after each of ids (N,)."""
+        _states(self.contexts, self.nodes, np.ascontiguousarray(ids), state, out)
+
     def distribution(self, state: int, out: Array | None = None) -> Array:
         """log10 p (V,) float32 of every word after a state."""
         out = np.empty(self.vocab_size, np.float32) if out is None else out
@@ -328,3 +339,13 @@ class Table:
             if not node:
                 return None
         return node
+
+
+def uniform(vocab_size: int) -> Table:
+    """Every word as probable as every other."""
+    nodes = np.zeros((vocab_size + 1, NODE), np.uint32)
+    nodes[1:, WORD] = np.arange(vocab_size)
+    nodes.view(np.float32)[1:, LOG_PROB] = -np.log10(vocab_size)
+    contexts = np.zeros((2, CONTEXT), np.uint32)
+    contexts[:, BEGIN] = 1, vocab_size + 1
+    return Table(nodes, contexts, np.array([1, vocab_size + 1]))

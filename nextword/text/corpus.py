@@ -15,12 +15,11 @@ import numpy as np
 from ..errors import InputError
 from .reader import Span, blocks
 from .tokenizer import UNK, Tokenizer
-from .word import CJK
+from .word import CJK_CHARACTER
 
 #: Called with the number of bytes just read.
 Progress = Callable[[int], None]
 
-_CJK = re.compile(f"[{CJK}]")
 _CUT = re.compile(r"(?<=\n)|(?<=\S)(?= )")
 
 
@@ -65,9 +64,9 @@ def count_words(text: str) -> int:
         return total + len(text.split())
     for line in text.split("\n"):
         parts = line.split()
-        single = 0 if line.isascii() else len(_CJK.findall(line))
+        single = 0 if line.isascii() else len(CJK_CHARACTER.findall(line))
         if single and 2 * single > sum(map(len, parts)):
-            parts = _CJK.sub(r" \g<0> ", line).split()
+            parts = CJK_CHARACTER.sub(r" \g<0> ", line).split()
         total += len(parts)
     return total
 

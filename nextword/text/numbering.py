@@ -148,6 +148,11 @@ def _fill(table: Array, blob: Array, ends: Array, types: int) -> None:
 
 
 @compiled
+def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> Any:
+    return _find(text, 0, text.size, table, blob, ends)
+
+
+@compiled
 def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> int:
     """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
     put, at = 0, 0
@@ -219,33 +224,63 @@ class Numbering:
             self._table = np.zeros(2 * len(self._table), np.uint64)
             _fill(self._table, self._blob, self._ends, types)
 
-    def words(self) -> list[bytes]:
-        """The types as UTF-8, in the order of their ids."""
-        data = self._blob.tobytes()
-        ends = self._ends[: self.types].tolist()
-        return [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-
-    def vocabulary(self, size: int | None, min_count: int) -> tuple[list[str], Array]:
-        """The words as `build_vocabulary` ranks them, and for each of the numbers given so far
-        (types,) its id in that vocabulary (0 = `<unk>` for what was left out)."""
-        words, counts = self.words(), self.counts
-        first = len(SPECIALS)
-        ranked = sorted(
-            range(first, len(words)), key=lambda index: (-counts[index], words[index])
-        ) if len(words) < 64 else _ranked(words, counts, first)
-        ranked = [index for index in ranked if counts[index] >= min_count]
+    def finish(self, size: int | None = None, min_count: int = 1) -> tuple[Lexicon, Array]:
+        """The vocabulary ranked as `build_vocabulary` does, and for each of the numbers given so
+        far (types,) its id in that vocabulary (0 = `<unk>` for what was left out)."""
+        counts, first = self.counts, len(SPECIALS)
+        ends = self._ends[: self.types]
+        starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+        prefixes = np.empty(self.types, np.uint64)
+        _prefixes(self._blob, starts, ends, prefixes)
+        ranked = np.lexsort((prefixes, -counts))
+        ranked = ranked[(ranked >= first) & (counts[ranked] >= min_count)]
+        _settle_ties(ranked, prefixes, counts, self._blob, starts, ends)
         if size is not None:
             ranked = ranked[: max(0, size - first)]
-        ids = np.zeros(len(words), np.uint32)
+        ids = np.zeros(self.types, np.uint32)
         ids[EOS] = EOS
         ids[ranked] = np.arange(first, first + len(ranked), dtype=np.uint32)
-        return [*SPECIALS, *(words[index].decode("utf-8") for index in ranked)], ids
+        order = np.concatenate([np.arange(first), ranked])
+        lengths = (ends - starts)[order]
+        blob = np.empty(int(lengths.sum()), np.uint8)
+        _collect(self._blob, starts, ends, order, blob)
+        return Lexicon.from_bytes(blob, np.cumsum(lengths, dtype=np.uint64)), ids
 
 
-def _ranked(words: list[bytes], counts: Array, first: int) -> list[int]:
-    """Indices by falling count, then by the order of the characters (which is that of UTF-8)."""
-    keys = zip((-counts[first:]).tolist(), words[first:], range(first, len(words)), strict=True)
-    return [index for _, _, index in sorted(keys)]
+@compiled
+def _prefixes(blob: Array, starts: Array, ends: Array, out: Array) -> None:
+    """The first eight bytes of every word as a number that sorts as they do."""
+    for index in range(out.size):
+        value = np.uint64(0)
+        for offset in range(8):
+            value = value << np.uint64(8)
+            if starts[index] + np.uint64(offset) < ends[index]:
+                value |= np.uint64(blob[starts[index] + np.uint64(offset)])
+        out[index] = value
+
+
+@compiled
+def _collect(blob: Array, starts: Array, ends: Array, order: Array, out: Array) -> None:
+    put = 0
+    for index in order:
+        for at in range(starts[index], ends[index]):
+            out[put] = blob[at]
+            put += 1
+
+
+def _settle_ties(
+    ranked: Array, prefixes: Array, counts: Array, blob: Array, starts: Array, ends: Array
+) -> None:
+    """Words as frequent as each other that begin with the same eight bytes, by all their bytes."""
+    same = (np.diff(prefixes[ranked].astype(np.int64)) == 0) & (np.diff(counts[ranked]) == 0)
+    if not same.any():
+        return
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
+    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        group = ranked[low : high + 1]
+        group[:] = sorted(
+            group.tolist(), key=lambda word: blob[int(starts[word]) : int(ends[word])].tobytes()
+        )
 
 
 @dataclass(frozen=True)
@@ -260,11 +295,14 @@ class Lexicon:
     def of(cls, words: Sequence[str] | Iterable[str]) -> Self:
         """The vocabulary whose ids are the places in `words`; of equal words the first counts."""
         encoded = [word.encode("utf-8") for word in words]
-        blob = np.frombuffer(b"".join(encoded), np.uint8)
         ends = np.cumsum([len(word) for word in encoded], dtype=np.uint64)
-        slots = 1 << max(4, (2 * len(encoded) + 1).bit_length())
-        table = np.zeros(slots, np.uint64)
-        _fill(table, blob, ends, len(encoded))
+        return cls.from_bytes(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    @classmethod
+    def from_bytes(cls, blob: Array, ends: Array) -> Self:
+        """The vocabulary of words that stand one after another in `blob`."""
+        table = np.zeros(1 << max(4, (2 * len(ends) + 1).bit_length()), np.uint64)
+        _fill(table, blob, ends, len(ends))
         return cls(blob, ends, table)
 
     def __len__(self) -> int:
@@ -279,8 +317,16 @@ class Lexicon:
         ids = np.empty(len(data) + 1, np.uint32)
         return ids[: look_up(data, self.table, self.blob, self.ends, ids)]
 
-    def words(self) -> list[str]:
-        """All words, by id."""
-        data = self.blob.tobytes()
-        ends = self.ends.tolist()
-        return [data[a:b].decode("utf-8") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    def words(self, first: int = 0, stop: int | None = None) -> list[str]:
+        """The words with ids from `first` on."""
+        ends = self.ends[first:stop].tolist()
+        base = int(self.ends[first - 1]) if first else 0
+        data = self.blob[base : ends[-1] if ends else base].tobytes()
+        starts = [base, *ends[:-1]]
+        return [
+            data[a - base : b - base].decode("utf-8") for a, b in zip(starts, ends, strict=False)
+        ]
+
+    def __contains__(self, word: str) -> bool:
+        _, found = _find_bytes(as_bytes(word), self.table, self.blob, self.ends)
+        return bool(found >= 0)

@@ -18,6 +18,8 @@ _WORDS = re.compile(
 )
 _WIDE = rf"{CJK}\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 _NO_SPACE_BETWEEN = re.compile(rf"[{_WIDE}][{_WIDE}“‘—…]|[”’—…][{_WIDE}—…]")
+#: One Chinese character or kana.
+CJK_CHARACTER = re.compile(f"[{CJK}]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
 _NO_SPACE_AFTER = frozenset("([{‘“（【《「『")
 
@@ -44,7 +46,7 @@ class WordTokenizer(Tokenizer):
         split: str = config.split
         for text in texts:
             if split == "auto":
-                split = _guess_split(text)
+                split = guess_split(text)
             for line in _lines(text, split, config.lower):
                 counts.update(line)
         vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
@@ -112,7 +114,7 @@ def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
     return (_WORDS.findall(line) for line in lines)
 
 
-def _guess_split(text: str) -> str:
+def guess_split(text: str) -> str:
     """Already tokenised text has its full stops and commas between spaces."""
     alone = len(re.findall(r"(?<!\S)[.,](?!\S)", text))
     attached = len(re.findall(r"\S[.,](?!\S)", text))

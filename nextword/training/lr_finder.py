@@ -75,7 +75,7 @@ def find_lr(
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
     spans = open_texts(train)
-    where = pick_device(device)
+    where = torch.device(pick_device(device))
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         tokenizer = train_tokenizer(
             (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)

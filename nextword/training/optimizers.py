@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import nn, optim
 
 from ..config import Part
+
+if TYPE_CHECKING:  # settings are read without torch
+    from torch import nn, optim
 
 
 class OptimizerPart(Part):
@@ -17,13 +19,15 @@ class OptimizerPart(Part):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
         """torch's optimizer with these settings."""
+        from torch import optim
+
         options: dict[str, Any] = self.model_dump(exclude={"name"})
         if self.fused:  # one pass over all parameters, on CPU and GPU
             options["fused"] = True
-        optimizer: optim.Optimizer = self.kind(parameters, **options)
+        optimizer: optim.Optimizer = getattr(optim, self.kind)(parameters, **options)
         return optimizer
 
-    kind: ClassVar[Any]
+    kind: ClassVar[str]  # its name in torch.optim
     fused: ClassVar[bool] = False
 
 
@@ -41,7 +45,7 @@ class SGD(OptimizerPart):
             raise ValueError("nesterov=true needs a momentum, for example optimizer.momentum=0.9")
         return self
 
-    kind: ClassVar[Any] = optim.SGD
+    kind: ClassVar[str] = "SGD"
     fused = True
 
 
@@ -55,7 +59,7 @@ class RMSProp(OptimizerPart):
     eps: float = Field(1e-6, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
 
-    kind: ClassVar[Any] = optim.RMSprop
+    kind: ClassVar[str] = "RMSprop"
 
 
 class AdaGrad(OptimizerPart):
@@ -65,7 +69,7 @@ class AdaGrad(OptimizerPart):
     lr: float = Field(0.1, gt=0)
     eps: float = Field(1e-10, gt=0)
 
-    kind: ClassVar[Any] = optim.Adagrad
+    kind: ClassVar[str] = "Adagrad"
 
 
 class AdaDelta(OptimizerPart):
@@ -76,7 +80,7 @@ class AdaDelta(OptimizerPart):
     rho: float = Field(0.95, gt=0, lt=1)
     eps: float = Field(1e-6, gt=0)
 
-    kind: ClassVar[Any] = optim.Adadelta
+    kind: ClassVar[str] = "Adadelta"
 
 
 class Adam(OptimizerPart):
@@ -87,7 +91,7 @@ class Adam(OptimizerPart):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
 
-    kind: ClassVar[Any] = optim.Adam
+    kind: ClassVar[str] = "Adam"
     fused = True
 
 
@@ -98,4 +102,4 @@ class AdamW(Adam):
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.01, ge=0)
 
-    kind: ClassVar[Any] = optim.AdamW
+    kind: ClassVar[str] = "AdamW"

@@ -1,0 +1,159 @@
+"""A table and its vocabulary in one file that is mapped, not read.
+
+The layout is that of safetensors: the length of a JSON header, the header, the arrays. So opening
+costs the header alone, processes share one copy, and nothing in it can be run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..text.numbering import Lexicon
+from .table import CONTEXT, NODE, Table
+
+Array = np.ndarray[Any, Any]
+Shapes = dict[str, tuple[tuple[int, ...], Any]]
+
+_TYPES = {"U8": np.uint8, "U32": np.uint32, "U64": np.uint64, "I64": np.int64}
+_NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
+_PAD = 64
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds."""
+
+    table: Table
+    lexicon: Lexicon
+    meta: dict[str, Any]
+
+
+def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]:
+    """A new file with arrays of these shapes and types, mapped to be filled.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    header: dict[str, Any] = {"__metadata__": {"json": json.dumps(meta)}}
+    at = 0
+    for name, (shape, dtype) in shapes.items():
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        header[name] = {
+            "dtype": _NAMES[np.dtype(dtype)],
+            "shape": list(shape),
+            "data_offsets": [at, at + size],
+        }
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % _PAD)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.flush()
+        if at:  # reserved at once: a full disk is an error now and not a crash later
+            try:
+                os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+    return _map(path, header, 8 + len(text), "r+")
+
+
+def write(path: Path, table: Table, lexicon: Lexicon, meta: dict[str, Any]) -> None:
+    """The file of a table that is in memory."""
+    arrays = _small(table.offsets, lexicon) | {"nodes": table.nodes, "contexts": table.contexts}
+    shapes: Shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    for name, target in create(path, shapes, meta).items():
+        target[...] = arrays[name]
+
+
+def make_in(
+    path: Path, offsets: Array, lexicon: Lexicon, meta: dict[str, Any]
+) -> tuple[Array, Array]:
+    """The file of a table that is still to be filled: its nodes and contexts."""
+    small = _small(offsets, lexicon)
+    shapes: Shapes = {name: (array.shape, array.dtype) for name, array in small.items()}
+    shapes["nodes"] = ((int(offsets[-1]), NODE), np.uint32)
+    shapes["contexts"] = ((int(offsets[-2]) + 1, CONTEXT), np.uint32)
+    made = create(path, shapes, meta)
+    for name, array in small.items():
+        made[name][...] = array
+    return made["nodes"], made["contexts"]
+
+
+def _small(offsets: Array, lexicon: Lexicon) -> dict[str, Array]:
+    return {
+        "offsets": offsets.astype(np.int64),
+        "words.ends": lexicon.ends,
+        "words.table": lexicon.table,
+        "words.blob": np.concatenate([lexicon.blob, np.zeros(-len(lexicon.blob) % 8, np.uint8)]),
+    }
+
+
+def read(path: Path) -> Stored:
+    """Map a file.
+
+    Raises:
+        InputError: it is missing, damaged, or not a table.
+    """
+    if not path.is_file():
+        raise InputError(f"no file '{path}'; the run is incomplete, train it again")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(size, 1 << 20):
+                raise ValueError("no header")
+            header = json.loads(file.read(length))
+        meta = json.loads(header.get("__metadata__", {}).get("json", "{}"))
+        arrays = _map(path, header, 8 + length, "r")
+        end = 8 + length + max(entry["data_offsets"][1] for entry in _entries(header).values())
+        if size != end:
+            raise ValueError(f"{size} bytes instead of {end}")
+        table = Table(arrays["nodes"], arrays["contexts"], np.array(arrays["offsets"]))
+        lexicon = Lexicon(arrays["words.blob"], arrays["words.ends"], arrays["words.table"])
+        _check(table, lexicon)
+        return Stored(table, lexicon, meta)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+
+
+def _entries(header: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def _map(path: Path, header: dict[str, Any], start: int, mode: Any) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    for name, entry in _entries(header).items():
+        dtype = np.dtype(_TYPES[entry["dtype"]])
+        shape = tuple(entry["shape"])
+        first, last = entry["data_offsets"]
+        if last - first != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+            raise ValueError(f"the size of {name}")
+        if last == first:
+            arrays[name] = np.zeros(shape, dtype)
+            continue
+        arrays[name] = np.memmap(path, dtype, mode, start + first, shape)
+    return arrays
+
+
+def _check(table: Table, lexicon: Lexicon) -> None:
+    """What the compiled loops rely on, as far as it can be seen at once."""
+    offsets = table.offsets
+    fits = (
+        table.nodes.shape == (offsets[-1], NODE)
+        and table.contexts.shape == (offsets[-2] + 1, CONTEXT)
+        and offsets[0] == 1
+        and bool(np.all(np.diff(offsets) >= 0))
+        and len(lexicon) == table.vocab_size >= 2
+        and lexicon.table.size & (lexicon.table.size - 1) == 0
+        and int(lexicon.ends[-1]) <= lexicon.blob.size
+        and int(table.contexts[-1, 0]) == offsets[-1]
+    )
+    if not fits:
+        raise ValueError("the arrays do not fit each other")

@@ -1,0 +1,247 @@
+"""`train` for models that are counted, not descended: n-grams. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import Config, parse_size
+from ..errors import InputError
+from ..ngram import file
+from ..ngram.estimate import estimate
+from ..ngram.storage import Storage
+from ..ngram.table import LN10, Table
+from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, replacing, write, write_text
+from ..text.numbering import Lexicon, Numbering
+from ..text.reader import Span, blocks
+from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
+from ..text.word import CJK_CHARACTER, WordTokenizer, guess_split
+from .prepare import Bar, as_json, progress_bar, reading, speaker
+
+Array = np.ndarray[Any, Any]
+Encode = Callable[[str], Array]
+
+_BOUNDARIES = ("<s>", "</s>")
+_WORDS_AT_A_TIME = 1 << 14
+
+
+def count(
+    config: Config,
+    parent: Path | None,
+    train_spans: list[Span],
+    valid_spans: list[Span],
+    out: Path,
+    *,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Estimate an n-gram model from all of the text; nothing is held out. See `train`."""
+    began = time.perf_counter()
+    say = speaker(quiet)
+    memory = parse_size(config.train.memory) if config.train.memory else None
+    with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
+        folder = fresh / "tmp"
+        folder.mkdir()
+        ids, lexicon, encode, notes = _read(
+            config, parent, train_spans, fresh, folder if memory else None, bar
+        )
+        for note in notes:
+            say(note)
+        storage = Storage(folder if memory else None, memory)
+        storage.hold(ids)
+        meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
+        result = estimate(
+            ids,
+            len(lexicon),
+            config.model.settings,
+            storage=storage,
+            make=lambda offsets: file.make_in(fresh / WEIGHTS, offsets, lexicon, meta),
+            progress=bar("counting", len(ids) + 1),
+        )
+        for note in result.notes:
+            say(note)
+        record = {
+            "step": 0,
+            "tokens": len(ids),
+            "ngrams": result.counts,
+            "kept": result.table.counts,
+            "parameters": result.parameters,
+        }
+        if valid_spans:
+            record["valid_perplexity"] = _perplexity(result.table, encode, valid_spans)
+        record["seconds"] = round(time.perf_counter() - began, 3)
+        shutil.rmtree(folder)
+        write_text(fresh / METRICS, json.dumps(record) + "\n")
+        write_text(fresh / CONFIG, as_json(config.dump()))
+    say(_farewell(config, out, record, result.table))
+
+
+def _farewell(config: Config, out: Path, record: dict[str, Any], table: Table) -> str:
+    kept = " + ".join(f"{n:,}" for n in record["kept"])
+    model = config.model
+    valid = (
+        f", validation perplexity {record['valid_perplexity']:.2f}"
+        if "valid_perplexity" in record
+        else ""
+    )
+    return (
+        f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
+        f"{kept} n-grams, {table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "
+        f"Try: nextword evaluate {out} --data FILE   or: nextword score {out} FILE"
+    )
+
+
+# ---------------------------------------------------------------- text → ids
+
+
+def _read(
+    config: Config,
+    parent: Path | None,
+    spans: list[Span],
+    fresh: Path,
+    folder: Path | None,
+    bar: Bar,
+) -> tuple[Array, Lexicon, Encode, list[str]]:
+    """Ids (N,) uint32 of the text, its vocabulary, and how to encode more; writes the tokenizer's
+    file. With a folder the ids are kept in a file there."""
+    text, size = config.text, sum(span.size for span in spans)
+    sample = next(blocks(spans))[0]
+    split = guess_split(sample) if text.split == "auto" else text.split
+    sink = _Sink(folder)
+    if parent is None and text.tokenizer == "word" and split == "whitespace":
+        numbering = Numbering()
+        for block in reading(spans, bar("reading", size)):
+            sink.add(numbering.number(block.lower() if text.lower else block))
+        lexicon, renumber = numbering.finish(text.limit(), text.min_count)
+        ids = sink.close(renumber)
+        _write_words(fresh / TOKENIZER, lexicon, text.lower)
+        encode = _encoder(lexicon, text.lower)
+    else:
+        tokenizer = (
+            load_tokenizer(parent / TOKENIZER)
+            if parent
+            else train_tokenizer(reading(spans, bar("learning the vocabulary", size)), text, size)
+        )
+        write_text(fresh / TOKENIZER, tokenizer.to_json())
+        lexicon = Lexicon.of(tokenizer.token(index) for index in range(tokenizer.vocab_size))
+        encode = encoder(tokenizer, lexicon)
+        for block in reading(spans, bar("encoding", size)):
+            sink.add(encode(block))
+        ids = sink.close(None)
+    if not len(ids) or not _any_word(ids):
+        raise InputError(f"no words in '{spans[0].path}'; give a file with text in it")
+    notes = []
+    if _by_white_space(fresh / TOKENIZER):
+        if len(CJK_CHARACTER.findall(sample)) > len(sample) // 2:
+            notes.append(
+                "words are cut at white space alone, and this text has hardly any; "
+                "--set text.split=words makes every Chinese character one"
+            )
+        elif guess_split(sample) != "whitespace":
+            notes.append(
+                "words are cut at white space alone, punctuation stays with them; "
+                "--set text.split=words cuts it off"
+            )
+    for word in _BOUNDARIES:
+        if word in lexicon:
+            notes.append(f"{word} in the text is an ordinary word; lines have their own beginning")
+    return ids, lexicon, encode, notes
+
+
+class _Sink:
+    """Collects ids in memory, or in a file."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path = folder / "ids.bin" if folder else None
+        self.file = self.path.open("wb") if self.path else None
+        self.parts: list[Array] = []
+        self.length = 0
+
+    def add(self, ids: Array) -> None:
+        self.length += len(ids)
+        if self.file:
+            self.file.write(np.ascontiguousarray(ids, np.uint32).tobytes())
+        else:
+            self.parts.append(ids)
+
+    def close(self, renumber: Array | None) -> Array:
+        """All ids, each replaced by what `renumber` has for it."""
+        if self.path is None or self.file is None:
+            ids = np.concatenate(self.parts) if self.parts else np.zeros(0, np.uint32)
+            self.parts = []
+            return ids if renumber is None else renumber[ids]
+        self.file.close()
+        if not self.length:
+            return np.zeros(0, np.uint32)
+        if renumber is not None:
+            with self.path.open("r+b") as change:
+                while piece := change.read(1 << 20):
+                    change.seek(-len(piece), 1)
+                    change.write(renumber[np.frombuffer(piece, np.uint32)].tobytes())
+        return np.memmap(self.path, np.uint32, "r", shape=(self.length,))
+
+
+def _any_word(ids: Array) -> bool:
+    return any(
+        bool(np.any(ids[at : at + (1 << 20)] != EOS)) for at in range(0, len(ids), 1 << 20)
+    )
+
+
+def encoder(tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> Encode:
+    """Text → ids (N,) uint32, as fast as the tokenizer allows."""
+    if isinstance(tokenizer, WordTokenizer) and tokenizer.split == "whitespace":
+        return _encoder(lexicon or Lexicon.of(tokenizer.vocabulary), tokenizer.lower)
+    return lambda text: np.asarray(tokenizer.encode(text), np.uint32)
+
+
+def _encoder(lexicon: Lexicon, lower: bool) -> Encode:
+    return lambda text: lexicon.ids(text.lower() if lower else text)
+
+
+def _write_words(path: Path, lexicon: Lexicon, lower: bool) -> None:
+    """`WordTokenizer.to_json`, a few words at a time."""
+    head = WordTokenizer(list(SPECIALS), "whitespace", lower).to_json()
+    end = "]}"
+    assert head.endswith(end)
+
+    def save(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8") as out:
+            out.write(head.removesuffix(end))
+            for first in range(len(SPECIALS), len(lexicon), _WORDS_AT_A_TIME):
+                words = lexicon.words(first, first + _WORDS_AT_A_TIME)
+                out.write(", " + json.dumps(words, ensure_ascii=False)[1:-1])
+            out.write(end)
+
+    write(path, save)
+
+
+def _by_white_space(path: Path) -> bool:
+    """Whether a tokenizer's file is that of words between white space."""
+    with path.open(encoding="utf-8") as file:
+        head = file.read(200)
+    return '"kind": "word"' in head and '"split": "whitespace"' in head
+
+
+def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
+    """Of a text, per token, unknown words included."""
+    total, tokens, state = 0.0, 0, table.start
+    for ids in _encoded(encode, spans):
+        log_probs, _, state = table.score(ids, state)
+        total += float(log_probs.sum(dtype=np.float64))
+        tokens += len(ids)
+    if not tokens:
+        raise InputError(f"no words in '{spans[0].path}'; give a text to validate on")
+    mean = -total / tokens
+    return math.exp(mean * LN10) if mean < 90 else math.inf
+
+
+def _encoded(encode: Encode, spans: list[Span]) -> Iterator[Array]:
+    for text, _ in blocks(spans):
+        yield encode(text)

@@ -1,0 +1,167 @@
+"""`train` for models with weights: gradients, step by step."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Config, override_items
+from ..data.stream import fit_batch
+from ..errors import InputError, Interrupted
+from ..evaluation.perplexity import safe_exp
+from ..run import (
+    CONFIG,
+    DATA,
+    STATE,
+    TOKENIZER,
+    WEIGHTS,
+    count_parameters,
+    load_weights,
+    locked,
+    pick_device,
+    read_tensors,
+    replacing,
+    write_text,
+)
+from ..run import load_config as load_run_config
+from ..text.corpus import open_corpus
+from ..text.reader import Span
+from ..text.tokenizer import Tokenizer, load_tokenizer
+from ..text.vectors import read_vectors
+from .checkpoint import Standing
+from .journal import draw_curve
+from .loop import Training, clock, fit
+from .prepare import as_json, prepare_text, progress_bar, speaker
+
+_ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
+
+
+def descend(
+    config: Config,
+    parent: Path | None,
+    train_spans: list[Span],
+    valid_spans: list[Span],
+    out: Path,
+    *,
+    overwrite: bool,
+    where: str,
+    quiet: bool,
+    began: float,
+) -> None:
+    """Prepare the text, build the model and train it; see `train`."""
+    with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
+        notes = prepare_text(config, parent, train_spans, valid_spans, fresh, bar)
+        tokenizer = load_tokenizer(fresh / TOKENIZER)
+        torch.manual_seed(config.train.seed)
+        model = config.model.build(tokenizer.vocab_size)
+        if parent and load_run_config(parent).model.name == config.model.name:
+            weights, _ = read_tensors(parent / WEIGHTS)
+            load_weights(model, weights, parent / WEIGHTS)
+        elif config.text.vectors:
+            notes.append(_set_vectors(model, config, tokenizer))
+        write_text(fresh / CONFIG, as_json(config.dump()))
+    _go(out, config, model.to(where), where, began, notes, quiet=quiet, resume=False)
+
+
+def resume(
+    out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool
+) -> None:
+    """Go on with an interrupted training; see `training.train.resume`."""
+    began = time.perf_counter()
+    config = load_run_config(out)
+    if recipe is not None and Path(recipe).stem != config.recipe:
+        raise InputError(f"'{out}' was trained with the recipe '{config.recipe}', not '{recipe}'")
+    config = _adjust(config, overrides)
+    where = pick_device(device)
+    tokenizer = load_tokenizer(out / TOKENIZER)
+    torch.manual_seed(config.train.seed)
+    model = config.model.build(tokenizer.vocab_size).to(where)
+    if not (out / STATE).is_file():
+        hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
+        raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with {hint}")
+    _go(out, config, model, where, began, [], quiet=quiet, resume=True)
+
+
+def _go(
+    out: Path,
+    config: Config,
+    model: Any,
+    where: str,
+    began: float,
+    notes: list[str],
+    *,
+    quiet: bool,
+    resume: bool,
+) -> None:
+    with locked(out):
+        write_text(out / CONFIG, as_json(config.dump()))
+        corpus = open_corpus(out / DATA / "train")
+        valid = open_corpus(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
+        training = Training(out, config, model, corpus, valid, torch.device(where), began)
+        notes = [*notes, *_size_notes(training)]
+        say = speaker(quiet)
+        for note in notes:
+            say(note)
+        vocab_size: int = model.vocab_size
+        say(
+            f"{config.recipe}: {count_parameters(model):,} parameters, vocabulary "
+            f"{vocab_size:,}, {len(corpus):,} tokens to learn from, "
+            f"batch {training.wanted_batch} x {config.train.bptt}"
+        )
+        try:
+            at = fit(training, resume=resume, quiet=quiet)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped and saved; go on with: nextword train --out {out} --resume"
+            ) from None
+        draw_curve(out)
+        say(_farewell(out, at))
+
+
+def _farewell(out: Path, at: Standing) -> str:
+    best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
+    return (
+        f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: nextword generate {out} --prompt "
+        f'"..."   or: nextword evaluate {out} --data FILE'
+    )
+
+
+def _adjust(config: Config, overrides: Any) -> Config:
+    changes = override_items(overrides)
+    for key in changes:
+        if key not in _ADJUSTABLE:
+            raise InputError(
+                f"'{key}' cannot change in a resumed run (only {', '.join(_ADJUSTABLE)} can); "
+                "start a new one with --from"
+            )
+    tables = config.dump()
+    for key, value in changes.items():
+        tables["train"][key.removeprefix("train.")] = value
+    return Config.parse(tables, config.recipe)
+
+
+def _size_notes(training: Training) -> list[str]:
+    wanted, length = training.wanted_batch, training.config.train.bptt
+    batch_size, bptt = fit_batch(len(training.train), wanted, length)
+    if (batch_size, bptt) == (wanted, length):
+        return []
+    return [
+        f"the text is shorter than one batch of {wanted} x {length}: using {batch_size} x {bptt}"
+    ]
+
+
+def _set_vectors(model: Any, config: Config, tokenizer: Tokenizer) -> str:
+    ids, vectors = read_vectors(config.text.vectors or "", tokenizer)
+    width = model.embedding.embedding_dim
+    if vectors.shape[1] != width:
+        raise InputError(
+            f"'{config.text.vectors}' has vectors of {vectors.shape[1]} numbers, the model of "
+            f"{width}; add --set model.embedding={vectors.shape[1]}"
+        )
+    model.set_vectors(torch.from_numpy(ids), torch.from_numpy(vectors))
+    return f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{config.text.vectors}'"
+
+

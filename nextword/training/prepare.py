@@ -1,0 +1,113 @@
+"""Before a training: from text files to ids, and what the user should be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..config import Config
+from ..errors import InputError
+from ..run import DATA, TOKENIZER, write_text
+from ..text.corpus import Corpus, prepare
+from ..text.reader import Span, blocks, hold_out
+from ..text.tokenizer import load_tokenizer, train_tokenizer
+
+HELD_OUT = 0.05  # of the training text, when no validation text is given
+_SHORTEST = 8  # tokens below which there is nothing to learn from
+
+Bar = Callable[[str, int], Callable[[int], None]]  # (label, total bytes) → advance
+
+
+def prepare_text(
+    config: Config,
+    parent: Path | None,
+    train_spans: list[Span],
+    valid_spans: list[Span],
+    fresh: Path,
+    bar: Bar,
+) -> list[str]:
+    """Tokenizer and ids of the training and validation text, into `fresh`; returns notes."""
+    notes = []
+    if not valid_spans:
+        train_spans, valid_spans = hold_out(train_spans, HELD_OUT)
+        if valid_spans:
+            notes.append(
+                f"no --valid given: the last {HELD_OUT:.0%} of the training text are held out"
+            )
+    size = sum(span.size for span in train_spans)
+    if parent:
+        tokenizer = load_tokenizer(parent / TOKENIZER)
+    else:
+        advance = bar("learning the vocabulary", size)
+        tokenizer = train_tokenizer(reading(train_spans, advance), config.text, size)
+    write_text(fresh / TOKENIZER, tokenizer.to_json())
+    corpus = prepare(train_spans, tokenizer, fresh / DATA / "train", bar("encoding", size))
+    check_enough(corpus, train_spans[0].path)
+    if valid_spans:
+        valid = prepare(valid_spans, tokenizer, fresh / DATA / "valid")
+        if not len(valid):
+            raise InputError(f"no words in '{valid_spans[0].path}'; give a text to validate on")
+    else:
+        notes.append("the text is too short to hold any of it out: no validation")
+    if getattr(tokenizer, "split", None) == "whitespace" and config.text.split == "auto":
+        notes.append("the text looks tokenised already: words are cut at white space alone")
+    return notes
+
+
+def check_enough(corpus: Corpus, path: Path) -> None:
+    if len(corpus) < _SHORTEST:
+        raise InputError(
+            f"'{path}' gives {len(corpus)} tokens to train on; at least {_SHORTEST} are needed, "
+            "thousands to learn anything"
+        )
+    ids = corpus.ids
+    if not np.any(ids[: 1 << 20] != ids[0]) and not np.any(np.asarray(ids) != ids[0]):
+        raise InputError(
+            f"'{path}' holds one kind of token only ({len(corpus)} times): there is nothing to "
+            "predict; try text.tokenizer=char, or another text"
+        )
+
+
+def reading(spans: list[Span], advance: Callable[[int], None]) -> Iterator[str]:
+    for text, read in blocks(spans):
+        yield text
+        advance(read)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Bar]:
+    console = Console(stderr=True, quiet=quiet)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+
+    def start(label: str, total: int) -> Callable[[int], None]:
+        task = progress.add_task(label, total=total)
+        return lambda read: progress.advance(task, read)
+
+    with progress:
+        yield start
+
+
+def as_json(tables: dict[str, Any]) -> str:
+    return json.dumps(tables, indent=1, ensure_ascii=False)
+
+
+def speaker(quiet: bool) -> Callable[[str], None]:
+    """Prints a line on standard error."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    return partial(console.print, markup=False, soft_wrap=True)
