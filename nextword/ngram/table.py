@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import chunks, compiled, spread
-from ..text.tokenizer import EOS
+from ..compiled import chunks, compiled, spread, threads
+from ..text.numbering import Lexicon
+from ..text.tokenizer import EOS, UNK
 
 Array = np.ndarray[Any, Any]
 
@@ -33,25 +34,30 @@ WORD, LOG_PROB, NEXT = 0, 1, 2
 BEGIN, BACKOFF, FAIL = 0, 1, 2
 LN10 = 2.302585092994046
 
-_SHARE = 1 << 14  # tokens per piece when several threads score
+_LANES = 8  # lines read side by side
+_SHARE = 1 << 16  # tokens per piece when several threads score
+_TEXT = 1 << 17  # bytes of text
 
 
 @compiled
 def _child(contexts: Array, nodes: Array, state: int, word: int) -> int:
-    """The follower of a state that is `word`, or 0."""
+    """The follower of a state that is `word`, or 0.
+
+    Followers stand in the order of their words, so that of word w is among the first w + 1: for
+    the frequent words, which have the lowest ids, a few of the first.
+    """
     low = np.int64(contexts[state, 0])
     if state == 0:
         return low + word
-    high = np.int64(contexts[state + 1, 0])
-    while high - low > 8:
-        middle = (low + high) >> 1
-        if nodes[middle, 0] <= word:
-            low = middle
-        else:
-            high = middle
-    while low < high and nodes[low, 0] < word:
+    size = min(np.int64(contexts[state + 1, 0]) - low, word + 1)
+    while size > 4:
+        half = size >> 1
+        low = low + half if nodes[low + half, 0] <= word else low
+        size -= half
+    end = low + size
+    while low < end and nodes[low, 0] < word:
         low += 1
-    if low < high and nodes[low, 0] == word:
+    if low < end and nodes[low, 0] == word:
         return low
     return 0
 
@@ -97,30 +103,58 @@ def _sum_lines(
     nodes: Array,
     probs: Array,
     ids: Array,
-    start: int,
+    starts: Array,
+    begin: int,
     sums: Array,
-    words: Array,
     unknown: Array,
-) -> int:
-    """Per line of ids the sum of log10 p, the words, and how many were id 0; returns the number of
-    lines. Each begins in state `start`."""
-    line = 0
-    state = start
-    total = 0.0
-    length = 0
-    missing = 0
-    for at in range(ids.size):
-        word = np.int64(ids[at])
-        log_prob, node = _step(contexts, weights, nodes, probs, state, word)
-        total += log_prob
-        length += 1
-        missing += word == 0
-        state = np.int64(nodes[node, 2])
-        if word == EOS:
-            sums[line], words[line], unknown[line] = total, length, missing
-            line += 1
-            state, total, length, missing = start, 0.0, 0, 0
-    return line
+) -> None:
+    """Per line the sum of log10 p and how many words were id 0; starts (L + 1,): where lines begin
+    in ids, begin: the state each begins in.
+
+    Several lines are read side by side, a word of each in turn: while one waits for its n-gram to
+    come from memory, the next is looked for. That makes it half as fast again.
+    """
+    lines = starts.size - 1
+    line = np.zeros(_LANES, np.int64)
+    at, stop, state = line.copy(), line.copy(), line.copy()
+    total = np.zeros(_LANES)
+    taken, active = 0, min(_LANES, lines)
+    for lane in range(active):
+        line[lane], at[lane], state[lane] = taken, starts[taken], begin
+        stop[lane] = starts[taken + 1]
+        unknown[taken] = 0
+        taken += 1
+    while active > 0:
+        lane = 0
+        while lane < active:
+            word = np.int64(ids[at[lane]])
+            context = state[lane]
+            log_prob = 0.0
+            while True:  # `_step`, written out: a call would end the overlap
+                node = _child(contexts, nodes, context, word)
+                if node:
+                    break
+                log_prob += weights[context, 1]
+                context = np.int64(contexts[context, 2])
+            total[lane] += log_prob + probs[node, 1]
+            state[lane] = np.int64(nodes[node, 2])
+            at[lane] += 1
+            if word == UNK:
+                unknown[line[lane]] += 1
+            if at[lane] == stop[lane]:
+                sums[line[lane]] = total[lane]
+                total[lane] = 0.0
+                if taken < lines:
+                    line[lane], at[lane], state[lane] = taken, starts[taken], begin
+                    stop[lane] = starts[taken + 1]
+                    unknown[taken] = 0
+                    taken += 1
+                else:  # the last lane moves into its place
+                    active -= 1
+                    line[lane], at[lane], state[lane] = line[active], at[active], state[active]
+                    stop[lane], total[lane] = stop[active], total[active]
+                    lane -= 1
+            lane += 1
 
 
 @compiled
@@ -281,25 +315,44 @@ class Table:
     ) -> tuple[Array, Array, Array]:
         """ids (N,) of whole lines, each ending in `<eos>` → per line the sum of log10 p (float64),
         the number of tokens and of unknown ones (int32)."""
-        ends = np.flatnonzero(ids == EOS) + 1
-        sums = np.empty(len(ends))
-        words, unknown = np.empty(len(ends), np.int32), np.empty(len(ends), np.int32)
-        share = max(1, int(_SHARE * len(ends) / max(1, len(ids))))
-        start = self.start
+        ids = np.ascontiguousarray(ids)
+        starts = np.concatenate([[0], np.flatnonzero(ids == EOS) + 1])
+        lines = len(starts) - 1
+        sums, unknown = np.empty(lines), np.empty(lines, np.int32)
+        share = max(1, int(_SHARE * lines / max(1, len(ids))))
+        begin = self.start
 
         def work(piece: tuple[int, int]) -> None:
             first, last = piece
-            tokens = ids[ends[first - 1] if first else 0 : ends[last - 1]]
             _sum_lines(
                 *self._arrays,
-                tokens,
-                start,
+                ids,
+                starts[first : last + 1],
+                begin,
                 sums[first:last],
-                words[first:last],
                 unknown[first:last],
             )
 
-        spread(work, chunks(len(ends), share), workers)
+        spread(work, chunks(lines, share), workers)
+        return sums, np.diff(starts).astype(np.int32), unknown
+
+    def score_text(
+        self, text: bytes, lexicon: Lexicon, workers: int | None = None
+    ) -> tuple[Array, Array, Array]:
+        """`score_lines` of UTF-8 text, words between white space, every line ending in a newline."""
+        data = np.frombuffer(text, np.uint8)
+        cuts = [0]
+        share = max(_TEXT, -(-len(data) // (4 * threads())))
+        while cuts[-1] < len(data):
+            end = text.find(b"\n", min(cuts[-1] + share, len(data) - 1)) + 1
+            cuts.append(end or len(data))
+
+        def work(piece: tuple[int, int]) -> tuple[Array, Array, Array]:
+            ids = lexicon.ids_of_bytes(data[piece[0] : piece[1]])
+            return self.score_lines(ids, 1)
+
+        done = spread(work, list(zip(cuts[:-1], cuts[1:], strict=True)), workers)
+        sums, words, unknown = (np.concatenate(column) for column in zip(*done, strict=True))
         return sums, words, unknown
 
     def advance(self, ids: Array, state: int) -> int:

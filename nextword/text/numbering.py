@@ -148,8 +148,8 @@ def _fill(table: Array, blob: Array, ends: Array, types: int) -> None:
 
 
 @compiled
-def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> Any:
-    return _find(text, 0, text.size, table, blob, ends)
+def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> int:
+    return _find(text, 0, text.size, table, blob, ends)[1]
 
 
 @compiled
@@ -327,6 +327,10 @@ class Lexicon:
             data[a - base : b - base].decode("utf-8") for a, b in zip(starts, ends, strict=False)
         ]
 
+    def id_of(self, word: bytes) -> int:
+        """The id of one word in UTF-8, that of `<unk>` if it is not there."""
+        found = _find_bytes(np.frombuffer(word, np.uint8), self.table, self.blob, self.ends)
+        return max(int(found), UNK)
+
     def __contains__(self, word: str) -> bool:
-        _, found = _find_bytes(as_bytes(word), self.table, self.blob, self.ends)
-        return bool(found >= 0)
+        return bool(_find_bytes(as_bytes(word), self.table, self.blob, self.ends) >= 0)
