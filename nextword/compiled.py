@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+
+#: In compiled code Python's and numpy's integers are one; a type checker keeps them apart.
+Int = Any
 
 F = TypeVar("F", bound=Callable[..., object])
 A = TypeVar("A")
@@ -20,8 +23,8 @@ B = TypeVar("B")
 
 def compiled(function: F) -> F:
     """Machine code for `function`, compiled when first called with arguments of these types."""
-    made: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return made
+    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast(F, made)
 
 
 def threads() -> int:

@@ -7,8 +7,10 @@
     metrics.jsonl        one line per measurement
     data/                the prepared text: ids.bin and meta.json each
     plots/
+    members/             of a mixture: the runs it is made of
 
-Nothing is pickled: loading never runs code. Files are written under another name and renamed.
+An ARPA file is a run too, wherever one is read. Nothing is pickled: loading never runs code. Files
+are written under another name and renamed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import InputError
+from .ngram.arpa import is_arpa
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import LanguageModel, Stored
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:  # what needs no torch must not wait for it
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
-METRICS, DATA, PLOTS = "metrics.jsonl", "data", "plots"
+METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,20 @@ class Run:
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
-    """Open a run directory.
+    """Open a run directory, or an ARPA file (.arpa, .arpa.gz, .arpa.xz).
 
     Raises:
         InputError: it is not a run, or one of its files is missing or damaged.
     """
     folder = Path(path)
+    if is_arpa(folder):
+        pick_device(device)
+        return load_arpa(folder)
     config = load_config(folder)
     tokenizer = load_tokenizer(folder / TOKENIZER)
     where = pick_device(device)
+    if config.model.trained_by == "mix":
+        return load_mixture(folder, config, tokenizer, device)
     model = config.model.build(tokenizer.vocab_size)
     if isinstance(model, Stored):
         model.read(folder / WEIGHTS)
@@ -78,10 +86,46 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where)
 
 
+def load_arpa(path: Path) -> Run:
+    """An n-gram model from a file that any toolkit may have written."""
+    from .models.ngram import HIGHEST, NgramConfig
+    from .ngram.arpa import read_arpa
+    from .text.word import WordTokenizer
+
+    table, lexicon = read_arpa(path)
+    if table.order > HIGHEST:
+        raise InputError(f"'{path}' has order {table.order}; at most {HIGHEST} can be used")
+    tables = {
+        "text": {"tokenizer": "word", "split": "whitespace", "vocab_size": None},
+        "model": {"name": "ngram", "order": table.order},
+    }
+    config = Config.parse(tables, "ngram")
+    model = NgramConfig(order=table.order).build(table.vocab_size)
+    model.table, model.lexicon = table, lexicon
+    return Run(path.name, config, WordTokenizer(lexicon.words(), "whitespace", False), model)
+
+
+def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str) -> Run:
+    """A mixture and the runs that it is made of."""
+    from .models.mixture import MixtureLM
+
+    places = sorted((folder / MEMBERS).glob("*"), key=lambda path: int(path.name.split(".")[0]))
+    members = [load(path, device) for path in places]
+    if len(members) != len(config.model.weights):
+        raise InputError(f"'{folder}' lacks some of its members; train it again")
+    for member in members:
+        if member.tokenizer.fingerprint != tokenizer.fingerprint:
+            raise InputError(f"'{folder}' has a member of another vocabulary; train it again")
+    model = MixtureLM(config.model, [member.model for member in members], tokenizer.vocab_size)
+    return Run(folder.name or str(folder), config, tokenizer, model, pick_device(device))
+
+
 def load_config(folder: Path) -> Config:
     """The settings of a run directory."""
     if not folder.exists():
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
+    if is_arpa(folder):
+        raise InputError(f"'{folder}' is an ARPA file; a run directory is needed here")
     if not folder.is_dir() or not (folder / CONFIG).is_file():
         raise InputError(f"'{folder}' is not a run (a directory with {CONFIG})")
     try:
@@ -142,6 +186,16 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
         save(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_ending(path: Path, save: Callable[[Path], object]) -> None:
+    """`write` where the temporary name must end as the file's does, which says its format."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        save(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

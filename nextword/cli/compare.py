@@ -25,7 +25,9 @@ _WIDTH = 110
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run directories or .arpa files.")
+    ],
     data: Data,
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or an .arpa file.")]
 Data = Annotated[
     list[Path], typer.Option("--data", metavar="FILE", help="Text to read; may be repeated.")
 ]

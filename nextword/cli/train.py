@@ -17,6 +17,10 @@ def command(
         str | None,
         typer.Argument(metavar="RECIPE", help="A name from `nextword recipes`, or a .toml file."),
     ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN...]", help="The runs of a mixture.", show_default=False),
+    ] = None,
     train: Annotated[
         list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
     ] = [],  # noqa: B006
@@ -56,6 +60,24 @@ def command(
     else:
         if recipe is None:
             raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
+        if _is_mixture(recipe):
+            if train or start_from:
+                raise InputError("a mixture learns from its runs: leave --train and --from out")
+            from ..training.mix import make_mixture
+
+            make_mixture(
+                recipe,
+                runs or [],
+                valid,
+                out,
+                overrides=settings,
+                overwrite=overwrite,
+                device=device,
+                quiet=quiet,
+            )
+            return
+        if runs:
+            raise InputError(f"'{runs[0]}': only a mixture is made of runs; text goes to --train")
         if not train:
             raise InputError("name a text to learn from: --train FILE")
         from ..training.train import make
@@ -71,3 +93,9 @@ def command(
             device=device,
             quiet=quiet,
         )
+
+
+def _is_mixture(recipe: str) -> bool:
+    from ..config import read_recipe
+
+    return bool(read_recipe(recipe).get("model", {}).get("name") == "mixture")

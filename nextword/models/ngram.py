@@ -196,14 +196,19 @@ class NgramLM:
         before = self._states(ids, state)[:, 1:]
         wanted = targets.cpu().numpy()
         log_prob = np.empty(wanted.shape, np.float32)
-        for out, row, states, after in zip(log_prob, wanted, before, ids.cpu().numpy(), strict=True):
+        for out, row, states, after in zip(
+            log_prob, wanted, before, ids.cpu().numpy(), strict=True
+        ):
             if len(row) and np.array_equal(row[:-1], after[1:]):  # the text itself: in one go
                 out[:] = self.table.score(row, int(states[0]))[0]
             else:
-                for at, (word, one) in enumerate(zip(row, states, strict=True)):
-                    out[at] = self.table.score(row[at : at + 1], int(one))[0][0]
+                for at, one in enumerate(states.tolist()):
+                    out[at] = self.table.score(row[at : at + 1], one)[0][0]
         natural(log_prob)
-        hit = self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape) == wanted
+        hit = (
+            self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape)
+            == wanted
+        )
         return Scored(
             torch.from_numpy(log_prob).to(ids.device),
             torch.from_numpy(before[:, -1].copy()) if ids.shape[1] else state,

@@ -20,17 +20,17 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from ..compiled import chunks, compiled, spread, threads
+from ..compiled import Int, chunks, compiled, spread, threads
 from ..errors import InputError
 from ..text.numbering import Lexicon, _find
-from ..text.tokenizer import EOS, SPECIALS, UNK
+from ..text.tokenizer import EOS, SPECIALS
 from .table import BACKOFF, BEGIN, CONTEXT, LOG_PROB, NODE, WORD, Table, _child, _step
 
 Array = np.ndarray[Any, Any]
@@ -54,7 +54,7 @@ def is_arpa(path: str | os.PathLike[str]) -> bool:
 
 
 @compiled
-def _put_float(out: Array, at: int, value: float, tens: Array) -> int:
+def _put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
     """Write a float32 in as few decimals as give it back, nine significant digits at most."""
     if value == 0:
         out[at] = 48
@@ -102,15 +102,15 @@ def _lines_of(
     nodes: Array,
     probs: Array,
     path: Array,
-    first: int,
-    stop: int,
+    first: Int,
+    stop: Int,
     highest: bool,
     blob: Array,
     ends: Array,
     spellings: Array,
     tens: Array,
     out: Array,
-) -> tuple[int, int]:
+) -> tuple[Int, Int]:
     """Write the lines of nodes first … stop - 1; path (n,) holds the nodes on the way to the first,
     itself last. spellings (3,): the ids under which `<s>`, `</s>` are spelled in the blob. Returns
     (the node it stopped at because `out` was full, bytes written)."""
@@ -121,7 +121,7 @@ def _lines_of(
         for depth in range(order - 2, -1, -1):
             while np.int64(contexts[path[depth] + 1, 0]) <= path[depth + 1]:
                 path[depth] += 1
-        length = 64
+        length: Int = 64
         for depth in range(order):
             word = np.int64(nodes[path[depth], 0])
             if word == EOS:
@@ -254,9 +254,9 @@ def _spelled(lexicon: Lexicon) -> Lexicon:
 def open_to_write(path: Path) -> IO[bytes]:
     """A file to be written, compressed as its name says."""
     if path.name.endswith(".gz"):
-        return io.BufferedWriter(gzip.open(path, "wb", compresslevel=5), 1 << 20)  # type: ignore[arg-type]
+        return io.BufferedWriter(gzip.open(path, "wb", compresslevel=5), 1 << 20)
     if path.name.endswith(".xz"):
-        return io.BufferedWriter(lzma.open(path, "wb", preset=1), 1 << 20)  # type: ignore[arg-type]
+        return io.BufferedWriter(lzma.open(path, "wb", preset=1), 1 << 20)
     return path.open("wb", buffering=1 << 20)
 
 
@@ -290,7 +290,7 @@ _MESSAGES = {
 
 
 @compiled
-def _number(text: Array, at: int, stop: int, tens: Array) -> tuple[bool, float, int]:
+def _number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, Any, Int]:
     """(whether there is one, the number, the byte after it)."""
     negative = False
     if at < stop and (text[at] == 45 or text[at] == 43):
@@ -298,7 +298,8 @@ def _number(text: Array, at: int, stop: int, tens: Array) -> tuple[bool, float, 
         at += 1
     if stop - at >= 3 and text[at] == 105 and text[at + 1] == 110 and text[at + 2] == 102:
         return negative, -99.0, at + 3  # -inf, as some write what is impossible
-    digits, decimals, exponent = np.int64(0), 0, 0
+    digits: Int = np.int64(0)
+    decimals, exponent = 0, 0
     some, point = False, False
     while at < stop:
         byte = text[at]
@@ -323,7 +324,7 @@ def _number(text: Array, at: int, stop: int, tens: Array) -> tuple[bool, float, 
         if at < stop and (text[at] == 45 or text[at] == 43):
             sign = -1 if text[at] == 45 else 1
             at += 1
-        power = 0
+        power: Int = 0
         some = False
         while at < stop and 48 <= text[at] <= 57:
             power = min(1000, power * 10 + (np.int64(text[at]) - 48))
@@ -348,7 +349,7 @@ def _number(text: Array, at: int, stop: int, tens: Array) -> tuple[bool, float, 
 @compiled
 def _parse(
     text: Array,
-    order: int,
+    order: Int,
     highest: bool,
     table: Array,
     blob: Array,
@@ -357,7 +358,7 @@ def _parse(
     ids: Array,
     probs: Array,
     weights: Array,
-) -> tuple[int, int, int, int]:
+) -> tuple[Int, Int, Int, Int]:
     """Parse whole lines of n-grams until an empty one, or one that begins with a backslash. Returns
     (n-grams, lines, bytes read, what is wrong with the line after them)."""
     at, put, lines = 0, 0, 0
@@ -459,7 +460,7 @@ class _Lines:
         self.buffer = self.buffer[size:]
         self.number += lines
 
-    def wrong(self, what: str) -> Any:
+    def wrong(self, what: str) -> NoReturn:
         raise InputError(f"'{self.path}' line {self.number:,} {what}")
 
 
@@ -597,7 +598,12 @@ def _unigrams(lines: _Lines, counts: list[int]) -> tuple[Lexicon, _Section]:
     section = _Section(
         1,
         [np.arange(len(names), dtype=np.uint32)[:, None]],
-        [np.array([max(prob, -99.0) if prob != MISSING_UNKNOWN else prob for prob, _ in values], np.float32)],
+        [
+            np.array(
+                [max(prob, -99.0) if prob != MISSING_UNKNOWN else prob for prob, _ in values],
+                np.float32,
+            )
+        ],
         [np.array([max(weight, -99.0) for _, weight in values], np.float32)],
     )
     return Lexicon.of(names), section

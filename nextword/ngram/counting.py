@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import chunks, compiled, spread
+from ..compiled import Int, chunks, compiled, spread
 from ..errors import InputError
 from ..text.tokenizer import EOS
 from .storage import Storage
@@ -51,7 +51,7 @@ class Counts:
 @compiled
 def _extend(
     stream: Array, items: Array, starts: Array, followers: Array, words: Array, following: Array
-) -> int:
+) -> Int:
     """Sort every group of places by the word that comes next.
 
     items (m,): 2^32·word + place of the last word of each n-gram, grouped; starts (G + 1,): where
@@ -97,7 +97,7 @@ def _extend(
 
 
 @compiled
-def _drop_ended(items: Array, starts: Array) -> int:
+def _drop_ended(items: Array, starts: Array) -> Int:
     """Empty the groups whose n-grams end in `<eos>`; returns how many items are left."""
     put = 0
     for group in range(starts.size - 1):
@@ -251,19 +251,17 @@ class _Range:
 @compiled
 def _cut_windows(
     piece: Array,
-    starts: int,
+    starts: Int,
     bounds: Array,
-    order: int,
+    order: Int,
     windows: Array,
     items: Array,
-    put: int,
-) -> int:
+    put: Int,
+) -> Int:
     """Append the n-grams of a range (bounds: first, stop, second, second_stop) to its windows."""
     for at in range(starts):
         word = piece[at]
-        if bounds[0] <= word < bounds[1] and (
-            order == 1 or bounds[2] <= piece[at + 1] < bounds[3]
-        ):
+        if bounds[0] <= word < bounds[1] and (order == 1 or bounds[2] <= piece[at + 1] < bounds[3]):
             for offset in range(order):
                 windows[put * order + offset] = piece[at + offset]
             items[put] = (np.uint64(word) << np.uint64(32)) | np.uint64(put * order)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import registry
-from ..compiled import compiled, spread
+from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.tokenizer import EOS, UNK
 from .counting import Counts, Progress, count
@@ -107,6 +106,11 @@ def estimate(
     if any(settings.prune):
         _prune_counts(orders, settings.prune, storage)
     if settings.prune_entropy:
+        if storage.bounded:
+            raise InputError(
+                "entropy pruning needs all n-grams in memory; leave train.memory out, or prune by "
+                "counts"
+            )
         from .pruning import prune_entropy
 
         prune_entropy(orders, settings.prune_entropy, counts.tokens)
@@ -157,8 +161,8 @@ def _match(
     links: Array,
     begin: Array,
     words: Array,
-    low: int,
-    high: int,
+    low: Int,
+    high: Int,
     lower_begin: Array,
     lower_words: Array,
     out: Array,
@@ -238,7 +242,7 @@ def _link(orders: list[_Order], storage: Storage) -> None:
 
 
 @compiled
-def _tally(links: Array, low: int, high: int, out: Array) -> None:
+def _tally(links: Array, low: Int, high: Int, out: Array) -> None:
     for at in range(links.size):
         link = np.int64(links[at])
         if low <= link < high:
@@ -268,7 +272,9 @@ def _adjust(orders: list[_Order], continuation: bool, storage: Storage) -> None:
         first, stop = int(order.begin[first]), int(order.begin[stop])
 
 
-def _last_of_lmplz(ids: Array, orders: list[_Order], method: type[Smoothing]) -> dict[int, tuple[int, int]]:
+def _last_of_lmplz(
+    ids: Array, orders: list[_Order], method: type[Smoothing]
+) -> dict[int, tuple[int, int]]:
     """Where lmplz's counts of counts have another number: {order: (its count, ours)}.
 
     It sorts n-grams by their last word, then the one before, and so on, words being numbered by
@@ -426,7 +432,7 @@ def _totals(begin: Array, adjusted: Array, count: Array, total: Array, types: Ar
 def _interpolate(
     begin: Array,
     raw: Array,
-    threshold: int,
+    threshold: Int,
     count: Array,
     kept: Array,
     discounts: Array,
@@ -454,11 +460,13 @@ def _interpolate(
                 pruned += np.int64(count[at])
             else:
                 over += count[at] - kept[at]
-                seen[min(np.int64(count[at]), 3)] += 1
+                c: Int = min(np.int64(count[at]), 3)
+                seen[c] += 1
         if discounts.size:
             mass = np.float32(0)
-            for c in range(1, 4):
-                mass = np.float32(mass + np.float32(discounts[c - 1] * np.float32(seen[c])))
+            for times in range(1, 4):
+                part = np.float32(discounts[times - 1] * np.float32(seen[times]))
+                mass = np.float32(mass + part)
         else:
             mass = np.float32(max(over, 0.0))
         gamma = np.float32(np.float32(mass + np.float32(pruned)) / np.float32(total))
@@ -471,7 +479,7 @@ def _interpolate(
 def _back_off(
     begin: Array,
     raw: Array,
-    threshold: int,
+    threshold: Int,
     count: Array,
     kept: Array,
     discounts: Array,
@@ -569,7 +577,7 @@ def _in_memory(offsets: Array) -> tuple[Array, Array]:
 
 
 @compiled
-def _log10(values: Array, most: float) -> Array:
+def _log10(values: Array, most: Any) -> Array:
     """As float32, at most `most`; zero becomes -99, as ARPA files write it."""
     out = np.empty(values.size, np.float32)
     for at in range(values.size):
@@ -585,7 +593,7 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
     offsets = np.concatenate([[1], 1 + np.cumsum(kept)]).astype(np.int64)
     total, contexts_total = int(offsets[-1]), int(offsets[-2])
     if total >= 1 << 32:
-        raise InputError(f"{total:,} n-grams are more than a model holds; prune: model.prune=\"0 1\"")
+        raise InputError(f'{total:,} n-grams are more than a model holds; prune: model.prune="0 1"')
     nodes, contexts = make(offsets)
     storage.hold(nodes)
     storage.hold(contexts)
@@ -605,9 +613,7 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
             fails = _no_fails
         for start, stop in storage.pieces(len(order)):
             keep = None if order.keep is None else order.keep[start:stop]
-            ids = offset + put + (
-                np.arange(stop - start) if keep is None else np.cumsum(keep) - 1
-            )
+            ids = offset + put + (np.arange(stop - start) if keep is None else np.cumsum(keep) - 1)
             fail = fails(start, stop)
             sizes = _sizes(order, orders[k] if k < len(orders) else None, start, stop)
             lead = np.where((sizes > 0) if keep is None else (sizes > 0) & keep, ids, fail)

@@ -129,7 +129,8 @@ class JelinekMercer(Smoothing):
         return cls(weights)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
-        return self.weights.astype(np.float32)[_bits(total)] * count
+        weights: Array = self.weights.astype(np.float32)[_bits(total)]
+        return weights * count
 
     def describe(self) -> dict[str, float]:
         return {f"λ{1 << b >> 1}": float(w) for b, w in enumerate(self.weights) if w > 0}

@@ -56,8 +56,8 @@ class Storage:
         if self.work < _LEAST:
             least = -(-(used + _LEAST) // (1 << 20)) + 8
             raise InputError(
-                f"train.memory={memory >> 20}MB is too small to work with: the program itself takes "
-                f"{used >> 20} MB; give at least {least}MB"
+                f"train.memory={memory >> 20}MB is too small to work with: the program itself "
+                f"takes {used >> 20} MB; give at least {least}MB"
             )
 
     @property
@@ -179,7 +179,7 @@ class Appender:
         part = part.astype(self.dtype, copy=False)
         self.length += len(part)
         if self._file:
-            self._file.write(memoryview(np.ascontiguousarray(part)).cast("B"))
+            self._file.write(np.ascontiguousarray(part).data)
         else:
             self._parts.append(part)
 

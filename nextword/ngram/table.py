@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..compiled import chunks, compiled, spread, threads
+from ..compiled import Int, chunks, compiled, spread, threads
 from ..text.numbering import Lexicon
 from ..text.tokenizer import EOS, UNK
 
@@ -40,7 +41,7 @@ _TEXT = 1 << 17  # bytes of text
 
 
 @compiled
-def _child(contexts: Array, nodes: Array, state: int, word: int) -> int:
+def _child(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
     """The follower of a state that is `word`, or 0.
 
     Followers stand in the order of their words, so that of word w is among the first w + 1: for
@@ -49,7 +50,7 @@ def _child(contexts: Array, nodes: Array, state: int, word: int) -> int:
     low = np.int64(contexts[state, 0])
     if state == 0:
         return low + word
-    size = min(np.int64(contexts[state + 1, 0]) - low, word + 1)
+    size: Int = min(np.int64(contexts[state + 1, 0]) - low, word + 1)
     while size > 4:
         half = size >> 1
         low = low + half if nodes[low + half, 0] <= word else low
@@ -64,8 +65,8 @@ def _child(contexts: Array, nodes: Array, state: int, word: int) -> int:
 
 @compiled
 def _step(
-    contexts: Array, weights: Array, nodes: Array, probs: Array, state: int, word: int
-) -> tuple[float, int]:
+    contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, word: Int
+) -> tuple[Any, Int]:
     """(log10 p, node) of a word after a state."""
     log_prob = 0.0
     while True:
@@ -83,10 +84,10 @@ def _score(
     nodes: Array,
     probs: Array,
     ids: Array,
-    state: int,
+    state: Int,
     log_probs: Array,
     found: Array,
-) -> int:
+) -> Int:
     """log10 p (N,) of every word after those before it, the node of each, and the last state."""
     for at in range(ids.size):
         log_prob, node = _step(contexts, weights, nodes, probs, state, np.int64(ids[at]))
@@ -104,7 +105,7 @@ def _sum_lines(
     probs: Array,
     ids: Array,
     starts: Array,
-    begin: int,
+    begin: Int,
     sums: Array,
     unknown: Array,
 ) -> None:
@@ -158,7 +159,7 @@ def _sum_lines(
 
 
 @compiled
-def _advance(contexts: Array, nodes: Array, ids: Array, state: int) -> int:
+def _advance(contexts: Array, nodes: Array, ids: Array, state: Int) -> Int:
     for at in range(ids.size):
         word = np.int64(ids[at])
         while True:
@@ -171,7 +172,7 @@ def _advance(contexts: Array, nodes: Array, ids: Array, state: int) -> int:
 
 
 @compiled
-def _states(contexts: Array, nodes: Array, ids: Array, state: int, out: Array) -> None:
+def _states(contexts: Array, nodes: Array, ids: Array, state: Int, out: Array) -> None:
     out[0] = state
     for at in range(ids.size):
         out[at + 1] = _advance(contexts, nodes, ids[at : at + 1], out[at])
@@ -179,9 +180,9 @@ def _states(contexts: Array, nodes: Array, ids: Array, state: int, out: Array) -
 
 @compiled
 def _spread_out(
-    contexts: Array, weights: Array, nodes: Array, probs: Array, state: int, out: Array
+    contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, out: Array
 ) -> None:
-    """log10 p (V,) of every word after a state: the unigrams, then what each longer context says."""
+    """log10 p (V,) of every word after a state: the unigrams, then each longer context."""
     chain = np.empty(64, np.int64)
     length = 0
     while state:
@@ -238,8 +239,8 @@ def _best(
 
 @compiled
 def _best_of(
-    contexts: Array, weights: Array, nodes: Array, probs: Array, state: int, known: Array
-) -> int:
+    contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, known: Array
+) -> Int:
     best, high = np.int64(-1), -np.inf
     for node in range(contexts[state, 0], contexts[state + 1, 0]):
         if probs[node, 1] > high:
@@ -310,9 +311,7 @@ class Table:
         last = _score(*self._arrays, np.ascontiguousarray(ids), begin, log_probs, found)
         return log_probs, found, int(last)
 
-    def score_lines(
-        self, ids: Array, workers: int | None = None
-    ) -> tuple[Array, Array, Array]:
+    def score_lines(self, ids: Array, workers: int | None = None) -> tuple[Array, Array, Array]:
         """ids (N,) of whole lines, each ending in `<eos>` → per line the sum of log10 p (float64),
         the number of tokens and of unknown ones (int32)."""
         ids = np.ascontiguousarray(ids)
@@ -339,7 +338,7 @@ class Table:
     def score_text(
         self, text: bytes, lexicon: Lexicon, workers: int | None = None
     ) -> tuple[Array, Array, Array]:
-        """`score_lines` of UTF-8 text, words between white space, every line ending in a newline."""
+        """`score_lines` of UTF-8 text: words between white space, a newline after every line."""
         data = np.frombuffer(text, np.uint8)
         cuts = [0]
         share = max(_TEXT, -(-len(data) // (4 * threads())))
@@ -351,7 +350,7 @@ class Table:
             ids = lexicon.ids_of_bytes(data[piece[0] : piece[1]])
             return self.score_lines(ids, 1)
 
-        done = spread(work, list(zip(cuts[:-1], cuts[1:], strict=True)), workers)
+        done = spread(work, list(pairwise(cuts)), workers)
         sums, words, unknown = (np.concatenate(column) for column in zip(*done, strict=True))
         return sums, words, unknown
 

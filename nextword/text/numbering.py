@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..compiled import compiled
+from ..compiled import Int, compiled
 from .tokenizer import EOS, SPECIALS, UNK
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +23,7 @@ _WORD, _LINE = 1, 2
 
 
 @compiled
-def _gap(text: Array, at: int) -> int:
+def _gap(text: Array, at: Int) -> Int:
     """Bytes of the white space that begins at `at`, as `str.split` sees it; 0 = none there."""
     byte = text[at]
     if byte <= 32:
@@ -45,7 +45,7 @@ def _gap(text: Array, at: int) -> int:
 
 
 @compiled
-def _next(text: Array, at: int) -> tuple[int, int, int, int]:
+def _next(text: Array, at: Int) -> tuple[Int, Int, Int, Int]:
     """What comes at or after `at`: (kind, first byte, byte after the last, where to go on)."""
     size = text.size
     while at < size:
@@ -64,7 +64,7 @@ def _next(text: Array, at: int) -> tuple[int, int, int, int]:
 
 
 @compiled
-def _hash(text: Array, start: int, stop: int) -> Any:
+def _hash(text: Array, start: Int, stop: Int) -> Any:
     value = np.uint64(14695981039346656037)
     for at in range(start, stop):
         value = (value ^ np.uint64(text[at])) * np.uint64(1099511628211)
@@ -72,7 +72,7 @@ def _hash(text: Array, start: int, stop: int) -> Any:
 
 
 @compiled
-def _find(text: Array, start: int, stop: int, table: Array, blob: Array, ends: Array) -> Any:
+def _find(text: Array, start: Int, stop: Int, table: Array, blob: Array, ends: Array) -> Any:
     """(slot, type): the word's slot in the table, and its type or -1 where the slot is free.
 
     A slot holds the upper half of the word's hash and its type + 1; 0 = free.
@@ -100,8 +100,8 @@ def _find(text: Array, start: int, stop: int, table: Array, blob: Array, ends: A
 
 @compiled
 def _number(
-    text: Array, at: int, table: Array, blob: Array, ends: Array, counts: Array, ids: Array
-) -> tuple[int, int]:
+    text: Array, at: Int, table: Array, blob: Array, ends: Array, counts: Array, ids: Array
+) -> tuple[Int, Int]:
     """Number words from `at` on until the text ends or an array is full; returns (where it
     stopped, ids written). counts[0] is the number of types, counts[1 + t] how often t came."""
     put = 0
@@ -136,7 +136,7 @@ def _number(
 
 
 @compiled
-def _fill(table: Array, blob: Array, ends: Array, types: int) -> None:
+def _fill(table: Array, blob: Array, ends: Array, types: Int) -> None:
     """Put the first `types` words of the blob into an empty table."""
     for found in range(types):
         first = np.int64(ends[found - 1]) if found else 0
@@ -148,12 +148,12 @@ def _fill(table: Array, blob: Array, ends: Array, types: int) -> None:
 
 
 @compiled
-def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> int:
+def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> Int:
     return _find(text, 0, text.size, table, blob, ends)[1]
 
 
 @compiled
-def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> int:
+def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> Int:
     """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
     put, at = 0, 0
     while True:

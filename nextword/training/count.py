@@ -189,9 +189,7 @@ class _Sink:
 
 
 def _any_word(ids: Array) -> bool:
-    return any(
-        bool(np.any(ids[at : at + (1 << 20)] != EOS)) for at in range(0, len(ids), 1 << 20)
-    )
+    return any(bool(np.any(ids[at : at + (1 << 20)] != EOS)) for at in range(0, len(ids), 1 << 20))
 
 
 def encoder(tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> Encode:

@@ -66,9 +66,7 @@ def descend(
     _go(out, config, model.to(where), where, began, notes, quiet=quiet, resume=False)
 
 
-def resume(
-    out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool
-) -> None:
+def resume(out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool) -> None:
     """Go on with an interrupted training; see `training.train.resume`."""
     began = time.perf_counter()
     config = load_run_config(out)
@@ -163,5 +161,3 @@ def _set_vectors(model: Any, config: Config, tokenizer: Tokenizer) -> str:
         )
     model.set_vectors(torch.from_numpy(ids), torch.from_numpy(vectors))
     return f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{config.text.vectors}'"
-
-

@@ -143,5 +143,3 @@ def _configure(
 
 def _list(paths: Paths | str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
     return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-
-

@@ -1,0 +1,133 @@
+"""Several language models with one vocabulary, mixed.
+
+    linear      p(w) = Σ_i λ_i p_i(w)                    Σ λ_i = 1   (Jelinek and Mercer 1980)
+    log-linear  p(w) = Π_i p_i(w)^{λ_i} / Z                          (Klakow 1998)
+
+The state is the tuple of the members' states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from ..config import Part
+from ..types import LanguageModel, Output, Scored, State
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_NUMBERS = 1 << 24  # probabilities held at a time when words are scored
+
+
+class MixtureConfig(Part):
+    name: Literal["mixture"] = "mixture"
+    trained_by: ClassVar[str] = "mix"
+
+    kind: Literal["linear", "log-linear"] = "linear"
+    weights: tuple[float, ...] = Field((), description="one per member; found on --valid text")
+
+    def build(self, vocab_size: int) -> MixtureLM:
+        return MixtureLM(self, [], vocab_size)
+
+
+class MixtureLM:
+    """A mixture of members; without members every word is as probable."""
+
+    def __init__(
+        self, config: MixtureConfig, members: list[LanguageModel], vocab_size: int
+    ) -> None:
+        self.config = config
+        self.members = members
+        self.vocab_size = vocab_size
+        contexts = [member.context for member in members]
+        known = [context for context in contexts if context is not None]
+        self.context: int | None = max(known) if len(known) == len(contexts) and known else None
+        self.weights = config.weights or (1 / max(1, len(members)),) * len(members)
+        if len(self.weights) != len(members):
+            raise ValueError(f"{len(self.weights)} weights for {len(members)} members")
+
+    @property
+    def size(self) -> int:
+        """The numbers of all members, and the weights."""
+        sizes = (
+            getattr(member, "size", None) or sum(p.numel() for p in _parameters(member))
+            for member in self.members
+        )
+        return sum(sizes) + len(self.weights)
+
+    def read(self, path: Path) -> None:
+        """The weights are in the settings, the members in their own runs."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        for member in self.members:
+            yield from _parameters(member)
+
+    def eval(self) -> Self:
+        return self
+
+    def to(self, device: Any) -> Self:
+        return self
+
+    def start(self, batch_size: int) -> State:
+        import torch
+
+        if not self.members:
+            return torch.zeros(batch_size)
+        return tuple(member.start(batch_size) for member in self.members)
+
+    def advance(self, ids: Tensor, state: State) -> State:
+        if not self.members:
+            return state
+        pairs = zip(self.members, state, strict=True)
+        return tuple(member.advance(ids, one) for member, one in pairs)
+
+    def forward(self, ids: Tensor, state: State) -> Output:
+        """ids (B, T) → logits (B, T, V): the logarithm of the mixed distribution."""
+        import torch
+
+        if not self.members:
+            return Output(torch.zeros(*ids.shape, self.vocab_size), state)
+        outputs = [
+            member.forward(ids, one) for member, one in zip(self.members, state, strict=True)
+        ]
+        logits = mix([output.logits for output in outputs], self.weights, self.config.kind)
+        return Output(logits, tuple(output.state for output in outputs))
+
+    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
+        """ids (B, T), targets (B, T) → log-probabilities (B, T), some tokens at a time."""
+        import torch
+
+        steps = max(1, _NUMBERS // (self.vocab_size * max(1, ids.shape[0])))
+        log_probs, hits = [], []
+        parts = zip(torch.split(ids, steps, 1), torch.split(targets, steps, 1), strict=True)
+        for some, wanted in parts:
+            output = self.forward(some, state)
+            state = output.state
+            log_prob = output.logits.log_softmax(-1)
+            log_probs.append(log_prob.gather(-1, wanted[..., None]).squeeze(-1))
+            hits.append(output.logits.argmax(-1) == wanted)
+        return Scored(torch.cat(log_probs, 1), state, torch.cat(hits, 1))
+
+
+def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) -> Tensor:
+    """Logits (…, V) of each member → logarithms (…, V) of the mixture, not normalised if it is
+    log-linear."""
+    import torch
+
+    parts = [part.float().log_softmax(-1) for part in logits]
+    if kind == "log-linear":
+        return torch.stack(
+            [weight * part for weight, part in zip(weights, parts, strict=True)]
+        ).sum(0)
+    shares = torch.as_tensor(weights, dtype=torch.float32).log()
+    return torch.stack([part + share for part, share in zip(parts, shares, strict=True)]).logsumexp(
+        0
+    )
+
+
+def _parameters(member: Any) -> Iterator[nn.Parameter]:
+    yield from member.parameters()
