@@ -33,6 +33,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing nextword and what it needs into $(VENV) (a few minutes the first time) ..."
 	$(INSTALL) -e .
+	$(BIN)/python -m nextword.ngram.warm_up
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

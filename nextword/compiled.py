@@ -1,6 +1,6 @@
 """Loops that numpy cannot say, compiled to machine code by numba and kept on disk.
 
-The first call on a machine compiles (seconds); `python -m nextword.compiled` does it beforehand.
+The first call on a machine compiles (seconds); `python -m nextword.ngram.warm_up` does it before.
 Compiled functions let go of the interpreter's lock, so plain threads run them side by side.
 """
 
@@ -49,3 +49,4 @@ def chunks(total: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """(from, to) in steps of `size`."""
     for at in range(start, total, size):
         yield at, min(total, at + size)
+

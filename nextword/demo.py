@@ -84,6 +84,14 @@ class Rung:
 
 RUNGS = (
     Rung("most common token", "common", "unigram", 0.15, _COMMON),
+    Rung("n-gram of order 3", "ngram", "ngram", None, _COMMON | {"model.order": 3}),
+    Rung(
+        "n-gram, best order and smoothing",
+        "ngram-best",
+        "ngram",
+        None,
+        _COMMON | {"model.order": 3, "model.smoothing": "witten-bell"},
+    ),
     Rung(
         "one-layer RNN on three words",
         "rnn-three-words",
@@ -141,7 +149,7 @@ def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, An
     show = Console(highlight=False, quiet=quiet, soft_wrap=True)
     show.print("Predict the next word of: one . two . three . ... nine thousand nine hundred ...\n")
     show.print(
-        f"{'rung':<30}{'parameters':>11}{'seconds':>9}{'accuracy':>10}{'article':>9}{'ppl':>8}"
+        f"{'rung':<34}{'parameters':>11}{'seconds':>9}{'accuracy':>10}{'article':>9}{'ppl':>8}"
     )
     rows = []
     with _one_thread():
@@ -196,14 +204,14 @@ def _row(rung: Rung, run: Run, result: Evaluation, seconds: float) -> dict[str, 
 def _line(row: dict[str, Any]) -> str:
     article = "" if row["article"] is None else f"{row['article']:.1%}"
     return (
-        f"{row['rung']:<30}{row['parameters']:>11,}{row['seconds']:>9.1f}{row['accuracy']:>10.1%}"
+        f"{row['rung']:<34}{row['parameters']:>11,}{row['seconds']:>9.1f}{row['accuracy']:>10.1%}"
         f"{article:>9}{row['perplexity']:>8.2f}"
     )
 
 
 def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
     """Accuracy rung by rung, the articles' beside ours."""
-    with plot.figure(path, size=(8, 4.4)) as (ax,):
+    with plot.figure(path, size=(8, 5)) as (ax,):
         places = range(len(rows))
         ax.barh(places, [100 * row["accuracy"] for row in rows], height=0.62)
         marked = False

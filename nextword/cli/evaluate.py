@@ -40,9 +40,15 @@ def command(
     if json:
         print_json(result.as_dict())
         return
+    without_unknown = (
+        [("", f"{result.perplexity_excluding_oov:.2f} per token, unknown words left out")]
+        if result.oov
+        else []
+    )
     for name, value in (
         ("tokens", f"{result.tokens:,}"),
         ("perplexity", f"{result.perplexity:.2f} per token"),
+        *without_unknown,
         ("", f"{result.word_perplexity:.2f} per word"),
         ("bits", f"{result.bits_per_byte:.4f} per byte"),
         ("", f"{result.bits_per_char:.4f} per character"),

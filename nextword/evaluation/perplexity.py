@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
 from ..errors import InputError
 from ..run import Run, count_parameters
 from ..text.corpus import Corpus, Counts, prepare
 from ..text.reader import open_texts
+from ..text.tokenizer import UNK
 from .dynamic import Dynamic, score_dynamic
 from .stream import Bar, TokenScores, score_stream
 
@@ -27,6 +30,7 @@ class Evaluation:
     tokens: int
     nll: float  # -Σ log p over all tokens
     perplexity: float  # exp(nll / tokens)
+    perplexity_excluding_oov: float  # of the tokens that the vocabulary has, by their number
     word_perplexity: float  # exp(nll / words); a word between white space, an end of line is one
     bits_per_byte: float  # of the text, unknown words spelled out at 8 bits a byte
     bits_per_char: float  # the same per character
@@ -108,14 +112,25 @@ def evaluate_corpus(
             progress=progress,
         )
     seconds = time.perf_counter() - began
+    known = corpus.ids != UNK if corpus.counts.oov else slice(None)
     result = summarise(
-        scores, corpus.counts, run.parameters, seconds, signature(run, dynamic, stripes, warmup)
+        scores,
+        corpus.counts,
+        safe_exp(-float(scores.log_prob[known].mean(dtype=np.float64))),
+        run.parameters,
+        seconds,
+        signature(run, dynamic, stripes, warmup),
     )
     return result, scores
 
 
 def summarise(
-    scores: TokenScores, counts: Counts, parameters: int, seconds: float, signed: str
+    scores: TokenScores,
+    counts: Counts,
+    excluding_oov: float,
+    parameters: int,
+    seconds: float,
+    signed: str,
 ) -> Evaluation:
     """All figures from the scores of the tokens and the counts of the text."""
     nll = scores.nll
@@ -124,6 +139,7 @@ def summarise(
         tokens=counts.tokens,
         nll=nll,
         perplexity=safe_exp(nll / counts.tokens),
+        perplexity_excluding_oov=excluding_oov,
         word_perplexity=safe_exp(nll / max(1, counts.words)),
         bits_per_byte=bits / max(1, counts.bytes),
         bits_per_char=bits / max(1, counts.chars),

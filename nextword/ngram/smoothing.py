@@ -125,12 +125,12 @@ class JelinekMercer(Smoothing):
                 share = np.divide(own, own + rest, out=np.zeros_like(own), where=own > 0)
                 mine += np.bincount(bucket, count * share, 33)
                 all_ += np.bincount(bucket, count, 33)
-            weights = np.divide(mine, all_, out=np.zeros(33), where=all_ > 0)
+            weights = mine / (all_ + 1)  # never quite 1: something is left over for the unseen
         return cls(weights)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
-        weights: Array = self.weights.astype(np.float32)[_bits(total)]
-        return weights * count
+        weights: Array = self.weights.astype(np.float32)
+        return weights[_bits(total)] * count
 
     def describe(self) -> dict[str, float]:
         return {f"λ{1 << b >> 1}": float(w) for b, w in enumerate(self.weights) if w > 0}
@@ -138,7 +138,8 @@ class JelinekMercer(Smoothing):
 
 def _bits(total: Array) -> Array:
     """Bit lengths (m,) of numbers below 2^32."""
-    return np.frexp(total.astype(np.float64))[1].astype(np.int64)
+    bits: Array = np.frexp(total.astype(np.float64))[1].astype(np.int64)
+    return bits
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class WittenBell(Smoothing):
         return cls()
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
-        return count * (total / (total + types))
+        kept: Array = count * (total / (total + types))
+        return kept
 
 
 @dataclass(frozen=True)

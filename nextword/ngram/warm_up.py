@@ -1,0 +1,55 @@
+"""Compile everything once, so that nobody waits for it later: `python -m nextword.ngram.warm_up`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ..text.numbering import Numbering
+from . import file
+from .arpa import open_to_write, read_arpa, write_arpa
+from .estimate import Settings, estimate
+from .storage import Storage, resident
+
+
+def warm_up() -> None:
+    """Call every compiled loop with every kind of array that it meets."""
+    numbering = Numbering()
+    ids = numbering.number("a b a c\nb a b\n" * 8)
+    lexicon, renumber = numbering.finish()
+    ids = renumber[ids]
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        path = Path(folder) / "model.safetensors"
+        for settings in (Settings(), Settings(interpolate=False), Settings(prune_entropy=1e-3)):
+            table = estimate(ids, len(lexicon), settings).table
+        ids.tofile(Path(folder) / "ids")
+        mapped = np.memmap(Path(folder) / "ids", np.uint32, "r")
+        storage = Storage(Path(folder), resident() + (64 << 20))
+        estimate(
+            mapped,
+            len(lexicon),
+            Settings(order=3, prune=(0, 1)),
+            storage=storage,
+            make=lambda offsets: file.make_in(path, offsets, lexicon, {}),
+        )
+        stored = file.read(path)
+        for table, words in ((table, lexicon), (stored.table, stored.lexicon)):
+            arpa = Path(folder) / "warm.arpa"
+            with open_to_write(arpa) as out:
+                write_arpa(table, words, out)
+            words.ids("a b\n")
+            words.id_of(b"a")
+            for some in (ids, ids.astype(np.int64)):
+                table.score(some)
+                table.states(some, 0, np.empty(len(some) + 1, np.int64))
+                table.advance(some, 0)
+            table.score_text(b"a b\n", words)
+            table.distribution(0)
+            table.best(np.zeros(1, np.int64))
+        read_arpa(arpa)
+
+
+if __name__ == "__main__":
+    warm_up()
