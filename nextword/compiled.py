@@ -49,4 +49,3 @@ def chunks(total: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """(from, to) in steps of `size`."""
     for at in range(start, total, size):
         yield at, min(total, at + size)
-

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import InputError
-from .ngram.arpa import is_arpa
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import LanguageModel, Stored
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:  # what needs no torch must not wait for it
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
+_ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
 
 
@@ -84,6 +84,11 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where)
+
+
+def is_arpa(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is named as an ARPA file (and is no directory)."""
+    return str(path).lower().endswith(_ARPA) and not os.path.isdir(path)
 
 
 def load_arpa(path: Path) -> Run:
@@ -272,6 +277,8 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Raise InputError unless a run may be written to `out`."""
+    if is_arpa(out):
+        raise InputError(f"'{out}': only n-gram models can be an ARPA file; name a directory")
     if out.name in ("", ".."):
         raise InputError(f"'{out}' cannot be replaced; name a directory for the run")
     if not out.exists():

@@ -26,8 +26,8 @@ def command(
     from .. import registry
     from ..errors import InputError
     from ..models.ngram import NgramLM
-    from ..ngram.arpa import is_arpa, open_to_write, write_arpa
-    from ..run import load, write_ending
+    from ..ngram.arpa import open_to_write, write_arpa
+    from ..run import is_arpa, load, write_ending
     from ..text.numbering import Lexicon
 
     if format not in _FORMATS:

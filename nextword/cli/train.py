@@ -32,7 +32,10 @@ def command(
             help="Text to choose the best weights by (default: the last 5 % of the training text).",
         ),
     ] = [],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(metavar="RUN", help="Directory for the run.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Directory for the run (n-grams: or an .arpa file)."),
+    ] = None,
     settings: Set = [],  # noqa: B006
     start_from: Annotated[
         Path | None,

@@ -36,18 +36,12 @@ from .table import BACKOFF, BEGIN, CONTEXT, LOG_PROB, NODE, WORD, Table, _child,
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int], None]
 
-ENDINGS = (".arpa", ".arpa.gz", ".arpa.xz")
 BEGINNING, END, UNKNOWN = "<s>", "</s>", "<unk>"
 MISSING_UNKNOWN = -100.0  # log10 p of unknown words where a file has no <unk>: KenLM's
 
 _BLOCK = 1 << 24  # bytes parsed at a time
 _LINES = 1 << 16  # n-grams formatted at a time
 _TENS = 10.0 ** np.arange(23)
-
-
-def is_arpa(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is named as an ARPA file."""
-    return str(path).lower().endswith(ENDINGS)
 
 
 # ---------------------------------------------------------------- writing

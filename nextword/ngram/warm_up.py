@@ -1,4 +1,4 @@
-"""Compile everything once, so that nobody waits for it later: `python -m nextword.ngram.warm_up`."""
+"""Compile everything once, so that nobody waits later: `python -m nextword.ngram.warm_up`."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def warm_up() -> None:
             make=lambda offsets: file.make_in(path, offsets, lexicon, {}),
         )
         stored = file.read(path)
-        for table, words in ((table, lexicon), (stored.table, stored.lexicon)):
+        for asked, words in ((table, lexicon), (stored.table, stored.lexicon)):
             arpa = Path(folder) / "warm.arpa"
             with open_to_write(arpa) as out:
-                write_arpa(table, words, out)
+                write_arpa(asked, words, out)
             words.ids("a b\n")
             words.id_of(b"a")
             for some in (ids, ids.astype(np.int64)):
-                table.score(some)
-                table.states(some, 0, np.empty(len(some) + 1, np.int64))
-                table.advance(some, 0)
-            table.score_text(b"a b\n", words)
-            table.distribution(0)
-            table.best(np.zeros(1, np.int64))
+                asked.score(some)
+                asked.states(some, 0, np.empty(len(some) + 1, np.int64))
+                asked.advance(some, 0)
+            asked.score_text(b"a b\n", words)
+            asked.distribution(0)
+            asked.best(np.zeros(1, np.int64))
         read_arpa(arpa)
 
 

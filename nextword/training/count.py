@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,17 @@ from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage
 from ..ngram.table import LN10, Table
-from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, replacing, write, write_text
+from ..run import (
+    CONFIG,
+    METRICS,
+    TOKENIZER,
+    WEIGHTS,
+    is_arpa,
+    replacing,
+    write,
+    write_ending,
+    write_text,
+)
 from ..text.numbering import Lexicon, Numbering
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
@@ -42,48 +54,102 @@ def count(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Estimate an n-gram model from all of the text; nothing is held out. See `train`."""
+    """Estimate an n-gram model from all of the text; nothing is held out. See `train`.
+
+    `out` may be an ARPA file instead of a run directory.
+    """
     began = time.perf_counter()
+    if is_arpa(out):
+        _check_file(out, overwrite)
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
+            progress_bar(quiet) as bar,
+        ):
+            made = _estimate(
+                config, parent, train_spans, valid_spans, Path(folder), began, quiet, bar
+            )
+            write_ending(out, lambda path: _write_arpa(made, path, bar))
+    else:
+        with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
+            made = _estimate(config, parent, train_spans, valid_spans, fresh, began, quiet, bar)
+            write_text(fresh / METRICS, json.dumps(made.record) + "\n")
+            write_text(fresh / CONFIG, as_json(config.dump()))
+    speaker(quiet)(_farewell(config, out, made))
+
+
+@dataclass
+class _Made:
+    table: Table
+    lexicon: Lexicon
+    record: dict[str, Any]
+
+
+def _estimate(
+    config: Config,
+    parent: Path | None,
+    train_spans: list[Span],
+    valid_spans: list[Span],
+    fresh: Path,
+    began: float,
+    quiet: bool,
+    bar: Bar,
+) -> _Made:
+    """The table, in its file in `fresh`, the tokenizer's file beside it."""
     say = speaker(quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
-    with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
-        folder = fresh / "tmp"
-        folder.mkdir()
-        ids, lexicon, encode, notes = _read(
-            config, parent, train_spans, fresh, folder if memory else None, bar
-        )
-        for note in notes:
-            say(note)
-        storage = Storage(folder if memory else None, memory)
-        storage.hold(ids)
-        meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
-        result = estimate(
-            ids,
-            len(lexicon),
-            config.model.settings,
-            storage=storage,
-            make=lambda offsets: file.make_in(fresh / WEIGHTS, offsets, lexicon, meta),
-            progress=bar("counting", len(ids) + 1),
-        )
-        for note in result.notes:
-            say(note)
-        record = {
-            "step": 0,
-            "tokens": len(ids),
-            "ngrams": result.counts,
-            "kept": result.table.counts,
-            "parameters": result.parameters,
-        }
-        if valid_spans:
-            record["valid_perplexity"] = _perplexity(result.table, encode, valid_spans)
-        record["seconds"] = round(time.perf_counter() - began, 3)
-        shutil.rmtree(folder)
-        write_text(fresh / METRICS, json.dumps(record) + "\n")
-        write_text(fresh / CONFIG, as_json(config.dump()))
-    say(_farewell(config, out, record, result.table))
+    folder = fresh / "tmp"
+    folder.mkdir()
+    ids, lexicon, encode, notes = _read(
+        config, parent, train_spans, fresh, folder if memory else None, bar
+    )
+    for note in notes:
+        say(note)
+    storage = Storage(folder if memory else None, memory)
+    storage.hold(ids)
+    meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
+    result = estimate(
+        ids,
+        len(lexicon),
+        config.model.settings,
+        storage=storage,
+        make=lambda offsets: file.make_in(fresh / WEIGHTS, offsets, lexicon, meta),
+        progress=bar("counting", len(ids) + 1),
+    )
+    for note in result.notes:
+        say(note)
+    record: dict[str, Any] = {
+        "step": 0,
+        "tokens": len(ids),
+        "ngrams": result.counts,
+        "kept": result.table.counts,
+        "parameters": result.parameters,
+    }
+    if valid_spans:
+        record["valid_perplexity"] = _perplexity(result.table, encode, valid_spans)
+    del ids, storage
+    shutil.rmtree(folder)
+    record["seconds"] = round(time.perf_counter() - began, 3)
+    return _Made(result.table, lexicon, record)
 
 
-def _farewell(config: Config, out: Path, record: dict[str, Any], table: Table) -> str:
+def _check_file(out: Path, overwrite: bool) -> None:
+    if not out.parent.is_dir():
+        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
+    if out.is_dir():
+        raise InputError(f"'{out}' is a directory; name a file")
+    if out.exists() and not overwrite:
+        raise InputError(f"'{out}' exists; add --overwrite to replace it")
+
+
+def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
+    from ..ngram.arpa import open_to_write, write_arpa
+
+    with open_to_write(path) as target:
+        write_arpa(made.table, made.lexicon, target, bar("writing", sum(made.table.counts)))
+
+
+def _farewell(config: Config, out: Path, made: _Made) -> str:
+    record = made.record
     kept = " + ".join(f"{n:,}" for n in record["kept"])
     model = config.model
     valid = (
@@ -93,7 +159,7 @@ def _farewell(config: Config, out: Path, record: dict[str, Any], table: Table) -
     )
     return (
         f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
-        f"{kept} n-grams, {table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "
+        f"{kept} n-grams, {made.table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "
         f"Try: nextword evaluate {out} --data FILE   or: nextword score {out} FILE"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import Config, load_config, read_recipe
 from ..errors import InputError
-from ..run import Run, check_target, load, pick_device
+from ..run import Run, check_target, is_arpa, load, pick_device
 from ..run import load_config as load_run_config
 from ..text.reader import open_texts
 
@@ -77,8 +77,9 @@ def make(
     where = pick_device(device)
     train_spans = open_texts(_list(train))
     valid_spans = open_texts(_list(valid)) if _list(valid) else []
-    check_target(out, overwrite)
     method = config.model.trained_by
+    if not (method == "count" and is_arpa(out)):
+        check_target(out, overwrite)
     if method == "mix":
         raise InputError("a mixture is made of runs: nextword train mixture RUN RUN --valid FILE")
     if method == "count":

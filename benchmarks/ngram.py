@@ -1,0 +1,355 @@
+"""n-gram models beside KenLM: estimation, scoring, next-word distributions, growth.
+
+    python -m benchmarks.ngram estimate --lmplz PATH --train FILE [--test FILE] [--memory 200MB]
+    python -m benchmarks.ngram query --train FILE --test FILE     (needs the `kenlm` package)
+    python -m benchmarks.ngram table --train FILE --valid FILE --test FILE --plot FILE.png
+    python -m benchmarks.ngram growth --train FILE [--lmplz PATH] [--memory 200MB]
+
+`estimate` runs whole commands, start-up included, the two sides in turn: `nextword train ngram` to a
+model that answers, the same to an ARPA file, and `lmplz` to an ARPA file. Equality is checked beside
+the times: the sorted lines of the two ARPA files. Medians of --repeats, the first round not counted;
+peak memory as the system reports it. `--json FILE` keeps every figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NEXTWORD = [sys.executable, "-m", "nextword"]
+ORDER = 5
+
+
+def timed(command: list[str], stdin: Path | None = None, stdout: Path | None = None) -> Any:
+    """(seconds, peak bytes) of a process."""
+    began = time.perf_counter()
+    source = stdin.open("rb") if stdin else subprocess.DEVNULL
+    target = stdout.open("wb") if stdout else subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=source, stdout=target, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{said}")
+    return time.perf_counter() - began, usage.ru_maxrss * 1024
+
+
+def ours(train: Path, out: Path, order: int = ORDER, settings: tuple[str, ...] = ()) -> list[str]:
+    """The command that makes a run or an ARPA file."""
+    command = [*NEXTWORD, "train", "ngram", "--train", str(train), "--out", str(out), "--quiet"]
+    for setting in (f"model.order={order}", *settings):
+        command += ["--set", setting]
+    return [*command, "--overwrite"]
+
+
+def sorted_lines(path: Path) -> str:
+    """A digest of the lines of a file, whatever their order."""
+    return hashlib.sha256(
+        subprocess.run(
+            ["sort", "-S", "30%", str(path)],
+            stdout=subprocess.PIPE,
+            check=True,
+            env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
+        ).stdout
+    ).hexdigest()
+
+
+def estimate(options: argparse.Namespace) -> dict[str, Any]:
+    """From text to a model, beside lmplz."""
+    memory = (f"train.memory={options.memory}",) if options.memory else ()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        theirs = [options.lmplz, "-o", str(options.order), "-T", str(folder)]
+        theirs += ["-S", options.memory.replace("B", "") if options.memory else "1G"]
+        sides: dict[str, Callable[[], Any]] = {
+            "nextword, ready": lambda: timed(
+                ours(options.train, folder / "run", options.order, memory)
+            ),
+            "nextword, ARPA": lambda: timed(
+                ours(options.train, folder / "ours.arpa", options.order, memory)
+            ),
+        }
+        if options.lmplz:
+            sides["lmplz, ARPA"] = lambda: timed(theirs, options.train, folder / "lmplz.arpa")
+        runs: dict[str, list[Any]] = {side: [] for side in sides}
+        for _ in range(options.repeats + 1):
+            for side, go in sides.items():
+                runs[side].append(go())
+        if options.lmplz:
+            same = sorted_lines(folder / "ours.arpa") == sorted_lines(folder / "lmplz.arpa")
+            print(f"sorted lines of the two ARPA files are {'the same' if same else 'DIFFERENT'}")
+        if options.test:
+            command = [*NEXTWORD, "evaluate", str(folder / "run"), "--data", str(options.test)]
+            said = json.loads(subprocess.check_output([*command, "--json"]))
+            print(f"test perplexity {said['perplexity']:.4f}, {said['oov']} unknown")
+    return report(
+        {
+            side: {
+                "seconds": [seconds for seconds, _ in values[1:]],
+                "peak": max(peak for _, peak in values),
+            }
+            for side, values in runs.items()
+        },
+        "lmplz, ARPA",
+    )
+
+
+def report(sides: dict[str, Any], base: str) -> dict[str, Any]:
+    """Print medians, spreads and ratios to a side."""
+    print(f"{'':<22}{'median s':>10}{'spread':>9}{'ratio':>8}{'peak MB':>9}")
+    for side, values in sides.items():
+        seconds = values["seconds"]
+        median = statistics.median(seconds)
+        spread = (max(seconds) - min(seconds)) / median
+        ratio = median / statistics.median(sides[base]["seconds"]) if base in sides else 1.0
+        peak = f"{values['peak'] / 1e6:,.0f}" if "peak" in values else ""
+        print(f"{side:<22}{median:>10.3f}{spread:>9.1%}{ratio:>8.2f}{peak:>9}")
+    return sides
+
+
+def query(options: argparse.Namespace) -> dict[str, Any]:
+    """Scoring from text and from ids, and next-word distributions, beside the `kenlm` package."""
+    import numpy as np
+
+    try:
+        import kenlm
+    except ImportError:
+        raise SystemExit("the kenlm package is not installed: pip install kenlm") from None
+    from nextword.ngram import kenlm as drop_in
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        arpa = folder / "model.arpa"
+        timed(ours(options.train, arpa, options.order))
+        timed(ours(options.train, folder / "run", options.order))
+        theirs = kenlm.Model(str(arpa))
+        model = drop_in.Model(folder / "run")
+        lines = options.test.read_text(encoding="utf-8").split("\n")[:-1]
+        ids = model.lexicon.ids("\n".join(lines) + "\n")
+        tokens = len(ids)
+        results: dict[str, Any] = {}
+        sides = {
+            "kenlm.Model.score, text": lambda: [theirs.score(line) for line in lines],
+            "score_many, text, 1": lambda: model.score_many(lines, 1),
+            "score_many, text, 2": lambda: model.score_many(lines, 2),
+            "ids, 1 thread": lambda: model.table.score_lines(ids, 1)[0],
+            "ids, 2 threads": lambda: model.table.score_lines(ids, 2)[0],
+        }
+        times: dict[str, list[float]] = {side: [] for side in sides}
+        for _ in range(options.repeats + 1):
+            for side, go in sides.items():
+                gc.collect()
+                began = time.perf_counter()
+                results[side] = np.array(go())
+                times[side].append(time.perf_counter() - began)
+        reference = results["kenlm.Model.score, text"]
+        worst = max(float(np.abs(value - reference).max()) for value in results.values())
+        print(f"{tokens:,} tokens, {len(lines):,} lines; largest difference {worst:.1e} (log10)")
+        found = report(
+            {side: {"seconds": values[1:]} for side, values in times.items()},
+            "kenlm.Model.score, text",
+        )
+        for side, values in times.items():
+            print(f"{side:<26}{tokens / statistics.median(values[1:]) / 1e6:8.2f} M tokens/s")
+        found["distribution"] = distributions(model, theirs, lines, options.repeats)
+    return found
+
+
+def distributions(model: Any, theirs: Any, lines: list[str], repeats: int) -> dict[str, Any]:
+    """The next word's distribution over 10,000 words, ours in one call, theirs word by word."""
+    import kenlm
+    import numpy as np
+
+    size = min(10_000, len(model.lexicon))
+    words = model.lexicon.words(0, size)
+    words[1] = "</s>"
+    states = []
+    for line in [line for line in lines if len(line.split()) > 4][:50]:
+        ours_, next_, their_, after = drop(), drop(), kenlm.State(), kenlm.State()
+        model.BeginSentenceWrite(ours_)
+        theirs.BeginSentenceWrite(their_)
+        for word in line.split()[:4]:
+            model.BaseScore(ours_, word, next_)
+            theirs.BaseScore(their_, word, after)
+            ours_, next_, their_, after = next_, ours_, after, their_
+        states.append((ours_, their_))
+    fast, slow, worst = [], [], 0.0
+    out = np.empty(model.table.vocab_size, np.float32)
+    for _ in range(repeats + 1):
+        for mine, their in states:
+            began = time.perf_counter()
+            model.table.distribution(mine.node, out)
+            fast.append(time.perf_counter() - began)
+    unused = kenlm.State()
+    for mine, their in states[:10]:
+        began = time.perf_counter()
+        other = [theirs.BaseScore(their, word, unused) for word in words]
+        slow.append(time.perf_counter() - began)
+        model.table.distribution(mine.node, out)
+        worst = max(worst, float(np.abs(out[:size] - other).max()))
+    a, b = statistics.median(fast), statistics.median(slow)
+    print(
+        f"next-word distribution: all {model.table.vocab_size:,} words {a * 1e6:.1f} µs, kenlm "
+        f"{size:,} words {b * 1e6:,.0f} µs: {b / a:,.0f} times; largest difference {worst:.1e}"
+    )
+    return {"ours": a, "theirs": b}
+
+
+def drop() -> Any:
+    """An empty state."""
+    from nextword.ngram.kenlm import State
+
+    return State()
+
+
+def table(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every smoothing at orders 1 to 7: perplexity, time, size, memory; and a plot."""
+    from nextword import registry
+    from nextword.plot import figure
+
+    rows = []
+    print("| smoothing | | order | valid | test | s | MB | peak MB |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        run = Path(name) / "run"
+        for smoothing in registry.names("smoothing"):
+            for interpolate in (True, False):
+                if smoothing == "maximum-likelihood" and not interpolate:
+                    continue  # nothing to mix
+                for order in range(1, 8):
+                    settings = (
+                        f"model.smoothing={smoothing}",
+                        f"model.interpolate={str(interpolate).lower()}",
+                    )
+                    seconds, peak = timed(ours(options.train, run, order, settings))
+                    row = {
+                        "smoothing": smoothing,
+                        "interpolate": interpolate,
+                        "order": order,
+                        "seconds": seconds,
+                        "peak": peak,
+                        "bytes": (run / "model.safetensors").stat().st_size,
+                        "valid": perplexity(run, options.valid),
+                        "test": perplexity(run, options.test),
+                    }
+                    rows.append(row)
+                    kind = "interpolated" if interpolate else "back-off"
+                    print(
+                        f"| {smoothing} | {kind} | {order} | {row['valid']:.2f} | "
+                        f"{row['test']:.2f} | {seconds:.1f} | {row['bytes'] / 1e6:.0f} | "
+                        f"{peak / 1e6:.0f} |",
+                        flush=True,
+                    )
+    if options.plot:
+        with figure(options.plot, size=(7.5, 4.6)) as (ax,):
+            for smoothing in registry.names("smoothing"):
+                for interpolate, style in ((True, "o-"), (False, "s--")):
+                    points = [
+                        (row["order"], row["test"])
+                        for row in rows
+                        if row["smoothing"] == smoothing
+                        and row["interpolate"] == interpolate
+                        and row["test"] < 1e5
+                    ]
+                    if len(points) > 1:
+                        colour = f"C{registry.names('smoothing').index(smoothing)}"
+                        label = smoothing + ("" if interpolate else ", back-off")
+                        xs, ys = zip(*points, strict=True)
+                        ax.plot(xs, ys, style, ms=4, lw=1.2, color=colour, label=label)
+            ax.set(xlabel="order", ylabel="test perplexity", yscale="log")
+            ax.legend(frameon=False, fontsize="x-small", ncols=2)
+    return rows
+
+
+def perplexity(run: Path, data: Path) -> float:
+    """Of a run, infinite where something is impossible."""
+    from nextword.ngram.file import read
+
+    stored = read(run / "model.safetensors")
+    ids = stored.lexicon.ids(data.read_text(encoding="utf-8"))
+    log_probs, _, _ = stored.table.score(ids)
+    if (log_probs <= -98.5).any():
+        return float("inf")
+    return float(10 ** -log_probs.mean(dtype="float64"))
+
+
+def growth(options: argparse.Namespace) -> dict[str, Any]:
+    """Ten copies of a text, a tenth of the words of each replaced by other words of it, so that
+    n-grams do not simply repeat: how do time and memory grow?"""
+    found: dict[str, Any] = {}
+    lines = options.train.read_text(encoding="utf-8").split("\n")[:-1]
+    words = [word for line in lines for word in line.split()]
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        grown = folder / "grown.txt"
+        grown.unlink(missing_ok=True)
+        written = 0
+        for copies in (1, 2, 5, 10):
+            with grown.open("a", encoding="utf-8") as out:
+                while written < copies:
+                    for line in lines:
+                        parts = line.split()
+                        for at in range(len(parts) if written else 0):
+                            if rng.random() < 0.1:
+                                parts[at] = rng.choice(words)
+                        out.write(" ".join(parts) + "\n")
+                    written += 1
+            for memory in dict.fromkeys((options.memory, None)):
+                settings = (f"train.memory={memory}",) if memory else ()
+                seconds, peak = timed(ours(grown, folder / "run", options.order, settings))
+                size = (folder / "run" / "model.safetensors").stat().st_size
+                print(
+                    f"nextword, {copies:>2} x, memory {memory or 'free':<7}{seconds:8.1f} s  peak "
+                    f"{peak / 1e6:8,.0f} MB  model {size / 1e6:,.0f} MB",
+                    flush=True,
+                )
+                found[f"{copies} {memory}"] = (seconds, peak, size)
+            if options.lmplz:
+                memory = (options.memory or "1G").replace("B", "")
+                command = [options.lmplz, "-o", str(options.order), "-S", memory, "-T", str(folder)]
+                seconds, peak = timed(command, grown, folder / "lmplz.arpa")
+                print(
+                    f"lmplz,    {copies:>2} x, memory {memory:<7}{seconds:8.1f} s  peak "
+                    f"{peak / 1e6:8,.0f} MB",
+                    flush=True,
+                )
+                found[f"{copies} lmplz"] = (seconds, peak)
+    return found
+
+
+def main() -> None:
+    """Read the command line and run one question."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("question", choices=["estimate", "query", "table", "growth"])
+    parser.add_argument("--lmplz", help="path of KenLM's lmplz")
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--valid", type=Path)
+    parser.add_argument("--test", type=Path)
+    parser.add_argument("--order", type=int, default=ORDER)
+    parser.add_argument("--memory", help="bound for both sides, for example 200MB")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--folder", help="where temporary files go")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    found = globals()[options.question](options)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
