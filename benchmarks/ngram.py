@@ -5,9 +5,9 @@
     python -m benchmarks.ngram table --train FILE --valid FILE --test FILE --plot FILE.png
     python -m benchmarks.ngram growth --train FILE [--lmplz PATH] [--memory 200MB]
 
-`estimate` runs whole commands, start-up included, the two sides in turn: `nextword train ngram` to a
-model that answers, the same to an ARPA file, and `lmplz` to an ARPA file. Equality is checked beside
-the times: the sorted lines of the two ARPA files. Medians of --repeats, the first round not counted;
+`estimate` runs whole commands, start-up included, the sides in turn: `nextword train ngram` to a
+model that answers, the same to an ARPA file, `lmplz` to an ARPA file. Equality is checked beside
+the times: the sorted lines of both files. Medians of --repeats, the first round not counted;
 peak memory as the system reports it. `--json FILE` keeps every figure.
 """
 
@@ -189,7 +189,7 @@ def distributions(model: Any, theirs: Any, lines: list[str], repeats: int) -> di
     fast, slow, worst = [], [], 0.0
     out = np.empty(model.table.vocab_size, np.float32)
     for _ in range(repeats + 1):
-        for mine, their in states:
+        for mine, _ in states:
             began = time.perf_counter()
             model.table.distribution(mine.node, out)
             fast.append(time.perf_counter() - began)

@@ -79,6 +79,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     model = config.model.build(tokenizer.vocab_size)
     if isinstance(model, Stored):
         model.read(folder / WEIGHTS)
+        model.to(where)
         return Run(folder.name or str(folder), config, tokenizer, model, where)  # type: ignore[arg-type]
     weights, _ = read_tensors(folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
@@ -93,13 +94,11 @@ def is_arpa(path: str | os.PathLike[str]) -> bool:
 
 def load_arpa(path: Path) -> Run:
     """An n-gram model from a file that any toolkit may have written."""
-    from .models.ngram import HIGHEST, NgramConfig
+    from .models.ngram import NgramConfig
     from .ngram.arpa import read_arpa
     from .text.word import WordTokenizer
 
     table, lexicon = read_arpa(path)
-    if table.order > HIGHEST:
-        raise InputError(f"'{path}' has order {table.order}; at most {HIGHEST} can be used")
     tables = {
         "text": {"tokenizer": "word", "split": "whitespace", "vocab_size": None},
         "model": {"name": "ngram", "order": table.order},

@@ -74,6 +74,10 @@ class Stored(Protocol):
         """Become the model in a file."""
         ...
 
+    def to(self, device: Any) -> Any:
+        """Where answers go."""
+        ...
+
 
 @dataclass(frozen=True)
 class Batch:

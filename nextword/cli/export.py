@@ -32,12 +32,12 @@ def command(
 
     if format not in _FORMATS:
         raise InputError(registry.unknown("format", format, _FORMATS))
+    if out.is_dir():
+        raise InputError(f"'{out}' is a directory; name a file")
     if not is_arpa(out):
         raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
     if not out.parent.is_dir():
         raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
-    if out.is_dir():
-        raise InputError(f"'{out}' is a directory; name a file")
     if out.exists() and not overwrite:
         raise InputError(f"'{out}' exists; add --overwrite to replace it")
     opened = load(run)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .. import plot
 from ..data.stream import Ids, rows
@@ -60,14 +61,13 @@ def measure(
     Raises:
         InputError: the text is too short, or the model carries no differentiable state.
     """
+    _check_state(model, name)
     if len(ids) < length + 1:
         raise InputError(f"the text has {len(ids)} tokens; looking back {length} needs more")
     starts = np.unique(np.linspace(0, len(ids) - length, samples).astype(int))
     inputs, targets = (t.to(device) for t in rows(ids, starts, length))
     model.eval()
     state = model.start(len(starts))
-    if not any(leaf.is_floating_point() for leaf in leaves(state)):
-        raise InputError(f"'{name}' has no hidden state to send a gradient through")
     trace = []
     # Step by step: a fused layer gives h out twice, as output and as state, and the gradient at one
     # misses the paths through the other.
@@ -93,6 +93,12 @@ def measure(
     return GradientFlow(name, norms[0].tolist(), norms[1].tolist() if kinds > 1 else None)
 
 
+def _check_state(model: Any, name: str) -> None:
+    floating = [leaf.is_floating_point() for leaf in leaves(model.start(1))]
+    if not isinstance(model, nn.Module) or not floating or not all(floating):
+        raise InputError(f"'{name}' has no hidden state to send a gradient through")
+
+
 def measure_run(
     run: Run,
     path: Path,
@@ -103,6 +109,7 @@ def measure_run(
 ) -> GradientFlow:
     """`measure` for a run, on text files or on the text it was trained on."""
     model = getattr(run.model, "inner", run.model)  # a window would hide the state
+    _check_state(model, run.name)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         if data:
             corpus = prepare(open_texts(data), run.tokenizer, folder)

@@ -112,11 +112,11 @@ def evaluate_corpus(
             progress=progress,
         )
     seconds = time.perf_counter() - began
-    known = corpus.ids != UNK if corpus.counts.oov else slice(None)
+    known = scores.log_prob[corpus.ids != UNK] if corpus.counts.oov else scores.log_prob
     result = summarise(
         scores,
         corpus.counts,
-        safe_exp(-float(scores.log_prob[known].mean(dtype=np.float64))),
+        safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
         run.parameters,
         seconds,
         signature(run, dynamic, stripes, warmup),

@@ -8,11 +8,12 @@ The state is the tuple of the members' states.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import Part
 from ..types import LanguageModel, Output, Scored, State
@@ -20,6 +21,7 @@ from ..types import LanguageModel, Output, Scored, State
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_NOTHING = -1e4  # natural logarithm
 _NUMBERS = 1 << 24  # probabilities held at a time when words are scored
 
 
@@ -29,6 +31,18 @@ class MixtureConfig(Part):
 
     kind: Literal["linear", "log-linear"] = "linear"
     weights: tuple[float, ...] = Field((), description="one per member; found on --valid text")
+
+    @model_validator(mode="after")
+    def _a_distribution(self) -> Self:
+        weights = self.weights
+        if not all(math.isfinite(weight) for weight in weights):
+            raise ValueError("weights must be finite numbers")
+        linear = self.kind == "linear" and weights
+        if linear and (min(weights) < 0 or abs(sum(weights) - 1) > 1e-6):
+            raise ValueError("weights of a linear mixture are not negative and add up to 1")
+        if weights and not any(weights):
+            raise ValueError("weights must not all be 0")
+        return self
 
     def build(self, vocab_size: int) -> MixtureLM:
         return MixtureLM(self, [], vocab_size)
@@ -119,7 +133,8 @@ def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) ->
     import torch
 
     parts = [part.float().log_softmax(-1) for part in logits]
-    if kind == "log-linear":
+    if kind == "log-linear":  # what a member rules out counts as very improbable, not as -∞
+        parts = [part.clamp_min(_NOTHING) for part in parts]
         return torch.stack(
             [weight * part for weight, part in zip(weights, parts, strict=True)]
         ).sum(0)

@@ -26,14 +26,12 @@ if TYPE_CHECKING:  # counting needs no torch; what answers `forward` and `score`
     from ..ngram.table import Table
     from ..text.numbering import Lexicon
 
-HIGHEST = 16  # order; beyond it n-grams do not come twice
-
 
 class NgramConfig(Part):
     name: Literal["ngram"] = "ngram"
     trained_by: ClassVar[str] = "count"
 
-    order: int = Field(5, ge=1, le=HIGHEST, description="words of an n-gram, the predicted one too")
+    order: int = Field(5, ge=1, le=16, description="words of an n-gram, the predicted one too")
     smoothing: str = Field(
         "modified-kneser-ney",
         description="maximum-likelihood, add-k, jelinek-mercer, witten-bell, "
@@ -108,6 +106,7 @@ class NgramLM:
         self.lexicon: Lexicon | None = None
         self.meta: dict[str, Any] = {}
         self._table: Table | None = None
+        self._device: Any = "cpu"
 
     @property
     def table(self) -> Table:
@@ -159,21 +158,23 @@ class NgramLM:
         return self
 
     def to(self, device: Any) -> Self:
-        """Answers come from the CPU, whatever the device."""
+        """Where answers go; they are found on the CPU."""
+        self._device = device
         return self
 
     def start(self, batch_size: int) -> State:
         """(B,) int64: the beginning of a line."""
         import torch
 
-        return torch.full((batch_size,), self.table.start)
+        return torch.full((batch_size,), self.table.start, device=self._device)
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after ids (B, T)."""
         import torch
 
         rows = zip(ids.cpu().numpy(), state.tolist(), strict=True)
-        return torch.tensor([self.table.advance(row, before) for row, before in rows])
+        states = [self.table.advance(row, before) for row, before in rows]
+        return torch.tensor(states, dtype=torch.int64, device=ids.device)
 
     def forward(self, ids: Tensor, state: State) -> Output:
         """ids (B, T) → logits (B, T, V): natural logarithms of probabilities."""
@@ -185,9 +186,8 @@ class NgramLM:
             for out, one in zip(row, after.tolist(), strict=True):
                 self.table.distribution(one, out)
         natural(logits)
-        return Output(
-            torch.from_numpy(logits).to(ids.device), torch.from_numpy(states[:, -1].copy())
-        )
+        last = torch.from_numpy(states[:, -1].copy())
+        return Output(torch.from_numpy(logits).to(ids.device), last.to(ids.device))
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
@@ -211,7 +211,7 @@ class NgramLM:
         )
         return Scored(
             torch.from_numpy(log_prob).to(ids.device),
-            torch.from_numpy(before[:, -1].copy()) if ids.shape[1] else state,
+            torch.from_numpy(before[:, -1].copy()).to(ids.device) if ids.shape[1] else state,
             torch.from_numpy(hit).to(ids.device),
         )
 

@@ -19,6 +19,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,8 +31,8 @@ import numpy as np
 from ..compiled import Int, chunks, compiled, spread, threads
 from ..errors import InputError
 from ..text.numbering import Lexicon, _find
-from ..text.tokenizer import EOS, SPECIALS
-from .table import BACKOFF, BEGIN, CONTEXT, LOG_PROB, NODE, WORD, Table, _child, _step
+from ..text.tokenizer import EOS, SPECIALS, UNK
+from .table import BACKOFF, BEGIN, CONTEXT, HIGHEST, LOG_PROB, NODE, WORD, Table, _child, _step
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int], None]
@@ -39,6 +40,7 @@ Progress = Callable[[int], None]
 BEGINNING, END, UNKNOWN = "<s>", "</s>", "<unk>"
 MISSING_UNKNOWN = -100.0  # log10 p of unknown words where a file has no <unk>: KenLM's
 
+_LARGEST = 1e4  # back-off weight: beyond it something is wrong
 _BLOCK = 1 << 24  # bytes parsed at a time
 _LINES = 1 << 16  # n-grams formatted at a time
 _TENS = 10.0 ** np.arange(23)
@@ -58,7 +60,7 @@ def _put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
         at += 1
         value = -value
     whole = np.float32(value)
-    decimals = 6
+    decimals = 6 if value < 10 else 5  # of single precision: fewer give the number back, or these
     small = value
     while small < 1 and decimals < 20:
         small *= 10
@@ -241,15 +243,23 @@ _NAMES = {" ": "<space>", "\t": "<tab>", "\n": "<newline>", "\r": "<return>"}
 
 def _spelled(lexicon: Lexicon) -> Lexicon:
     """The words as they are written, then `<s>` and `</s>`."""
-    words = [spelling(word) for word in lexicon.words()]
+    words: list[str] = []
+    taken = {BEGINNING, END}
+    for index, word in enumerate(lexicon.words()):
+        spelled = spelling(word)
+        if spelled in taken:  # pieces of characters, say, that look the same
+            spelled = f"{spelled}<{index}>"
+        taken.add(spelled)
+        words.append(spelled)
     return Lexicon.of([*words, BEGINNING, END])
 
 
 def open_to_write(path: Path) -> IO[bytes]:
     """A file to be written, compressed as its name says."""
-    if path.name.endswith(".gz"):
+    name = path.name.lower()
+    if name.endswith(".gz"):
         return io.BufferedWriter(gzip.open(path, "wb", compresslevel=5), 1 << 20)
-    if path.name.endswith(".xz"):
+    if name.endswith(".xz"):
         return io.BufferedWriter(lzma.open(path, "wb", preset=1), 1 << 20)
     return path.open("wb", buffering=1 << 20)
 
@@ -389,7 +399,7 @@ def _parse(
             if highest:
                 return put, lines, at, _WEIGHT
             good, weight, at_ = _number(text, at_, stop, tens)
-            if not good:
+            if not good or weight > _LARGEST:
                 return put, lines, at, _NO_WEIGHT
             weights[put] = weight
             while at_ < stop and (text[at_] == 32 or text[at_] == 9):
@@ -467,7 +477,7 @@ def read_arpa(
     backing off gives it. A file without `<unk>` gives unknown words 1e-100, as KenLM does.
 
     Args:
-        progress: told of every few bytes read from the file (before decompression).
+        progress: told of every few bytes of text read.
 
     Raises:
         InputError: the file is missing, cut off or malformed; the line is named.
@@ -519,7 +529,9 @@ def _header(lines: _Lines) -> list[int]:
     while (line := lines.next()) is not None and line.strip():
         name, _, value = line.partition("=")
         parts = name.split()
-        if len(parts) != 2 or parts[0] != "ngram" or not value.strip().isdigit():
+        number = value.strip()
+        plain = number.isascii() and number.isdecimal() and len(number) < 19
+        if len(parts) != 2 or parts[0] != "ngram" or not plain:
             lines.number -= 1
             lines.wrong(f"is not of the form 'ngram 1=100' ({line[:40]!r})")
         if parts[1] != str(len(counts) + 1):
@@ -528,6 +540,8 @@ def _header(lines: _Lines) -> list[int]:
         counts.append(int(value))
     if not counts:
         lines.wrong("gives no counts of n-grams")
+    if len(counts) > HIGHEST:
+        raise InputError(f"'{lines.path}' has order {len(counts)}; at most {HIGHEST} can be used")
     return counts
 
 
@@ -556,11 +570,10 @@ def _unigrams(lines: _Lines, counts: list[int]) -> tuple[Lexicon, _Section]:
         parts = line.replace("\t", " ").split(" ")
         parts = [part for part in parts if part]
         lines.number -= 1
-        try:
-            prob = float(parts[0])
-        except ValueError:
+        prob = _float(parts[0])
+        if prob is None:
             lines.wrong("does not begin with a number")
-        if not prob <= 0:
+        if prob > 0:
             lines.wrong("has a log-probability above zero")
         if len(parts) < 2:
             lines.wrong("has too few words for a 1-gram")
@@ -568,19 +581,24 @@ def _unigrams(lines: _Lines, counts: list[int]) -> tuple[Lexicon, _Section]:
         if len(parts) > 2:
             if len(counts) == 1:
                 lines.wrong("has a back-off weight, which the highest order has none of")
-            try:
-                weight = float(parts[2])
-            except ValueError:
+            given = _float(parts[2])
+            if given is None or given > _LARGEST:
                 lines.wrong("ends in something that is no back-off weight")
+            weight = given
         if len(parts) > 3:
             lines.wrong("goes on after the back-off weight")
         if parts[1] in words:
             lines.wrong(f"repeats the word '{parts[1]}'")
         words[parts[1]] = (prob, weight)
         lines.number += 1
-    if line is not None and line.startswith("\\"):
+    if line is not None:  # the line that ends the section is read again, or named
         lines.buffer = line.encode() + b"\n" + lines.buffer
         lines.number -= 1
+    if SPECIALS[EOS] in words:
+        raise InputError(
+            f"'{lines.path}' has a word '{SPECIALS[EOS]}', which is the end of a line here; "
+            "rename it"
+        )
     _check_count(lines, 1, len(words), counts[0])
     for needed in (BEGINNING, END):
         if needed not in words:
@@ -603,6 +621,14 @@ def _unigrams(lines: _Lines, counts: list[int]) -> tuple[Lexicon, _Section]:
     return Lexicon.of(names), section
 
 
+_PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-inf", re.ASCII)
+
+
+def _float(text: str) -> float | None:
+    """A number as an ARPA file has it."""
+    return max(float(text), -1e30) if _PLAIN.fullmatch(text) else None
+
+
 def _section(lines: _Lines, order: int, counts: list[int], lexicon: Lexicon) -> _Section:
     _begin_section(lines, order)
     known = _with_boundaries(lexicon)
@@ -622,7 +648,13 @@ def _section(lines: _Lines, order: int, counts: list[int], lexicon: Lexicon) -> 
         if wrong:
             lines.wrong(_MESSAGES[wrong].format(order=order))
         ids = ids[:found]
-        ids[ids >= len(lexicon)] = EOS  # <s> and </s>
+        beginning, other_unknown = len(lexicon), len(lexicon) + 2
+        misplaced = (ids[:, 1:] == beginning).any(1) | (ids[:, :-1] == EOS).any(1)
+        if misplaced.any():
+            lines.number += int(np.argmax(misplaced)) - read
+            lines.wrong(f"has {BEGINNING} after, or {END} before another word")
+        ids[ids == beginning] = EOS
+        ids[ids == other_unknown] = UNK
         section.ids.append(ids.copy())
         section.probs.append(np.maximum(probs[:found], np.float32(-99)))
         section.weights.append(np.maximum(weights[:found], np.float32(-99)))
@@ -633,7 +665,7 @@ def _section(lines: _Lines, order: int, counts: list[int], lexicon: Lexicon) -> 
 
 
 def _with_boundaries(lexicon: Lexicon) -> Lexicon:
-    """Words as they are spelled in a file; the two boundaries come after all others."""
+    """Words as they are spelled in a file: `</s>` in the place of `<eos>`; `<s>` after all."""
     words = lexicon.words()
     words[EOS] = END  # `<eos>` itself is not in the file
     return Lexicon.of([*words, BEGINNING, END, "<UNK>"])
@@ -713,7 +745,7 @@ def wire(contexts: Array, weights: Array, nodes: Array, probs: Array) -> None:
             leads = to
             if node < last:
                 contexts[node, 2] = to
-                if contexts[node, 0] < contexts[node + 1, 0]:
+                if contexts[node, 0] < contexts[node + 1, 0] or weights[node, 1] != 0:
                     leads = np.int64(node)
             nodes[node, 2] = leads
 
@@ -722,7 +754,6 @@ def _build(path: Path, sections: list[_Section], lexicon: Lexicon) -> Table:
     ids = [np.concatenate(section.ids) for section in sections]
     probs = [np.concatenate(section.probs) for section in sections]
     weights = [np.concatenate(section.weights) for section in sections]
-    _check_boundaries(path, ids)
     vocab_size = len(lexicon)
     words = [ids[0][:, 0]]
     begins: list[Array] = []
@@ -777,12 +808,6 @@ def _places(begins: list[Array], words: list[Array], ids: Array) -> Array:
         return out
 
     return np.concatenate([np.zeros(0, np.int64), *spread(place, chunks(len(ids), 1 << 18))])
-
-
-def _check_boundaries(path: Path, ids: list[Array]) -> None:
-    for order, rows in enumerate(ids[1:], start=2):
-        if (rows[:, 1:-1] == EOS).any():
-            raise InputError(f"'{path}' has a {order}-gram with {BEGINNING} or {END} in its middle")
 
 
 def _put_in_contexts(ids: list[Array], probs: list[Array], weights: list[Array]) -> None:

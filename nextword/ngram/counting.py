@@ -183,6 +183,8 @@ def count(
                     column.append(values)
             if progress:
                 progress(len(part.items))
+            del part, followers, levels
+        del batch, found  # before the next are made
     done = [[column.close() for column in row] for row in columns]
     return Counts(
         [np.arange(vocab_size, dtype=np.uint32), *(row[0] for row in done)],
@@ -273,12 +275,12 @@ def _parts_on_disk(
     text: _Text, unigrams: Array, order: int, storage: Storage
 ) -> Iterator[list[_Part]]:
     """Parts small enough for the memory bound; the text is read once for every few of them."""
-    bytes_each = 4 * order + 40 + 12 * order  # window, places and groups, results
-    capacity = max(1, storage.work * 2 // 3 // storage.workers // bytes_each)
+    bytes_each = 4 * order + 28 + 12 * (order - 1)  # window, places and groups, results
+    capacity = max(1, storage.work * 3 // 4 // storage.workers // bytes_each)
     ranges = _plan(text, unigrams, capacity, order, storage)
     largest = max(part.size for part in ranges)
-    if largest > 2 * capacity:
-        need = (storage.bound or 0) + (largest - capacity) * bytes_each * storage.workers * 3 // 2
+    if largest > capacity * 5 // 4:
+        need = (storage.bound or 0) + (largest - capacity) * bytes_each * storage.workers * 4 // 3
         raise InputError(
             f"train.memory={(storage.bound or 0) >> 20}MB is too small for this text; give "
             f"about {-(-need >> 20)}MB"
@@ -305,10 +307,13 @@ def _parts_on_disk(
             storage.release()
         for places in items:
             places.sort()
-        yield [
+        parts = [
             _Part(part.first, part.stop, window, places)
             for part, window, places in zip(batch, windows, items, strict=True)
         ]
+        del windows, items
+        yield parts
+        parts.clear()
 
 
 def _plan(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def estimate(
     orders = _orders(counts, storage)
     _link(orders, storage)
     _adjust(orders, method.continuation, storage)
-    extra = _last_of_lmplz(ids, orders, method)
+    extra = _last_of_lmplz(ids, orders, method, storage)
     parameters, notes = [], []
     for k in range(1, len(orders) + 1):
         fitted = _smooth(orders, k, method, settings, extra, storage)
@@ -137,23 +138,18 @@ def _orders(counts: Counts, storage: Storage) -> list[_Order]:
     return orders
 
 
-def _contexts(order: _Order, size: int) -> list[tuple[int, int]]:
-    """(from, to) of contexts whose followers are about `size` together."""
-    begin = order.begin
-    total = int(begin[-1])
-    bounds = np.searchsorted(begin, np.arange(size, total, size), "right") - 1
-    bounds = np.unique(np.concatenate([[0], bounds, [len(order)]]))
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-
-
-def _windows(begin: Array, size: int) -> list[tuple[int, int]]:
-    """As `_contexts`, for arrays to be held at once."""
+def _contexts(begin: Array, size: int, storage: Storage) -> list[tuple[int, int]]:
+    """(from, to) of contexts whose followers are about `size` together; begin (C + 1,): where the
+    followers of each begin."""
     total = int(begin[-1])
     if total <= size:
         return [(0, len(begin) - 1)]
-    bounds = np.searchsorted(begin, np.arange(size, total, size), "right") - 1
-    bounds = np.unique(np.concatenate([[0], bounds, [len(begin) - 1]]))
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+    bounds = [np.zeros(1, np.int64)]
+    for start, stop in storage.pieces(len(begin) - 1):
+        share = begin[start : stop + 1] // size
+        bounds.append(start + 1 + np.flatnonzero(share[1:] != share[:-1]))
+    cuts = np.unique(np.concatenate([*bounds, [len(begin) - 1]]))
+    return list(pairwise(cuts.tolist()))
 
 
 @compiled
@@ -207,7 +203,7 @@ def _link(orders: list[_Order], storage: Storage) -> None:
             continue
         lower, lowest = orders[k - 2], orders[k - 3]
         links = storage.full(len(order), np.uint32)
-        for low, high in _windows(lowest.begin, storage.window):
+        for low, high in _contexts(lowest.begin, storage.window, storage):
             lower_begin = storage.held(lowest.begin[low : high + 1])
             lower_words = storage.held(lower.words[int(lower_begin[0]) : int(lower_begin[-1])])
             assert above.links is not None
@@ -237,7 +233,7 @@ def _link(orders: list[_Order], storage: Storage) -> None:
                     links[first:last],
                 )
 
-            storage.each(work, _contexts(above, storage.nodes))
+            storage.each(work, _contexts(above.begin, storage.nodes, storage))
         order.links = links
 
 
@@ -273,7 +269,7 @@ def _adjust(orders: list[_Order], continuation: bool, storage: Storage) -> None:
 
 
 def _last_of_lmplz(
-    ids: Array, orders: list[_Order], method: type[Smoothing]
+    ids: Array, orders: list[_Order], method: type[Smoothing], storage: Storage
 ) -> dict[int, tuple[int, int]]:
     """Where lmplz's counts of counts have another number: {order: (its count, ours)}.
 
@@ -284,7 +280,7 @@ def _last_of_lmplz(
     n = len(orders)
     if not method.continuation or n == 1:
         return {}
-    last = _last_ngram(ids, len(orders[0]), n)
+    last = _last_ngram(ids, len(orders[0]), n, storage)
     found: dict[int, tuple[int, int]] = {}
     for k in range(1, min(n, len(last) + 1)):
         gram = last[-k:]
@@ -302,19 +298,25 @@ def _last_of_lmplz(
 
 
 @compiled
-def _first_places(ids: Array, first: Array) -> None:
+def _first_places(ids: Array, start: int, first: Array) -> None:
     for at in range(ids.size):
         if first[ids[at]] == 0:
-            first[ids[at]] = at + 2  # 1 is the beginning of a line, 0 a word that never came
+            first[ids[at]] = start + at + 2  # 1 is the beginning of a line, 0 what never came
 
 
-def _last_ngram(ids: Array, vocab_size: int, order: int) -> list[int]:
+def _last_ngram(ids: Array, vocab_size: int, order: int, storage: Storage) -> list[int]:
     """The n-gram (n ≤ order words) that lmplz sorts last; it ends before a line's beginning."""
     first = np.zeros(vocab_size, np.int64)
-    _first_places(ids, first)
+    for start, stop in storage.pieces(len(ids)):
+        _first_places(ids[start:stop], start, first)
     first[EOS] = 1  # as an end of line it comes first of all words, as a beginning even before
     word = int(np.argmax(first))
-    ends = np.flatnonzero(ids == word)
+    ends = np.concatenate(
+        [
+            start + np.flatnonzero(ids[start:stop] == word)
+            for start, stop in storage.pieces(len(ids))
+        ]
+    )
     gram = [word]
     while len(gram) < order and len(ends):
         before = ends - len(gram)
@@ -357,7 +359,7 @@ def _smooth(
     below = orders[k - 2]
     assert below.prob is not None and order.links is not None
     lower = storage.gather(below.prob, order.links)
-    pieces = _contexts(below, storage.nodes)
+    pieces = _contexts(below.begin, storage.nodes, storage)
 
     def sweep() -> Iterator[tuple[Array, Array, Array]]:
         for piece in pieces:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..text.numbering import Lexicon
-from .table import CONTEXT, NODE, Table
+from .table import CONTEXT, HIGHEST, NODE, Table
 
 Array = np.ndarray[Any, Any]
 Shapes = dict[str, tuple[tuple[int, ...], Any]]
@@ -24,6 +24,15 @@ Shapes = dict[str, tuple[tuple[int, ...], Any]]
 _TYPES = {"U8": np.uint8, "U32": np.uint32, "U64": np.uint64, "I64": np.int64}
 _NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
 _PAD = 64
+_LARGEST = 1 << 50  # bytes
+_EXPECTED = {
+    "offsets": np.int64,
+    "words.ends": np.uint64,
+    "words.table": np.uint64,
+    "words.blob": np.uint8,
+    "nodes": np.uint32,
+    "contexts": np.uint32,
+}
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,23 @@ def read(path: Path) -> Stored:
         end = 8 + length + max(entry["data_offsets"][1] for entry in _entries(header).values())
         if size != end:
             raise ValueError(f"{size} bytes instead of {end}")
+        for name, dtype in _EXPECTED.items():
+            if arrays[name].dtype != dtype:
+                raise ValueError(f"the type of {name}")
         table = Table(arrays["nodes"], arrays["contexts"], np.array(arrays["offsets"]))
         lexicon = Lexicon(arrays["words.blob"], arrays["words.ends"], arrays["words.table"])
         _check(table, lexicon)
         return Stored(table, lexicon, meta)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        IndexError,
+        RecursionError,
+    ) as error:
         raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
 
 
@@ -133,6 +154,8 @@ def _map(path: Path, header: dict[str, Any], start: int, mode: Any) -> dict[str,
         dtype = np.dtype(_TYPES[entry["dtype"]])
         shape = tuple(entry["shape"])
         first, last = entry["data_offsets"]
+        if not 0 <= first <= last <= _LARGEST or min(shape, default=0) < 0:
+            raise ValueError(f"the place of {name}")
         if last - first != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
             raise ValueError(f"the size of {name}")
         if last == first:
@@ -146,7 +169,8 @@ def _check(table: Table, lexicon: Lexicon) -> None:
     """What the compiled loops rely on, as far as it can be seen at once."""
     offsets = table.offsets
     fits = (
-        table.nodes.shape == (offsets[-1], NODE)
+        2 <= len(offsets) <= HIGHEST + 1
+        and table.nodes.shape == (offsets[-1], NODE)
         and table.contexts.shape == (offsets[-2] + 1, CONTEXT)
         and offsets[0] == 1
         and bool(np.all(np.diff(offsets) >= 0))

@@ -7,6 +7,8 @@ its pages are let go after every piece of work.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -22,7 +24,10 @@ Array = np.ndarray[Any, Any]
 
 _FREE_NODES = 1 << 18  # n-grams per piece of work when memory is no concern
 _BYTES_A_NODE = 160  # of temporary arrays that a piece of work needs per n-gram, generously
-_LEAST = 24 << 20  # bytes that an estimation needs beside the program itself
+_MMAP_THRESHOLD = -3  # malloc.h
+_ROOMY = 64 << 20  # bytes from which on several threads have room to work side by side
+_LEAST = 12 << 20  # bytes that an estimation needs beside the program itself
+_SHARE = 0.8  # of what the bound leaves that is planned for; the rest is for what is not
 
 
 def resident() -> int:
@@ -32,6 +37,15 @@ def resident() -> int:
             return int(file.read().split()[1]) * mmap.PAGESIZE
     except OSError:
         return 0
+
+
+def frugal() -> None:
+    """Have the C library give every large array back to the system as soon as it is freed; by
+    itself it keeps ever larger ones (glibc's dynamic threshold)."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, 1 << 17)
+        libc.malloc_trim(0)
 
 
 class Storage:
@@ -51,10 +65,11 @@ class Storage:
             self.work = 0
             return
         assert folder is not None
+        frugal()
         used = resident()
-        self.work = memory - used
+        self.work = int(_SHARE * (memory - used))
         if self.work < _LEAST:
-            least = -(-(used + _LEAST) // (1 << 20)) + 8
+            least = -(-int(used + _LEAST / _SHARE) // (1 << 20)) + 8
             raise InputError(
                 f"train.memory={memory >> 20}MB is too small to work with: the program itself "
                 f"takes {used >> 20} MB; give at least {least}MB"
@@ -66,19 +81,19 @@ class Storage:
 
     @property
     def workers(self) -> int:
-        return threads()
+        return 1 if self.bounded and self.work < _ROOMY else threads()
 
     @property
     def nodes(self) -> int:
         """How many n-grams one piece of work may hold."""
         if not self.bounded:
             return _FREE_NODES
-        return max(1 << 12, min(_FREE_NODES, self.work // 3 // self.workers // _BYTES_A_NODE))
+        return max(1 << 12, min(_FREE_NODES, self.work // 4 // self.workers // _BYTES_A_NODE))
 
     @property
     def window(self) -> int:
         """How many four-byte numbers a pass may hold for access in any order."""
-        return self.work // 3 // 4 if self.bounded else 1 << 62
+        return self.work // 4 // 4 if self.bounded else 1 << 62
 
     def appender(self, dtype: Any) -> Appender:
         """An array that grows at its end."""
@@ -129,7 +144,12 @@ class Storage:
 
     def held(self, array: Array) -> Array:
         """The numbers in memory, for access in any order."""
-        return np.array(array) if self.bounded else array
+        if not self.bounded:
+            return array
+        out = np.empty(len(array), array.dtype)
+        for start, stop in self.pieces(len(array)):
+            out[start:stop] = array[start:stop]
+        return out
 
     def spans(self, total: int) -> Iterator[tuple[int, int]]:
         """(from, to) of what may be held in memory at once."""

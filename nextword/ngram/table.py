@@ -4,7 +4,7 @@ file, and the questions asked of it.
 A node is an n-gram; node 0 is the empty one, unigrams follow by word, then bigrams sorted by
 context and word, and so on, so that what follows a context lies side by side. A node of less than
 the highest order is also a context. A state is the longest context in the model that the text so
-far ends in; it has followers, or is node 0.
+far ends in; it has followers or a back-off weight, or is node 0.
 
     nodes     (N, 3) uint32   word · log10 p(word | context) · the state after it
     contexts  (C + 1, 3)      first follower · log10 back-off weight · the next shorter state
@@ -31,6 +31,7 @@ from ..text.tokenizer import EOS, UNK
 Array = np.ndarray[Any, Any]
 
 NODE, CONTEXT = 3, 3
+HIGHEST = 16  # order; beyond it n-grams do not come twice
 WORD, LOG_PROB, NEXT = 0, 1, 2
 BEGIN, BACKOFF, FAIL = 0, 1, 2
 LN10 = 2.302585092994046

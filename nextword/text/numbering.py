@@ -8,7 +8,6 @@ pass; `Lexicon` looks words up in a finished one, whose arrays may be mapped fro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -217,16 +216,20 @@ class Numbering:
         types = self.types
         used = int(self._ends[types - 1])
         if used + spare > len(self._blob):
-            self._blob = np.concatenate([self._blob, np.zeros(used + spare, np.uint8)])
+            more = np.zeros(used // 2 + spare, np.uint8)
+            self._blob = np.concatenate([self._blob, more])
         if 2 * types >= len(self._table) or types >= len(self._ends):
-            self._ends = np.concatenate([self._ends, np.zeros_like(self._ends)])
-            self._counts = np.concatenate([self._counts, np.zeros(len(self._ends), np.int64)])
             self._table = np.zeros(2 * len(self._table), np.uint64)
+            self._ends = np.concatenate([self._ends, np.zeros_like(self._ends)])
+            more = np.zeros(1 + len(self._ends) - len(self._counts), np.int64)
+            self._counts = np.concatenate([self._counts, more])
             _fill(self._table, self._blob, self._ends, types)
 
     def finish(self, size: int | None = None, min_count: int = 1) -> tuple[Lexicon, Array]:
         """The vocabulary ranked as `build_vocabulary` does, and for each of the numbers given so
-        far (types,) its id in that vocabulary (0 = `<unk>` for what was left out)."""
+        far (types,) its id in that vocabulary (0 = `<unk>` for what was left out). Ends the
+        numbering."""
+        self._table = np.zeros(0, np.uint64)
         counts, first = self.counts, len(SPECIALS)
         ends = self._ends[: self.types]
         starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
@@ -240,11 +243,12 @@ class Numbering:
         ids = np.zeros(self.types, np.uint32)
         ids[EOS] = EOS
         ids[ranked] = np.arange(first, first + len(ranked), dtype=np.uint32)
+        del prefixes
         order = np.concatenate([np.arange(first), ranked])
         lengths = (ends - starts)[order]
         blob = np.empty(int(lengths.sum()), np.uint8)
         _collect(self._blob, starts, ends, order, blob)
-        return Lexicon.from_bytes(blob, np.cumsum(lengths, dtype=np.uint64)), ids
+        return Lexicon(blob, np.cumsum(lengths, dtype=np.uint64)), ids
 
 
 @compiled
@@ -283,27 +287,29 @@ def _settle_ties(
         )
 
 
-@dataclass(frozen=True)
 class Lexicon:
-    """A finished vocabulary as three arrays."""
+    """A finished vocabulary: words one after another, and a hash table made when first needed."""
 
-    blob: Array  # (bytes,) uint8: the words one after another
-    ends: Array  # (V,) uint64: where each ends
-    table: Array  # (slots,) uint64: hash table, a power of two
+    def __init__(self, blob: Array, ends: Array, table: Array | None = None) -> None:
+        self.blob = blob  # (bytes,) uint8: the words
+        self.ends = ends  # (V,) uint64: where each ends
+        self._table = table
+
+    @property
+    def table(self) -> Array:
+        """(slots,) uint64, a power of two; see `_find`."""
+        if self._table is None:
+            slots = 1 << max(4, (2 * len(self.ends) + 1).bit_length())
+            self._table = np.zeros(slots, np.uint64)
+            _fill(self._table, self.blob, self.ends, len(self.ends))
+        return self._table
 
     @classmethod
     def of(cls, words: Sequence[str] | Iterable[str]) -> Self:
         """The vocabulary whose ids are the places in `words`; of equal words the first counts."""
         encoded = [word.encode("utf-8") for word in words]
         ends = np.cumsum([len(word) for word in encoded], dtype=np.uint64)
-        return cls.from_bytes(np.frombuffer(b"".join(encoded), np.uint8), ends)
-
-    @classmethod
-    def from_bytes(cls, blob: Array, ends: Array) -> Self:
-        """The vocabulary of words that stand one after another in `blob`."""
-        table = np.zeros(1 << max(4, (2 * len(ends) + 1).bit_length()), np.uint64)
-        _fill(table, blob, ends, len(ends))
-        return cls(blob, ends, table)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
 
     def __len__(self) -> int:
         return len(self.ends)

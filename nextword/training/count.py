@@ -18,7 +18,7 @@ from ..config import Config, parse_size
 from ..errors import InputError
 from ..ngram import file
 from ..ngram.estimate import estimate
-from ..ngram.storage import Storage
+from ..ngram.storage import Storage, frugal
 from ..ngram.table import LN10, Table
 from ..run import (
     CONFIG,
@@ -97,6 +97,8 @@ def _estimate(
     """The table, in its file in `fresh`, the tokenizer's file beside it."""
     say = speaker(quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
+    if memory:
+        frugal()
     folder = fresh / "tmp"
     folder.mkdir()
     ids, lexicon, encode, notes = _read(

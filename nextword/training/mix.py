@@ -139,7 +139,8 @@ def _weigh(
     alone = [safe_exp(-float(score.mean())) for score in scores]
     if config.kind == "linear":
         weights = config.weights or expectation_maximisation(np.stack(scores, 1))
-        log_probs = np.stack(scores, 1) + np.log(np.maximum(weights, 1e-300))
+        with np.errstate(divide="ignore"):
+            log_probs = np.stack(scores, 1) + np.log(weights)
         return tuple(weights), alone, safe_exp(-float(np.logaddexp.reduce(log_probs, 1).mean()))
     weights, nll = _newton(members, ids[:_TOKENS], config.weights)
     return weights, alone, safe_exp(nll)
@@ -147,7 +148,10 @@ def _weigh(
 
 def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
     """The weights (K,) that maximise Σ log Σ_i λ_i p_i over tokens (N, K) (Jelinek 1997, §4.4)."""
-    count = log_probs.shape[1]
+    log_probs = log_probs[np.isfinite(log_probs).any(1)]  # what no member allows says nothing
+    count = int(log_probs.shape[1])
+    if not len(log_probs):
+        return tuple(1 / count for _ in range(count))
     weights = np.full(count, 1 / count)
     before = -np.inf
     for _ in range(_ROUNDS):

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
-from nextword.models import windowed
+from nextword.models import mixture, windowed
+from nextword.models.mixture import MixtureConfig, MixtureLM
+from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
-from nextword.models.unigram import UnigramConfig
 from nextword.models.windowed import Windowed
+from nextword.ngram import file
 from nextword.nn import heads
 from nextword.run import count_parameters, load_weights, read_tensors, write_weights
 from nextword.state import (
@@ -28,18 +30,19 @@ from nextword.state import (
     tree_map,
     unflatten,
 )
-from nextword.text.tokenizer import EOS
-from nextword.types import LanguageModel
+from nextword.text.numbering import Lexicon
+from nextword.text.tokenizer import EOS, SPECIALS
+from nextword.types import LanguageModel, Stored
 
 V, B, T = 11, 3, 8
 CELLS = registry.names("cell")
 
 
 def scatter(model: Any) -> Any:
-    """Every parameter drawn at random, double precision, evaluation mode."""
+    """Every parameter drawn at random, double precision where it has any, evaluation mode."""
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
-    return model.double().eval()
+    return as_built(model)
 
 
 def recurrent(cell: str = "lstm", **settings: Any) -> RecurrentLM:
@@ -47,22 +50,48 @@ def recurrent(cell: str = "lstm", **settings: Any) -> RecurrentLM:
     return scatter(RecurrentConfig(cell=cell, **sizes).build(V))
 
 
-def unigram() -> Any:
-    model = UnigramConfig().build(V).double().eval()
-    model.fit(np.array([3, 3, 3, 5, 1, 1, 0, 9]))
+def ngram(order: int, smoothing: str = "modified-kneser-ney", **settings: Any) -> NgramLM:
+    """Counted on lines of random words, some of them much more frequent than others."""
+    model = NgramConfig(order=order, smoothing=smoothing, **settings).build(V)
+    rng = np.random.default_rng(int(torch.randint(1 << 30, ())))
+    share = 1.0 / np.arange(1, V + 1)
+    share[EOS] = 1.0
+    model.fit(rng.choice(V, 400, p=share / share.sum()))
     return model
+
+
+def mixed(kind: str, *members: Any) -> MixtureLM:
+    return MixtureLM(MixtureConfig(kind=kind, weights=(0.3, 0.7)), list(members), V)
+
+
+def as_built(model: Any) -> Any:
+    return (model.double() if isinstance(model, nn.Module) else model).eval()
 
 
 MODELS: dict[str, Callable[[], Any]] = {
     **{f"recurrent-{cell}": lambda cell=cell: recurrent(cell) for cell in CELLS},
     "recurrent-tied": lambda: recurrent(tied=True),
     "recurrent-one-layer": lambda: recurrent(layers=1, embedding=None),
-    "unigram": unigram,
+    "unigram": lambda: ngram(1, "add-k"),
+    "ngram-1": lambda: ngram(1),
+    "ngram-2": lambda: ngram(2),
+    "ngram-4": lambda: ngram(4),
+    "ngram-pruned": lambda: ngram(4, prune=(0, 0, 1)),
+    "ngram-pruned-entropy": lambda: ngram(3, prune_entropy=0.01),
+    "ngram-back-off": lambda: ngram(3, "witten-bell", interpolate=False),
+    "ngram-katz": lambda: ngram(4, "absolute-discounting", interpolate=False),
+    **{
+        f"mixture-{kind}": lambda kind=kind: mixed(kind, recurrent(), ngram(3))
+        for kind in ("linear", "log-linear")
+    },
+    "mixture-ngrams": lambda: mixed("linear", ngram(1), ngram(4)),
+    "mixture-ngrams-log-linear": lambda: mixed("log-linear", ngram(2), ngram(4)),
+    "mixture-of-mixtures": lambda: mixed("linear", mixed("linear", ngram(2), ngram(3)), ngram(1)),
     **{f"windowed-{c}": lambda c=c: Windowed(recurrent("lstm"), c).eval() for c in (1, 3)},
     "windowed-irnn": lambda: Windowed(recurrent("irnn"), 4).eval(),
-    "windowed-unigram": lambda: Windowed(unigram(), 2).eval(),
+    "windowed-ngram": lambda: Windowed(ngram(3), 2).eval(),
     **{
-        f"default-{name}": lambda name=name: registry.load("model", name)().build(V).double().eval()
+        f"default-{name}": lambda name=name: as_built(registry.load("model", name)().build(V))
         for name in registry.names("model")
     },
 }
@@ -79,6 +108,7 @@ def draw(batch: int = B, steps: int = T) -> Tensor:
 
 
 IDS, TARGETS = draw(), draw().flip(0, 1)
+NEXT = torch.cat([IDS[:, 1:], TARGETS[:, :1]], 1)
 
 
 def same_state(a: Any, b: Any) -> None:
@@ -104,14 +134,30 @@ def test_forward_gives_a_distribution_per_token(model: Any) -> None:
     assert [(t.shape, t.dtype) for t in first] == [(t.shape, t.dtype) for t in last]
 
 
-def test_score_is_the_softmax_of_forward(model: Any) -> None:
-    """`score` = log_softmax(forward) at the targets, and leaves the same state."""
+@pytest.mark.parametrize("targets", [TARGETS, NEXT], ids=["any", "next"])
+def test_score_is_the_softmax_of_forward(model: Any, targets: Tensor) -> None:
+    """`score` = log_softmax(forward) at the targets, and leaves the same state, whether the
+    targets are the ids that follow or others."""
     output = model.forward(IDS, model.start(B))
-    expected = output.logits.log_softmax(-1).gather(-1, TARGETS[..., None]).squeeze(-1)
-    scored = model.score(IDS, TARGETS, model.start(B))
+    expected = output.logits.log_softmax(-1).gather(-1, targets[..., None]).squeeze(-1)
+    scored = model.score(IDS, targets, model.start(B))
     assert scored.log_prob.shape == (B, T)
     torch.testing.assert_close(scored.log_prob, expected)
     same_state(scored.state, output.state)
+
+
+def best_words(model: Any, logits: Tensor) -> Tensor:
+    """The one word (B, T) for which `hit` is true: the argmax of the logits (B, T, V), either of
+    several n-grams that are equal but for rounding."""
+    words = torch.arange(V).view(V, 1, 1).expand(V, B, T)
+    hits = torch.stack([model.score(IDS, word, model.start(B)).hit for word in words])
+    assert (hits.sum(0) == 1).all()
+    best = hits.long().argmax(0)
+    if logits.dtype == torch.float64:
+        assert torch.equal(best, logits.argmax(-1))
+    chosen = logits.gather(-1, best[..., None]).squeeze(-1)
+    torch.testing.assert_close(chosen, logits.amax(-1), atol=2e-6, rtol=0)
+    return best
 
 
 def test_score_without_gradient_in_chunks(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +167,10 @@ def test_score_without_gradient_in_chunks(model: Any, monkeypatch: pytest.Monkey
     expected = model.score(IDS, TARGETS, model.start(B))
     monkeypatch.setattr(heads, "_CHUNK", 5 * V)
     monkeypatch.setattr(windowed, "_TOKENS", 7)
-    best = output.logits.argmax(-1)
-    mixed = torch.where(torch.arange(T) % 2 == 0, best, TARGETS)
+    monkeypatch.setattr(mixture, "_NUMBERS", 5 * V * B)
     with torch.no_grad():
+        best = best_words(model, output.logits)
+        mixed = torch.where(torch.arange(T) % 2 == 0, best, TARGETS)
         scored = model.score(IDS, TARGETS, model.start(B))
         mixed_hit = model.score(IDS, mixed, model.start(B)).hit
         again = model.forward(IDS, model.start(B))
@@ -225,23 +272,50 @@ def test_dropout_is_for_training_only() -> None:
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_weights_round_trip(name: str, tmp_path: Path) -> None:
-    """state_dict, and the run's file of weights, make another model the same model."""
+    """state_dict, and the run's file of weights, make another model the same model; an n-gram
+    model its own file."""
     torch.manual_seed(0)
     model = MODELS[name]()
     torch.manual_seed(1)
     twin = MODELS[name]()
     logits = model.forward(IDS, model.start(B)).logits
-    if count_parameters(model):
+    if name not in ("default-ngram", "default-mixture"):  # both uniform
         assert not torch.allclose(twin.forward(IDS, twin.start(B)).logits, logits)
-    twin.load_state_dict(model.state_dict())
-    torch.testing.assert_close(twin.forward(IDS, twin.start(B)).logits, logits, atol=0, rtol=0)
+    if isinstance(model, nn.Module) and count_parameters(model):
+        twin.load_state_dict(model.state_dict())
+        torch.testing.assert_close(twin.forward(IDS, twin.start(B)).logits, logits, atol=0, rtol=0)
 
     torch.manual_seed(1)
     twin = MODELS[name]()
-    write_weights(tmp_path, model, {})
-    weights, _ = read_tensors(tmp_path / "model.safetensors")
-    load_weights(twin, weights, tmp_path)
-    torch.testing.assert_close(twin.forward(IDS, twin.start(B)).logits, logits, atol=0, rtol=0)
+    through_files(model, twin, tmp_path)
+    again = twin.forward(IDS, twin.start(B))
+    torch.testing.assert_close(again.logits, logits, atol=0, rtol=0)
+    same_state(again.state, model.forward(IDS, model.start(B)).state)
+    twin_score, model_score = (m.score(IDS, TARGETS, m.start(B)) for m in (twin, model))
+    torch.testing.assert_close(twin_score.log_prob, model_score.log_prob, atol=0, rtol=0)
+    if isinstance(model, Stored):
+        assert twin.size == model.size
+
+
+def through_files(model: Any, twin: Any, folder: Path) -> None:
+    """Make `twin` what `model` is by what a run keeps in its folder."""
+    if isinstance(model, MixtureLM):
+        for index, pair in enumerate(zip(model.members, twin.members, strict=True)):
+            (folder / str(index)).mkdir()
+            through_files(*pair, folder / str(index))
+    elif isinstance(model, NgramLM):
+        words = [*SPECIALS, *(f"w{index}" for index in range(len(SPECIALS), V))]
+        path = folder / "model.safetensors"
+        file.write(path, model.table, Lexicon.of(words), {"a": 1})
+        twin.read(path)
+        assert twin.lexicon.words() == words
+        assert twin.meta == {"a": 1}
+    elif isinstance(model, Windowed) and isinstance(model.inner, Stored):
+        through_files(model.inner, twin.inner, folder)
+    else:
+        write_weights(folder, model, {})
+        weights, _ = read_tensors(folder / "model.safetensors")
+        load_weights(twin, weights, folder)
 
 
 # --------------------------------------------------------------------------------- shapes and tying
@@ -286,11 +360,46 @@ def test_tied_weights_are_one_parameter() -> None:
 
 
 def test_unigram_is_add_k() -> None:
-    """p(w) = (c(w) + k) / (N + k V), uniform before it was fitted."""
-    model = UnigramConfig(add=0.5).build(4)
-    torch.testing.assert_close(model.log_probs.exp(), torch.full((4,), 0.25))
-    model.fit(np.array([2, 2, 3], dtype=np.uint16))
-    torch.testing.assert_close(model.log_probs.exp(), torch.tensor([0.5, 0.5, 2.5, 1.5]) / 5)
+    """p(w) = (c(w) + k) / (N + k V), the `<eos>` at the end of the text counted whether it was
+    there or not; uniform before it was fitted."""
+
+    def probs(model: NgramLM) -> Tensor:
+        return model.forward(torch.tensor([[3]]), model.start(1)).logits[0, 0].exp()
+
+    model = NgramConfig(order=1, smoothing="add-k", add_k=0.5).build(4)
+    torch.testing.assert_close(probs(model), torch.full((4,), 0.25))
+    for ids in ([2, 2, 3], [2, 2, 3, EOS]):
+        model.fit(np.array(ids, dtype=np.uint16))
+        torch.testing.assert_close(probs(model), torch.tensor([0.5, 1.5, 2.5, 1.5]) / 6)
+
+
+def test_counts_have_no_parameters(model: Any) -> None:
+    """What keeps its own file has a size instead; a mixture has the parameters of its members."""
+    if isinstance(model, NgramLM):
+        assert list(model.parameters()) == []
+        assert model.size > 0
+    if isinstance(model, MixtureLM):
+        inside = sum(count_parameters(member) for member in model.members)
+        assert count_parameters(model) == inside
+        sizes = [getattr(m, "size", None) or count_parameters(m) for m in model.members]
+        assert model.size == sum(sizes) + len(sizes)
+    assert isinstance(model, Stored) == isinstance(model, (NgramLM, MixtureLM))
+    assert model.eval() is model
+
+
+def test_ngram_sees_no_further() -> None:
+    """A model of order n forgets what is n - 1 words back, and `context` says so."""
+    torch.manual_seed(0)
+    for order in (1, 2, 4):
+        model = ngram(order)
+        assert model.context == order - 1
+        logits = model.forward(IDS, model.start(B)).logits
+        other = IDS.clone()
+        other[:, 2] = (other[:, 2] + 1) % V
+        changed = model.forward(other, model.start(B)).logits
+        seen = (changed != logits).any(-1).any(0).tolist()
+        assert not any(seen[2 + model.context :])
+        assert any(seen) == (order > 1)
 
 
 def test_recurrent_is_its_equation() -> None:

@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
-from nextword.models.unigram import UnigramConfig
 from nextword.objectives.causal import Causal
 from nextword.training.loop import sum_of
 from nextword.types import Batch, Scored, Term
@@ -95,8 +95,8 @@ def test_tar_needs_two_steps() -> None:
 
 
 def test_penalties_pass_over_models_without_hidden_states() -> None:
-    """A unigram model has nothing to regularise."""
-    model = UnigramConfig().build(V)
+    """An n-gram model has nothing to regularise."""
+    model = NgramConfig().build(V)
     terms, _ = Causal(ar=2.0, tar=1.0)(model, batch(), model.start(B))
     assert list(terms) == ["nll"]
 

@@ -320,9 +320,9 @@ def test_overwrite_replaces_only_on_success(cli: Cli, text: Path, tmp_path: Path
 def test_no_space_left(text: Path, tmp_path: Path, run: Path) -> None:
     """A disk that fills up is one line and status 2, and no half-written file stays behind."""
     code = (
-        "import errno, sys, nextword.run as r\nfrom nextword.cli.main import main\n"
+        "import errno, sys, safetensors.torch as s\nfrom nextword.cli.main import main\n"
         "def full(*a, **k): raise OSError(errno.ENOSPC, 'No space left on device', str(a[1]))\n"
-        "r.save_file = full\nmain(sys.argv[1:])"
+        "s.save_file = full\nmain(sys.argv[1:])"
     )
     out = tmp_path / "run"
     command = [sys.executable, "-c", code, "train", "lstm", "--train", str(text), "--out", str(out)]

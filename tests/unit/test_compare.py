@@ -49,11 +49,12 @@ def make(name: str, text: Path, tokenizer: str, model: str, **settings: Any) -> 
     if model == "recurrent":
         built: Any = RecurrentConfig(cell="gru", hidden=8).build(tok.vocab_size)
     else:
-        parsed = Config.parse({"model": {"name": "unigram"}})
+        settings = {"name": "ngram", "order": 1, "smoothing": "add-k"}
+        parsed = Config.parse({"model": settings})
         built = parsed.model.build(tok.vocab_size)
         if model == "unigram":
             built.fit(np.array(tok.encode(text.read_text(encoding="utf-8"))))
-    return Run(name, config, tok, built.eval(), torch.device("cpu"))
+    return Run(name, config, tok, built.eval())
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,14 @@ from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
 from nextword.evaluation.perplexity import evaluate, safe_exp, spelled_bits, summarise
 from nextword.evaluation.sentences import score
 from nextword.evaluation.stream import TokenScores, score_stream
+from nextword.models.mixture import MixtureConfig, MixtureLM
+from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig
-from nextword.models.unigram import UnigramConfig
 from nextword.models.windowed import Windowed
 from nextword.run import Run
 from nextword.text.char import CharTokenizer
 from nextword.text.corpus import Counts
-from nextword.text.tokenizer import EOS
+from nextword.text.tokenizer import EOS, UNK
 
 CPU = torch.device("cpu")
 V = 9
@@ -42,6 +43,13 @@ def tiny(cell: str = "lstm", vocab_size: int = V, **settings: Any) -> nn.Module:
 
 def text_ids(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, V, count).astype(np.uint16)
+
+
+def counted(ids: np.ndarray, order: int) -> NgramLM:
+    """An n-gram model of the text; a text of one token too."""
+    model = NgramConfig(order=order, smoothing="add-k" if order == 1 else "witten-bell").build(V)
+    model.fit(ids)
+    return model
 
 
 def slow_scores(model: Any, ids: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -65,13 +73,14 @@ def close(scores: TokenScores, expected: Any, atol: float = 1e-5) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 7, 512])
 @pytest.mark.parametrize("count", [1, 2, 50])
-@pytest.mark.parametrize("kind", ["lstm", "gru-before", "windowed", "unigram"])
+@pytest.mark.parametrize("kind", ["lstm", "gru-before", "windowed", "unigram", "ngram", "mixture"])
 def test_every_token_once_the_first_included(kind: str, count: int, chunk: int) -> None:
     """The same as a token-by-token loop, whatever the chunk; progress adds up to N."""
     ids = text_ids(count)
-    if kind == "unigram":
-        model: Any = UnigramConfig().build(V)
-        model.fit(ids)
+    if kind in ("unigram", "ngram"):
+        model: Any = counted(ids, order=1 if kind == "unigram" else 3)
+    elif kind == "mixture":
+        model = MixtureLM(MixtureConfig(weights=(0.3, 0.7)), [tiny(), counted(ids, 2)], V)
     else:
         model = Windowed(tiny(), 3) if kind == "windowed" else tiny(kind)
     seen: list[int] = []
@@ -266,7 +275,7 @@ TEXT = "abc cab\nbca acb\n"
 def run_of(model_settings: dict[str, Any] | None = None, text: str = TEXT) -> Run:
     config = Config.parse({"text": {"tokenizer": "char"}, "model": model_settings or {}})
     tokenizer = CharTokenizer.train([text], config.text)
-    return Run("tiny", config, tokenizer, tiny(vocab_size=tokenizer.vocab_size), CPU)
+    return Run("tiny", config, tokenizer, tiny(vocab_size=tokenizer.vocab_size))
 
 
 LINES = ["abc", "", "cab bca", "a", "b" * 40, "abc", "xyz", "a?c", "cc cc", "ab\nba"]
@@ -353,9 +362,10 @@ def test_summarise() -> None:
     """Every figure from sums and counts, one division each."""
     scores = TokenScores(np.log([0.5, 0.25, 0.5, 0.125]), np.array([True, False, False, True]))
     counts = Counts(tokens=4, words=2, bytes=14, chars=7, oov=1, oov_bytes=3)
-    result = summarise(scores, counts, parameters=11, seconds=1.5, signed="s")
+    result = summarise(scores, counts, 3.5, parameters=11, seconds=1.5, signed="s")
     assert result.nll == pytest.approx(7 * math.log(2))
     assert result.perplexity == pytest.approx(2 ** (7 / 4))
+    assert result.perplexity_excluding_oov == 3.5
     assert result.word_perplexity == pytest.approx(2 ** (7 / 2))
     assert result.bits_per_byte == pytest.approx((7 + 24) / 14)
     assert result.bits_per_char == pytest.approx((7 + 24) / 7)
@@ -376,11 +386,15 @@ def test_evaluate_text(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8")
     result = evaluate(run, path)
-    log_probs, hits = slow_scores(run.model, run.tokenizer.encode(text))
+    ids = np.array(run.tokenizer.encode(text))
+    log_probs, hits = slow_scores(run.model, ids)
     assert result.tokens == result.bytes == result.chars == len(text)
     assert result.nll == pytest.approx(-log_probs.sum(), rel=1e-5)
     assert result.words == 6  # four words, two ends of line
     assert result.oov == 1  # the x, spelled as two bytes
+    known = log_probs[ids != UNK]
+    assert len(known) == len(text) - 1
+    assert result.perplexity_excluding_oov == pytest.approx(math.exp(-known.mean()), rel=1e-5)
     assert result.bits_per_byte == pytest.approx(
         (-log_probs.sum() / math.log(2) + 16) / len(text), rel=1e-5
     )
@@ -394,7 +408,7 @@ def test_signature_says_what_changes_a_score(run: Run, tmp_path: Path) -> None:
     """Stripes, windows and dynamic evaluation are in it."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT * 5, encoding="utf-8")
-    windowed = Run("w", run.config, run.tokenizer, Windowed(run.model, 4), CPU)
+    windowed = Run("w", run.config, run.tokenizer, Windowed(run.model, 4))
     signatures = [
         evaluate(run, path).signature,
         evaluate(run, path, stripes=3).signature,
@@ -414,7 +428,7 @@ def test_what_cannot_be_evaluated(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one stream"):
         evaluate(run, path, dynamic=Dynamic(), stripes=2)
     vocab_size = run.tokenizer.vocab_size
-    counts = Run("counts", run.config, run.tokenizer, UnigramConfig().build(vocab_size), CPU)
+    counts = Run("counts", run.config, run.tokenizer, NgramConfig().build(vocab_size))
     with pytest.raises(InputError, match="nothing to adapt"):
         evaluate(counts, path, dynamic=Dynamic())
     assert evaluate(counts, path).perplexity == pytest.approx(vocab_size, rel=1e-5)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from nextword import registry
 from nextword.diagnostics.gradients import GradientFlow, draw, measure
 from nextword.errors import InputError
+from nextword.models.mixture import MixtureConfig, MixtureLM
+from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
-from nextword.models.unigram import UnigramConfig
 from nextword.models.windowed import Windowed
 from nextword.nn import kernels
 from nextword.text.tokenizer import EOS
@@ -172,9 +173,18 @@ def test_what_cannot_be_measured() -> None:
     """A text too short, a model without a differentiable state."""
     with pytest.raises(InputError, match="tokens"):
         measure(tiny("lstm"), ids(10), "lstm", CPU, length=10)
-    for model in (UnigramConfig().build(V), Windowed(tiny("lstm"), 3)):
+    for model in (NgramConfig().build(V), Windowed(tiny("lstm"), 3)):
         with pytest.raises(InputError, match="no hidden state"):
             measure(model, ids(), "none", CPU, length=10)
+
+
+@pytest.mark.parametrize("other", ["ngram", "elman"])
+def test_a_mixture_cannot_be_measured(other: str) -> None:
+    """It has no layers of its own: its members are measured one by one."""
+    member: Any = NgramConfig().build(V) if other == "ngram" else tiny(other)
+    mixture = MixtureLM(MixtureConfig(), [tiny("lstm"), member], V)
+    with pytest.raises(InputError, match="no hidden state"):
+        measure(mixture, ids(), "none", CPU, length=10)
 
 
 def test_factor_of_gradients_that_died() -> None:

@@ -125,7 +125,7 @@ def test_full_disk_while_writing_tensors(tmp_path: Path, monkeypatch: pytest.Mon
             name.write_bytes(b"half")
             raise SafetensorError(message)
 
-        monkeypatch.setattr(runs, "save_file", save_file)
+        monkeypatch.setattr("safetensors.torch.save_file", save_file)
         with pytest.raises(OSError, match="os error") as caught:
             runs.write_tensors(path, {}, {})
         assert (caught.value.errno, caught.value.filename) == (number, str(path))
@@ -430,7 +430,7 @@ def test_load(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "one")
     run = runs.load(folder)
     assert run.name == "one"
-    assert run.device == torch.device("cpu")
+    assert (run.where, run.device) == ("cpu", torch.device("cpu"))
     assert run.config == load_config(
         "lstm", {"text.tokenizer": "char", "model.embedding": 4, "model.hidden": 6}
     )
@@ -541,11 +541,15 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cpu` is there; `cuda` says so if it is not; anything else is unknown."""
-    assert runs.pick_device("cpu") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for name in ("cuda", "cuda:1"):
-        with pytest.raises(InputError, match="use --device cpu"):
-            runs.pick_device(name)
-    for name in ("gpu", ""):
+    assert runs.pick_device("cpu") == "cpu"
+    for count, there in ((0, []), (1, ["cuda", "cuda:0"]), (2, ["cuda", "cuda:0", "cuda:1"])):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        for name in ("cuda", "cuda:0", "cuda:1"):
+            if name in there:
+                assert runs.pick_device(name) == name
+                continue
+            with pytest.raises(InputError, match="use --device cpu"):
+                runs.pick_device(name)
+    for name in ("gpu", "", "cuda:x", "cpu:-1"):
         with pytest.raises(InputError, match="there are: cpu, cuda"):
             runs.pick_device(name)

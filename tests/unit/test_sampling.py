@@ -210,7 +210,7 @@ def script(tokenizer: Tokenizer, text: str | Sequence[int], prompt: str = "") ->
     """A run that continues `prompt` with `text`."""
     ids = tokenizer.encode(text) if isinstance(text, str) else text
     model: Any = Script(ids, tokenizer.vocab_size, 1 + len(tokenizer.encode(prompt)))
-    return Run("script", Config.parse({}), tokenizer, model, CPU)
+    return Run("script", Config.parse({}), tokenizer, model)
 
 
 def tokenizer_of(kind: str, text: str) -> Tokenizer:
@@ -325,7 +325,7 @@ def real(windowed: bool = False) -> Run:
         nn.init.normal_(parameter, std=0.7)
     if windowed:
         model = Windowed(model, 3)
-    return Run("tiny", Config.parse({}), tokenizer, model, CPU)
+    return Run("tiny", Config.parse({}), tokenizer, model)
 
 
 @pytest.mark.parametrize("prompt", ["", "abc", "ab\n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -440,12 +441,17 @@ def test_tensorboard(text: Path, tmp_path: Path) -> None:
 
 
 def test_unigram_counts(text: Path, tmp_path: Path) -> None:
+    """All of the text is counted, nothing of it held out."""
     settings = {"text.tokenizer": "char"}
     run = nextword.train("unigram", text, tmp_path / "run", overrides=settings, quiet=True)
     valid = text.read_text()
     best = max(set(valid), key=valid.count)
     result = nextword.evaluate(run, text)
     assert result.accuracy == pytest.approx(valid.count(best) / len(valid))
+    size = len(valid) + run.tokenizer.vocab_size
+    nll = -sum(valid.count(char) * math.log((valid.count(char) + 1) / size) for char in set(valid))
+    assert result.nll == pytest.approx(nll, rel=1e-5)
+    assert not (tmp_path / "run" / "data").exists()
 
 
 def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
