@@ -117,7 +117,11 @@ class Model:
         return float(log_probs.sum(dtype=np.float64))
 
     def score_many(self, sentences: Iterable[str], workers: int | None = None) -> Array:
-        """`score` of many sentences (N,) float64, by all cores."""
+        """`score` of many sentences (N,) float64, by all cores; each may end in a newline.
+
+        Raises:
+            ValueError: a sentence has a line end inside.
+        """
         sums: list[Array] = []
         batch: list[str] = []
         for sentence in sentences:
@@ -131,7 +135,7 @@ class Model:
     def _score_batch(self, sentences: list[str], workers: int | None) -> Array:
         if not sentences:
             return np.zeros(0)
-        text = "\n".join(sentences) + "\n"
+        text = "\n".join(sentence.removesuffix("\n") for sentence in sentences) + "\n"
         if text.count("\n") != len(sentences):
             raise ValueError("a sentence has a line end in it")
         return self.table.score_text(text.encode("utf-8"), self.lexicon, workers)[0]
