@@ -113,7 +113,9 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
     """A mixture and the runs that it is made of."""
     from .models.mixture import MixtureLM
 
-    places = sorted((folder / MEMBERS).glob("*"), key=lambda path: int(path.name.split(".")[0]))
+    places = sorted(
+        (folder / MEMBERS).glob("[0-9]*"), key=lambda path: int(path.stem.split(".")[0])
+    )
     members = [load(path, device) for path in places]
     if len(members) != len(config.model.weights):
         raise InputError(f"'{folder}' lacks some of its members; train it again")

@@ -73,4 +73,4 @@ def _score(run: Run, rows: list[list[int]]) -> list[float]:
     log_prob = run.model.score(padded[:, :-1], padded[:, 1:], run.model.start(len(rows))).log_prob
     lengths = torch.tensor([len(ids) for ids in rows], device=run.device)
     counts = torch.arange(longest, device=run.device) < lengths[:, None]
-    return [float(x) for x in (log_prob.double() * counts).sum(dim=1)]
+    return [float(x) for x in log_prob.double().where(counts, 0).sum(dim=1)]

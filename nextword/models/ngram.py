@@ -185,7 +185,7 @@ class NgramLM:
         for row, after in zip(logits, states[:, 1:], strict=True):
             for out, one in zip(row, after.tolist(), strict=True):
                 self.table.distribution(one, out)
-        natural(logits)
+        _natural(logits)
         last = torch.from_numpy(states[:, -1].copy())
         return Output(torch.from_numpy(logits).to(ids.device), last.to(ids.device))
 
@@ -204,7 +204,7 @@ class NgramLM:
             else:
                 for at, one in enumerate(states.tolist()):
                     out[at] = self.table.score(row[at : at + 1], one)[0][0]
-        natural(log_prob)
+        _natural(log_prob)
         hit = (
             self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape)
             == wanted
@@ -224,10 +224,7 @@ class NgramLM:
         return states
 
 
-def natural(log10: np.ndarray[Any, Any]) -> None:
-    """Base-10 logarithms → natural ones, in place; -99, which stands for no probability, → -∞."""
-    from ..ngram.table import LN10
+def _natural(log10: np.ndarray[Any, Any]) -> None:
+    from ..ngram.table import natural
 
-    nothing = log10 <= -98.5
-    log10 *= LN10
-    log10[nothing] = -np.inf
+    natural(log10)

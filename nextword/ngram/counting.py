@@ -49,6 +49,48 @@ class Counts:
 
 
 @compiled
+def _sort(items: Array, first: Int, stop: Int) -> None:
+    """Sort distinct items by quicksort, pivots drawn at random: text is full of the patterns that
+    make fixed ones quadratic ("a a a a")."""
+    lows, highs = np.empty(128, np.int64), np.empty(128, np.int64)
+    lows[0], highs[0] = first, stop
+    depth = 1
+    state = np.uint64(88172645463325252)
+    while depth > 0:
+        depth -= 1
+        low, high = lows[depth], highs[depth]
+        while high - low > 12:
+            state ^= state << np.uint64(13)
+            state ^= state >> np.uint64(7)
+            state ^= state << np.uint64(17)
+            pivot = items[low + np.int64(state % np.uint64(high - low))]
+            left, right = low, high - 1
+            while left <= right:
+                while items[left] < pivot:
+                    left += 1
+                while items[right] > pivot:
+                    right -= 1
+                if left <= right:
+                    items[left], items[right] = items[right], items[left]
+                    left += 1
+                    right -= 1
+            if right + 1 - low > high - left:  # the larger part waits: the stack stays small
+                lows[depth], highs[depth] = low, right + 1
+                low = left
+            else:
+                lows[depth], highs[depth] = left, high
+                high = right + 1
+            depth += 1
+        for right in range(low + 1, high):
+            item = items[right]
+            left = right
+            while left > low and items[left - 1] > item:
+                items[left] = items[left - 1]
+                left -= 1
+            items[left] = item
+
+
+@compiled
 def _extend(
     stream: Array, items: Array, starts: Array, followers: Array, words: Array, following: Array
 ) -> Int:
@@ -82,7 +124,7 @@ def _extend(
                     left -= 1
                 items[left] = item
         else:
-            items[first:put].sort()
+            _sort(items, first, put)
         last = np.uint64(_LOW)
         for at in range(first, put):
             word = items[at] >> np.uint64(32)

@@ -101,7 +101,7 @@ def estimate(
     for k in range(1, len(orders) + 1):
         fitted = _smooth(orders, k, method, settings, extra, storage)
         parameters.append(fitted.describe())
-        if fitted.note:
+        if fitted.note and len(orders[k - 1]):
             notes.append(f"order {k}: {fitted.note}")
     sizes = [len(order) for order in orders]
     if any(settings.prune):

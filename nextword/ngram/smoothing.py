@@ -125,7 +125,9 @@ class JelinekMercer(Smoothing):
                 share = np.divide(own, own + rest, out=np.zeros_like(own), where=own > 0)
                 mine += np.bincount(bucket, count * share, 33)
                 all_ += np.bincount(bucket, count, 33)
-            weights = mine / (all_ + 1)  # never quite 1: something is left over for the unseen
+            # Never quite 1, so that something is left for the unseen; rounded, so that it does not
+            # matter in which pieces the sums were made.
+            weights = np.round(mine / (all_ + 1), 9)
         return cls(weights)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:

@@ -402,3 +402,10 @@ def uniform(vocab_size: int) -> Table:
     contexts = np.zeros((2, CONTEXT), np.uint32)
     contexts[:, BEGIN] = 1, vocab_size + 1
     return Table(nodes, contexts, np.array([1, vocab_size + 1]))
+
+
+def natural(log10: Array) -> None:
+    """Base-10 logarithms → natural ones, in place; -99, which stands for no probability, → -∞."""
+    nothing = log10 <= -98.5
+    log10 *= LN10
+    log10[nothing] = -np.inf

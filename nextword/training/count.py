@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, frugal
-from ..ngram.table import LN10, Table
+from ..ngram.table import Table, natural
 from ..run import (
     CONFIG,
     METRICS,
@@ -97,16 +97,16 @@ def _estimate(
     """The table, in its file in `fresh`, the tokenizer's file beside it."""
     say = speaker(quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
-    if memory:
+    if memory is not None:
         frugal()
     folder = fresh / "tmp"
     folder.mkdir()
     ids, lexicon, encode, notes = _read(
-        config, parent, train_spans, fresh, folder if memory else None, bar
+        config, parent, train_spans, fresh, folder if memory is not None else None, bar
     )
     for note in notes:
         say(note)
-    storage = Storage(folder if memory else None, memory)
+    storage = Storage(folder if memory is not None else None, memory)
     storage.hold(ids)
     meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
     result = estimate(
@@ -127,7 +127,8 @@ def _estimate(
         "parameters": result.parameters,
     }
     if valid_spans:
-        record["valid_perplexity"] = _perplexity(result.table, encode, valid_spans)
+        valid = _perplexity(result.table, encode, valid_spans)
+        record["valid_perplexity"] = valid if math.isfinite(valid) else None
     del ids, storage
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
@@ -154,11 +155,10 @@ def _farewell(config: Config, out: Path, made: _Made) -> str:
     record = made.record
     kept = " + ".join(f"{n:,}" for n in record["kept"])
     model = config.model
-    valid = (
-        f", validation perplexity {record['valid_perplexity']:.2f}"
-        if "valid_perplexity" in record
-        else ""
-    )
+    valid = ""
+    if "valid_perplexity" in record:
+        figure = record["valid_perplexity"]
+        valid = f", validation perplexity {math.inf if figure is None else figure:.2f}"
     return (
         f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
         f"{kept} n-grams, {made.table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "
@@ -185,8 +185,11 @@ def _read(
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split == "whitespace":
         numbering = Numbering()
-        for block in reading(spans, bar("reading", size)):
-            sink.add(numbering.number(block.lower() if text.lower else block))
+        advance = bar("reading", size)
+        for span in spans:
+            sink.end_line()
+            for block in reading([span], advance):
+                sink.add(numbering.number(block.lower() if text.lower else block))
         lexicon, renumber = numbering.finish(text.limit(), text.min_count)
         ids = sink.close(renumber)
         _write_words(fresh / TOKENIZER, lexicon, text.lower)
@@ -200,8 +203,11 @@ def _read(
         write_text(fresh / TOKENIZER, tokenizer.to_json())
         lexicon = Lexicon.of(tokenizer.token(index) for index in range(tokenizer.vocab_size))
         encode = encoder(tokenizer, lexicon)
-        for block in reading(spans, bar("encoding", size)):
-            sink.add(encode(block))
+        advance = bar("encoding", size)
+        for span in spans:
+            sink.end_line()
+            for block in reading([span], advance):
+                sink.add(encode(block))
         ids = sink.close(None)
     if not len(ids) or not _any_word(ids):
         raise InputError(f"no words in '{spans[0].path}'; give a file with text in it")
@@ -231,9 +237,18 @@ class _Sink:
         self.file = self.path.open("wb") if self.path else None
         self.parts: list[Array] = []
         self.length = 0
+        self.last = EOS
+
+    def end_line(self) -> None:
+        """A file that ends within a line does not run into the next."""
+        if self.last != EOS:
+            self.add(np.array([EOS], np.uint32))
 
     def add(self, ids: Array) -> None:
+        if not len(ids):
+            return
         self.length += len(ids)
+        self.last = int(ids[-1])
         if self.file:
             self.file.write(np.ascontiguousarray(ids, np.uint32).tobytes())
         else:
@@ -300,12 +315,12 @@ def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
     total, tokens, state = 0.0, 0, table.start
     for ids in _encoded(encode, spans):
         log_probs, _, state = table.score(ids, state)
+        natural(log_probs)
         total += float(log_probs.sum(dtype=np.float64))
         tokens += len(ids)
     if not tokens:
         raise InputError(f"no words in '{spans[0].path}'; give a text to validate on")
-    mean = -total / tokens
-    return math.exp(mean * LN10) if mean < 90 else math.inf
+    return math.exp(-total / tokens) if -total / tokens < 700 else math.inf
 
 
 def _encoded(encode: Encode, spans: list[Span]) -> Iterator[Array]:

@@ -66,12 +66,17 @@ def make_mixture(
     began = time.perf_counter()
     out = Path(out)
     config = load_config(recipe, overrides)
+    if config.model.trained_by != "mix":
+        raise InputError("a mixture's model.name is mixture; leave it as it is")
     if len(runs) < 2:
         raise InputError("a mixture needs two runs or more: nextword train mixture RUN RUN …")
     if config.model.weights and len(config.model.weights) != len(runs):
         raise InputError(f"{len(config.model.weights)} weights for {len(runs)} runs")
     if not valid and not config.model.weights:
         raise InputError("name held-out text to find the weights on: --valid FILE")
+    for run in runs:
+        if Path(run).resolve() in out.resolve().parents:
+            raise InputError(f"'{out}' is within the run '{run}'; name another directory")
     check_target(out, overwrite)
     spans = open_texts(valid) if valid else []
     members = [load(path, device) for path in runs]
@@ -88,6 +93,7 @@ def make_mixture(
         record |= {"valid_perplexity": together, "members": alone}
     tables = config.dump()
     tables["model"]["weights"] = list(weights)
+    tables["text"] = members[0].config.text.model_dump(mode="json")
     with replacing(out, overwrite) as fresh:
         for index, path in enumerate(runs):
             _copy(Path(path), fresh / MEMBERS / str(index))
@@ -118,11 +124,14 @@ def _copy(run: Path, target: Path) -> None:
     if run.is_file():
         _link(str(run), str(target.with_name(target.name + "".join(run.suffixes[-2:]))))
         return
-    skip = shutil.ignore_patterns(DATA, PLOTS, STATE, ".lock", "tensorboard")
+    skip = shutil.ignore_patterns(DATA, PLOTS, STATE, ".*", "tensorboard")
     shutil.copytree(run, target, ignore=skip, copy_function=_link)
 
 
 def _link(source: str, target: str) -> None:
+    if source.endswith((".json", ".jsonl")):  # small, and may be written to
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:  # another disk, or a system without links
@@ -163,7 +172,15 @@ def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
             break
         before = mean
         weights = np.exp(joint - total[:, None]).mean(0)
-    return tuple(float(weight) for weight in weights / weights.sum())
+    # It stops a little short of the optimum, where one member alone may be better by a hair.
+    candidates = [weights / weights.sum(), *np.eye(count)]
+    best = max(candidates, key=lambda some: _mean_log(log_probs, some))
+    return tuple(float(weight) for weight in best)
+
+
+def _mean_log(log_probs: Any, weights: Any) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.logaddexp.reduce(log_probs + np.log(weights), 1).mean())
 
 
 @torch.no_grad()

@@ -134,7 +134,8 @@ def _configure(
     parent = Path(start_from)
     before = load_run_config(parent)
     base = {"text": before.text.model_dump(mode="json")}
-    if read_recipe(recipe).get("model", {}).get("name", "recurrent") == before.model.name:
+    same = read_recipe(recipe).get("model", {}).get("name", "recurrent") == before.model.name
+    if same and before.model.trained_by == "descend":
         base["model"] = before.model.model_dump(mode="json")
     config = load_config(recipe, overrides, base=base)
     if config.text != before.text:

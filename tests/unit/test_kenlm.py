@@ -277,7 +277,7 @@ def test_no_sentences(model: kenlm.Model) -> None:
     assert model.score_many(["", "", ""]).tolist() == [-1.25] * 3
 
 
-@pytest.mark.parametrize("sentences", [["a\nb"], ["a", "b\n"], ["\n"], ["", "\n\n"]])
+@pytest.mark.parametrize("sentences", [["a\nb"], ["a", "\nb"], ["", "\n\n"]])
 def test_a_sentence_is_a_line(sentences: list[str], model: kenlm.Model) -> None:
     """A line end within a sentence would shift the scores of all that follow; it is refused."""
     with pytest.raises(ValueError, match="line end"):

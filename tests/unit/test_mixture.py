@@ -141,7 +141,6 @@ def test_em_finds_the_best_weights(seed: int, members: int, tokens: int, scale: 
     assert best >= mean_log(log_probs, np.full(members, 1 / members)) - 1e-12
 
 
-@pytest.mark.xfail(strict=True, reason="EM stops after 200 rounds, on its way to the corner")
 def test_em_is_no_worse_than_its_best_member() -> None:
     """A member that is a little better everywhere has all the weight."""
     log_probs = np.tile(np.log([0.50, 0.49]), (1000, 1))
@@ -415,7 +414,6 @@ def test_replacing_a_member_leaves_the_mixture_alone(runs: Runs, tmp_path: Path)
     assert snapshot(tmp_path / "mix") == before
 
 
-@pytest.mark.xfail(strict=True, reason="metrics.jsonl is a link, and is appended to in place")
 def test_training_a_member_on_leaves_the_mixture_alone(runs: Runs, tmp_path: Path) -> None:
     """Nor does one that is trained further."""
     shutil.copytree(runs["lstm"], tmp_path / "lstm")
@@ -586,7 +584,6 @@ def test_bad_input(
     check_refused(cli, *BAD[name], runs, tmp_path, monkeypatch)
 
 
-@pytest.mark.xfail(strict=True, reason="AttributeError: the settings have no weights")
 def test_another_model_in_the_mixture_recipe(
     cli: Cli, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,7 +592,6 @@ def test_another_model_in_the_mixture_recipe(
     check_refused(cli, command, "model.name", runs, tmp_path, monkeypatch)
 
 
-@pytest.mark.xfail(strict=True, reason="copies the member into itself until the stack ends")
 def test_mixture_inside_a_member(cli: Cli, runs: Runs, tmp_path: Path) -> None:
     """--out below one of the runs works or is refused; it does not fill the disk."""
     shutil.copytree(runs["two"], tmp_path / "two")
@@ -666,7 +662,6 @@ def test_damaged_mixture(damage: str, runs: Runs, tmp_path: Path) -> None:
         nextword.load(tmp_path / "mix")
 
 
-@pytest.mark.xfail(strict=True, reason="ValueError: int('') of a name without a number")
 def test_stray_file_beside_the_members(runs: Runs, tmp_path: Path) -> None:
     """What a file manager leaves behind is no member."""
     make(runs, ["two", "lstm"], tmp_path / "mix")

@@ -159,7 +159,6 @@ def test_score_does_not_see_its_neighbours(text: Path, tmp_path: Path) -> None:
     assert together == pytest.approx(alone, rel=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="padding: -inf times False is not a number")
 def test_score_without_smoothing_is_a_number(tmp_path: Path) -> None:
     """What is padded after a line may be impossible; the line is not."""
     text = write(tmp_path / "text.txt", "the cat\nthe cat sat on the mat\n")
@@ -291,7 +290,6 @@ def test_valid_perplexity_is_evaluates(
     assert "valid_perplexity" not in record(tmp_path / "without")
 
 
-@pytest.mark.xfail(strict=True, reason="log10 = -99 is summed instead of -inf")
 def test_valid_perplexity_of_impossible_text(text: Path, tmp_path: Path) -> None:
     """Without smoothing a text with an unseen word has infinite perplexity in both places."""
     valid = write(tmp_path / "valid.txt", text.read_text() + "never\n")
@@ -539,7 +537,6 @@ def test_bound_that_is_too_small_for_the_text(
     assert table_bytes(tmp_path / "run") == table_bytes(tmp_path / "free")
 
 
-@pytest.mark.xfail(strict=True, reason="AssertionError in Storage: `folder if memory`, 0 is false")
 def test_bound_of_nothing(cli: Cli, text: Path, tmp_path: Path) -> None:
     """0 bytes are too few, as 1 is."""
     status, _, err = cli(
