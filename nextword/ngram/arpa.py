@@ -30,7 +30,7 @@ import numpy as np
 
 from ..compiled import Int, chunks, compiled, spread, threads
 from ..errors import InputError
-from ..text.numbering import Lexicon, _find
+from ..text.numbering import Lexicon, _find, _hash
 from ..text.tokenizer import EOS, SPECIALS, UNK
 from .table import BACKOFF, BEGIN, CONTEXT, HIGHEST, LOG_PROB, NODE, WORD, Table, _child, _step
 
@@ -388,7 +388,8 @@ def _parse(
                 at_ += 1
             if start == at_:
                 return put, lines, at, _NO_WORDS
-            _, found = _find(text, start, at_, table, blob, ends)
+            value = _hash(text, start, at_)
+            _, found = _find(text, start, at_, value, table, blob, ends)
             if found < 0:
                 return put, lines, at, _UNKNOWN_WORD
             ids[put, index] = found

@@ -578,16 +578,6 @@ def _in_memory(offsets: Array) -> tuple[Array, Array]:
     return nodes, np.empty((int(offsets[-2]) + 1, CONTEXT), np.uint32)
 
 
-@compiled
-def _log10(values: Array, most: Any) -> Array:
-    """As float32, at most `most`; zero becomes -99, as ARPA files write it."""
-    out = np.empty(values.size, np.float32)
-    for at in range(values.size):
-        value = values[at]
-        out[at] = min(math.log10(value), most) if value > 0 else -99
-    return out
-
-
 def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
     """All orders as one trie. An n-gram that is no context leads on to its longest ending that is
     one, so that a state is always a context."""
@@ -603,43 +593,127 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
     contexts[0] = (1, 0, 0)
     contexts[contexts_total] = (total, 0, 0)
     settled: Array | None = None  # of the order below: where each of its n-grams leads
+    probs, weights = nodes.view(np.float32), contexts.view(np.float32)
     for k, order in enumerate(orders, start=1):
-        offset, put = int(offsets[k - 1]), 0
-        child = int(offsets[k]) if k < len(orders) else 0
-        leads = storage.appender(np.uint32)
-        assert order.prob is not None
-        if k > 1:
-            assert settled is not None and order.links is not None
+        above = orders[k] if k < len(orders) else None
+        fails: Callable[[int, int], Array] = _no_fails
+        if settled is not None:
+            assert order.links is not None
             fails = storage.gather(settled, order.links)
-        else:
-            fails = _no_fails
-        for start, stop in storage.pieces(len(order)):
-            keep = None if order.keep is None else order.keep[start:stop]
-            ids = offset + put + (np.arange(stop - start) if keep is None else np.cumsum(keep) - 1)
-            fail = fails(start, stop)
-            sizes = _sizes(order, orders[k] if k < len(orders) else None, start, stop)
-            lead = np.where((sizes > 0) if keep is None else (sizes > 0) & keep, ids, fail)
-            leads.append(lead)
-            block = np.empty((stop - start, NODE), np.uint32)
-            block[:, 0] = order.words[start:stop]
-            block[:, 1] = _log10(order.prob[start:stop], 0.0).view(np.uint32)
-            block[:, 2] = lead
-            block = block if keep is None else block[keep]
-            nodes[offset + put : offset + put + len(block)] = block
-            if k < len(orders):
-                block = np.empty((stop - start, CONTEXT), np.uint32)
-                ends = np.cumsum(sizes)
-                block[:, 0] = child + ends - sizes
-                assert order.left is not None
-                left = np.where(sizes > 0, order.left[start:stop], np.float32(1))
-                block[:, 1] = _log10(left, math.inf).view(np.uint32)
-                block[:, 2] = fail
-                child += int(ends[-1])
-                block = block if keep is None else block[keep]
-                contexts[offset + put : offset + put + len(block)] = block
-            put += len(block)
-        settled = leads.close()
+        leads = storage.full(len(order), np.uint32)
+
+        def work(
+            piece: tuple[int, int, int, int],
+            order: _Order = order,
+            above: _Order | None = above,
+            fails: Callable[[int, int], Array] = fails,
+            leads: Array = leads,
+        ) -> None:
+            start, stop, node, child = piece
+            assert order.prob is not None
+            _fill(
+                order.words[start:stop],
+                order.prob[start:stop],
+                _NO_FLOATS if above is None or order.left is None else order.left[start:stop],
+                _NO_INTS if above is None else order.begin[start : stop + 1],
+                _NO_BOOLS if order.keep is None else order.keep[start:stop],
+                _kept_above(order, above, start, stop),
+                fails(start, stop),
+                node,
+                child,
+                nodes,
+                probs,
+                contexts,
+                weights,
+                leads[start:stop],
+            )
+
+        storage.each(work, _pieces(order, above, offsets, k, storage))
+        settled = leads
     return Table(nodes, contexts, offsets)
+
+
+_NO_INTS, _NO_FLOATS = np.zeros(0, np.uint32), np.zeros(0, np.float32)
+_NO_BOOLS = np.zeros(0, np.bool_)
+
+
+def _pieces(
+    order: _Order, above: _Order | None, offsets: Array, k: int, storage: Storage
+) -> list[tuple[int, int, int, int]]:
+    """(from, to, node of the first, first follower of the first) of pieces of an order."""
+    pieces = []
+    node = int(offsets[k - 1])
+    child = int(offsets[k]) if above is not None else 0
+    for start, stop in storage.pieces(len(order)):
+        pieces.append((start, stop, node, child))
+        keep = _NO_BOOLS if order.keep is None else order.keep[start:stop]
+        node += int(keep.sum()) if len(keep) else stop - start
+        if above is not None:
+            kept = _kept_above(order, above, start, stop)
+            followers = int(order.begin[stop]) - int(order.begin[start])
+            child += int(kept.sum()) if len(kept) else followers
+    return pieces
+
+
+def _kept_above(order: _Order, above: _Order | None, start: int, stop: int) -> Array:
+    if above is None or above.keep is None:
+        return _NO_BOOLS
+    return above.keep[int(order.begin[start]) : int(order.begin[stop])]
+
+
+@compiled
+def _fill(
+    words: Array,
+    prob: Array,
+    left: Array,
+    begin: Array,
+    keep: Array,
+    keep_above: Array,
+    fails: Array,
+    node: Int,
+    child: Int,
+    nodes: Array,
+    probs: Array,
+    contexts: Array,
+    weights: Array,
+    leads: Array,
+) -> None:
+    """Write the rows of a few n-grams from `node` on, their followers beginning at `child`, and
+    where each of them leads, kept or not. An empty begin means: of the highest order; an empty keep
+    or keep_above: all stay."""
+    for at in range(words.size):
+        stays = keep.size == 0 or keep[at]
+        followers: Int = 0
+        if begin.size:
+            low, high = begin[at], begin[at + 1]
+            if keep_above.size == 0:
+                followers = np.int64(high) - np.int64(low)
+            else:
+                for above in range(low - begin[0], high - begin[0]):
+                    if keep_above[above]:
+                        followers += 1
+        lead = fails[at]
+        if stays and followers:
+            lead = np.uint32(node)
+        leads[at] = lead
+        if stays:
+            nodes[node, 0] = words[at]
+            probs[node, 1] = _log10(prob[at], 0.0)
+            nodes[node, 2] = lead
+            if begin.size:
+                contexts[node, 0] = child
+                weights[node, 1] = _log10(left[at], np.inf) if followers else np.float32(0)
+                contexts[node, 2] = fails[at]
+            node += 1
+        child += followers
+
+
+@compiled
+def _log10(value: Any, most: Any) -> Any:
+    """As float32, at most `most`; zero becomes -99, as ARPA files write it."""
+    if value <= 0:
+        return np.float32(-99)
+    return np.float32(min(math.log10(value), most))
 
 
 def _no_fails(start: int, stop: int) -> Array:
@@ -648,15 +722,3 @@ def _no_fails(start: int, stop: int) -> Array:
 
 def _count_true(keep: Array, storage: Storage) -> int:
     return sum(int(keep[start:stop].sum()) for start, stop in storage.pieces(len(keep)))
-
-
-def _sizes(order: _Order, above: _Order | None, start: int, stop: int) -> Array:
-    """How many followers each of the n-grams keeps."""
-    if above is None:
-        return np.zeros(stop - start, np.int64)
-    begin = order.begin[start : stop + 1].astype(np.int64)
-    if above.keep is None:
-        return np.diff(begin)
-    kept = np.concatenate([[0], np.cumsum(above.keep[begin[0] : begin[-1]])])
-    sizes: Array = np.diff(kept[begin - begin[0]])
-    return sizes

@@ -19,6 +19,7 @@ Array = np.ndarray[Any, Any]
 
 _GAP = 0  # nothing but white space was left
 _WORD, _LINE = 1, 2
+_SEED = 14695981039346656037
 
 
 @compiled
@@ -44,42 +45,52 @@ def _gap(text: Array, at: Int) -> Int:
 
 
 @compiled
-def _next(text: Array, at: Int) -> tuple[Int, Int, Int, Int]:
-    """What comes at or after `at`: (kind, first byte, byte after the last, where to go on)."""
+def _mix(value: Any, byte: Any) -> Any:
+    """One step of the FNV-1a hash."""
+    return (value ^ np.uint64(byte)) * np.uint64(1099511628211)
+
+
+@compiled
+def _next(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
+    """What comes at or after `at`: (kind, first byte, byte after the last, hash of a word)."""
     size = text.size
+    value = np.uint64(_SEED)
     while at < size:
         if text[at] == 10:
-            return _LINE, at, at + 1, at + 1
+            return _LINE, at, at + 1, value
         gap = _gap(text, at)
         if gap == 0:
             break
         at += gap
     if at >= size:
-        return _GAP, at, at, at
+        return _GAP, at, at, value
     start = at
     while at < size and (32 < text[at] < 0xC2 or _gap(text, at) == 0):
+        value = _mix(value, text[at])
         at += 1
-    return _WORD, start, at, at
+    return _WORD, start, at, value
 
 
 @compiled
 def _hash(text: Array, start: Int, stop: Int) -> Any:
-    value = np.uint64(14695981039346656037)
+    value = np.uint64(_SEED)
     for at in range(start, stop):
-        value = (value ^ np.uint64(text[at])) * np.uint64(1099511628211)
-    return value ^ (value >> np.uint64(29))
+        value = _mix(value, text[at])
+    return value
 
 
 @compiled
-def _find(text: Array, start: Int, stop: Int, table: Array, blob: Array, ends: Array) -> Any:
-    """(slot, type): the word's slot in the table, and its type or -1 where the slot is free.
+def _find(
+    text: Array, start: Int, stop: Int, value: Any, table: Array, blob: Array, ends: Array
+) -> Any:
+    """(slot, type) of the word with this hash: its slot in the table, and its type or -1 where the
+    slot is free.
 
     A slot holds the upper half of the word's hash and its type + 1; 0 = free.
     """
-    value = _hash(text, start, stop)
     high = value >> np.uint64(32)
     mask = np.uint64(table.size - 1)
-    slot = value & mask
+    slot = (value ^ (value >> np.uint64(29))) & mask
     while table[slot] != 0:
         entry = table[slot]
         if entry >> np.uint64(32) == high:
@@ -105,14 +116,14 @@ def _number(
     stopped, ids written). counts[0] is the number of types, counts[1 + t] how often t came."""
     put = 0
     while True:
-        kind, start, stop, after = _next(text, at)
+        kind, start, stop, value = _next(text, at)
         if kind == _GAP:
             return text.size, put
         if kind == _LINE:
             ids[put] = EOS
             counts[1 + EOS] += 1
         else:
-            slot, found = _find(text, start, stop, table, blob, ends)
+            slot, found = _find(text, start, stop, value, table, blob, ends)
             if found < 0:
                 found = counts[0]
                 first = np.int64(ends[found - 1])
@@ -124,14 +135,14 @@ def _number(
                     return at, put
                 blob[first : first + stop - start] = text[start:stop]
                 ends[found] = first + stop - start
-                high = _hash(text, start, stop) >> np.uint64(32)
+                high = value >> np.uint64(32)
                 table[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
                 counts[0] += 1
                 counts[1 + found] = 0
             ids[put] = found
             counts[1 + found] += 1
         put += 1
-        at = after
+        at = stop
 
 
 @compiled
@@ -140,15 +151,16 @@ def _fill(table: Array, blob: Array, ends: Array, types: Int) -> None:
     for found in range(types):
         first = np.int64(ends[found - 1]) if found else 0
         stop = np.int64(ends[found])
-        slot, before = _find(blob, first, stop, table, blob, ends)
+        value = _hash(blob, first, stop)
+        slot, before = _find(blob, first, stop, value, table, blob, ends)
         if before < 0:
-            high = _hash(blob, first, stop) >> np.uint64(32)
+            high = value >> np.uint64(32)
             table[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
 
 
 @compiled
 def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> Int:
-    return _find(text, 0, text.size, table, blob, ends)[1]
+    return _find(text, 0, text.size, _hash(text, 0, text.size), table, blob, ends)[1]
 
 
 @compiled
@@ -156,13 +168,14 @@ def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> 
     """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
     put, at = 0, 0
     while True:
-        kind, start, stop, at = _next(text, at)
+        kind, start, stop, value = _next(text, at)
+        at = stop
         if kind == _GAP:
             return put
         if kind == _LINE:
             ids[put] = EOS
         else:
-            _, found = _find(text, start, stop, table, blob, ends)
+            _, found = _find(text, start, stop, value, table, blob, ends)
             ids[put] = found if found >= 0 else UNK
         put += 1
 
