@@ -278,7 +278,7 @@ def _last_of_lmplz(
     of the words before. One count of counts differs by one, and with it the discounts.
     """
     n = len(orders)
-    if not method.continuation or n == 1:
+    if not method.continuation or n == 1 or not len(ids):
         return {}
     last = _last_ngram(ids, len(orders[0]), n, storage)
     found: dict[int, tuple[int, int]] = {}
@@ -513,7 +513,10 @@ def _back_off(
         else:
             left[group] = gamma / (1 - seen)
         for at in range(low, high):
-            prob[at] = kept[at] / total * share
+            if left[group] == 0 and gamma > 1 - 1e-6:  # nothing is kept: the lower order has it all
+                prob[at] = lower[at] / max(seen, 1e-30)
+            else:
+                prob[at] = kept[at] / total * share
 
 
 def _smooth_unigrams(

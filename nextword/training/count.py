@@ -6,9 +6,10 @@ import json
 import math
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from ..config import Config, parse_size
 from ..errors import InputError
 from ..ngram import file
-from ..ngram.estimate import estimate
+from ..ngram.estimate import Settings, estimate
 from ..ngram.storage import Storage, frugal
 from ..ngram.table import Table, natural
 from ..run import (
@@ -42,6 +43,7 @@ Encode = Callable[[str], Array]
 
 _BOUNDARIES = ("<s>", "</s>")
 _WORDS_AT_A_TIME = 1 << 14
+_SAMPLE = 1 << 15  # characters looked at to tell what kind of text it is
 
 
 def count(
@@ -101,9 +103,14 @@ def _estimate(
         frugal()
     folder = fresh / "tmp"
     folder.mkdir()
-    ids, lexicon, encode, notes = _read(
-        config, parent, train_spans, fresh, folder if memory is not None else None, bar
-    )
+    loading = threading.Thread(target=_load_code, args=(config.model.settings,))
+    loading.start()  # while the text is read, which lets go of the interpreter
+    try:
+        ids, lexicon, encode, notes = _read(
+            config, parent, train_spans, fresh, folder if memory is not None else None, bar
+        )
+    finally:
+        loading.join()
     for note in notes:
         say(note)
     storage = Storage(folder if memory is not None else None, memory)
@@ -133,6 +140,12 @@ def _estimate(
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
     return _Made(result.table, lexicon, record)
+
+
+def _load_code(settings: Settings) -> None:
+    """Have the compiled code of an estimation loaded, by a tiny one."""
+    few = np.array([2, 3, 2, 3, EOS, 2, 2, EOS] * 4, np.uint32)
+    estimate(few, 4, replace(settings, order=min(3, settings.order), prune=()))
 
 
 def _check_file(out: Path, overwrite: bool) -> None:
@@ -180,7 +193,7 @@ def _read(
     """Ids (N,) uint32 of the text, its vocabulary, and how to encode more; writes the tokenizer's
     file. With a folder the ids are kept in a file there."""
     text, size = config.text, sum(span.size for span in spans)
-    sample = next(blocks(spans))[0]
+    sample = next(blocks(spans))[0][:_SAMPLE]
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split == "whitespace":

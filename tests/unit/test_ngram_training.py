@@ -495,7 +495,7 @@ def test_bounded_training_is_the_same(
 
     monkeypatch.setattr(Appender, "append", append)
     fit(long_text, tmp_path / "bounded", train__memory=memory, **BOUNDED[name])
-    assert seen >= (2 if name == "unigram" else 9)  # it did work on files
+    assert seen >= (1 if name == "unigram" else 5)  # it did work on files
     assert table_bytes(tmp_path / "free") == table_bytes(tmp_path / "bounded")
     assert {path.name for path in (tmp_path / "bounded").iterdir()} == FILES
     first, second = record(tmp_path / "free"), record(tmp_path / "bounded")

@@ -230,7 +230,6 @@ def test_look_up_is_a_dictionary(words: list[str], cut: int) -> None:
     assert Lexicon.of(WORDS[:cut]).ids(" ".join(words)).tolist() == expected
 
 
-@pytest.mark.xfail(strict=True, reason="Lexicon.table is seen before it is filled")
 def test_threads_that_look_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several threads may ask a new vocabulary at the same time: none finds it half made."""
     fill = numbering_module._fill
