@@ -6,9 +6,10 @@
     python -m benchmarks.ngram growth --train FILE [--lmplz PATH] [--memory 200MB]
 
 `estimate` runs whole commands, start-up included, the sides in turn: `nextword train ngram` to a
-model that answers, the same to an ARPA file, `lmplz` to an ARPA file. Equality is checked beside
-the times: the sorted lines of both files. Medians of --repeats, the first round not counted;
-peak memory as the system reports it. `--json FILE` keeps every figure.
+model that answers, the same to an ARPA file, `lmplz` to an ARPA file; "loaded" is a call in a program
+that has `nextword` loaded already. Equality is checked beside the times: the sorted lines of both
+files. Medians of --repeats, the first round not counted; peak memory as the system reports it.
+`--json FILE` keeps every figure.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def estimate(options: argparse.Namespace) -> dict[str, Any]:
                 ours(options.train, folder / "ours.arpa", options.order, memory)
             ),
         }
+        if not options.memory:
+            sides["the same, loaded"] = lambda: loaded(options, folder / "loaded")
         if options.lmplz:
             sides["lmplz, ARPA"] = lambda: timed(theirs, options.train, folder / "lmplz.arpa")
         runs: dict[str, list[Any]] = {side: [] for side in sides}
@@ -107,6 +110,16 @@ def estimate(options: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def loaded(options: argparse.Namespace, out: Path) -> Any:
+    """From text to a model in a program that has `nextword` loaded already."""
+    from nextword.training.train import make
+
+    overrides = [f"model.order={options.order}"]
+    began = time.perf_counter()
+    make("ngram", options.train, out, overrides=overrides, overwrite=True, quiet=True)
+    return time.perf_counter() - began, 0
+
+
 def report(sides: dict[str, Any], base: str) -> dict[str, Any]:
     """Print medians, spreads and ratios to a side."""
     print(f"{'':<22}{'median s':>10}{'spread':>9}{'ratio':>8}{'peak MB':>9}")
@@ -115,7 +128,7 @@ def report(sides: dict[str, Any], base: str) -> dict[str, Any]:
         median = statistics.median(seconds)
         spread = (max(seconds) - min(seconds)) / median
         ratio = median / statistics.median(sides[base]["seconds"]) if base in sides else 1.0
-        peak = f"{values['peak'] / 1e6:,.0f}" if "peak" in values else ""
+        peak = f"{values['peak'] / 1e6:,.0f}" if values.get("peak") else ""
         print(f"{side:<22}{median:>10.3f}{spread:>9.1%}{ratio:>8.2f}{peak:>9}")
     return sides
 
@@ -137,7 +150,7 @@ def query(options: argparse.Namespace) -> dict[str, Any]:
         timed(ours(options.train, folder / "run", options.order))
         theirs = kenlm.Model(str(arpa))
         model = drop_in.Model(folder / "run")
-        lines = options.test.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = 4 * options.test.read_text(encoding="utf-8").split("\n")[:-1]
         ids = model.lexicon.ids("\n".join(lines) + "\n")
         tokens = len(ids)
         results: dict[str, Any] = {}

@@ -7,8 +7,10 @@ Compiled functions let go of the interpreter's lock, so plain threads run them s
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numba
@@ -24,6 +26,12 @@ B = TypeVar("B")
 def compiled(function: F) -> F:
     """Machine code for `function`, compiled when first called with arguments of these types."""
     made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast(F, made)
+
+
+def inlined(function: F) -> F:
+    """As `compiled`, its code put into that of its callers."""
+    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)
     return cast(F, made)
 
 
@@ -43,6 +51,17 @@ def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None =
         return [function(item) for item in work]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(function, work))
+
+
+def stream(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """As `spread`, each result handed out as soon as its turn comes, a few being made ahead."""
+    work = iter(items)
+    with ThreadPoolExecutor(threads()) as pool:
+        ahead = deque(pool.submit(function, item) for item in islice(work, 3 * threads()))
+        while ahead:
+            result = ahead.popleft().result()
+            ahead.extend(pool.submit(function, item) for item in islice(work, 1))
+            yield result
 
 
 def chunks(total: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:

@@ -28,7 +28,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from ..compiled import Int, chunks, compiled, spread, threads
+from ..compiled import Int, chunks, compiled, spread, stream
 from ..errors import InputError
 from ..text.numbering import Lexicon, _find, _hash
 from ..text.tokenizer import EOS, SPECIALS, UNK
@@ -171,7 +171,7 @@ def write_arpa(
             tail = "" if highest else f"\t{_shortest(weights[1 + EOS, BACKOFF])}"
             out.write(f"0\t{BEGINNING}{tail}\n".encode())
 
-        def lines(piece: tuple[int, int], order: int = order, highest: bool = highest) -> bytes:
+        def lines(piece: tuple[int, int], order: int = order, highest: bool = highest) -> Any:
             first, stop = piece
             path = _path_to(table, first, order)
             done = []
@@ -196,18 +196,16 @@ def write_arpa(
                     if reached > first or reached == stop:
                         break
                     buffer = np.empty(4 * len(buffer), np.uint8)  # a very long line
-                done.append(buffer[:written].tobytes())
+                done.append(buffer[:written])
                 first = reached
-            return b"".join(done)
+            return done, piece
 
         low, high = int(table.offsets[order - 1]), int(table.offsets[order])
-        pieces = list(chunks(high, _LINES, low))
-        for at in range(0, len(pieces), 4 * threads()):
-            batch = pieces[at : at + 4 * threads()]
-            for text, (first, stop) in zip(spread(lines, batch), batch, strict=True):
-                out.write(text)
-                if progress:
-                    progress(stop - first)
+        for texts, (first, stop) in stream(lines, chunks(high, _LINES, low)):
+            for text in texts:
+                out.write(text.data)
+            if progress:
+                progress(stop - first)
     out.write(b"\n\\end\\\n")
 
 

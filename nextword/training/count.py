@@ -68,12 +68,14 @@ def count(
             progress_bar(quiet) as bar,
         ):
             made = _estimate(
-                config, parent, train_spans, valid_spans, Path(folder), began, quiet, bar
+                config, parent, train_spans, valid_spans, Path(folder), began, quiet, bar, False
             )
             write_ending(out, lambda path: _write_arpa(made, path, bar))
     else:
         with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
-            made = _estimate(config, parent, train_spans, valid_spans, fresh, began, quiet, bar)
+            made = _estimate(
+                config, parent, train_spans, valid_spans, fresh, began, quiet, bar, True
+            )
             write_text(fresh / METRICS, json.dumps(made.record) + "\n")
             write_text(fresh / CONFIG, as_json(config.dump()))
     speaker(quiet)(_farewell(config, out, made))
@@ -95,8 +97,9 @@ def _estimate(
     began: float,
     quiet: bool,
     bar: Bar,
+    kept: bool,
 ) -> _Made:
-    """The table, in its file in `fresh`, the tokenizer's file beside it."""
+    """The table, if it is to be kept in its file in `fresh`; the tokenizer's file beside it."""
     say = speaker(quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
     if memory is not None:
@@ -116,12 +119,16 @@ def _estimate(
     storage = Storage(folder if memory is not None else None, memory)
     storage.hold(ids)
     meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
+
+    def make(offsets: Array) -> tuple[Array, Array]:
+        return file.make_in(fresh / WEIGHTS, offsets, lexicon, meta)
+
     result = estimate(
         ids,
         len(lexicon),
         config.model.settings,
         storage=storage,
-        make=lambda offsets: file.make_in(fresh / WEIGHTS, offsets, lexicon, meta),
+        make=make if kept or memory is not None else None,
         progress=bar("counting", len(ids) + 1),
     )
     for note in result.notes:
