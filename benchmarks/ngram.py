@@ -6,9 +6,9 @@
     python -m benchmarks.ngram growth --train FILE [--lmplz PATH] [--memory 200MB]
 
 `estimate` runs whole commands, start-up included, the sides in turn: `nextword train ngram` to a
-model that answers, the same to an ARPA file, `lmplz` to an ARPA file; "loaded" is a call in a program
-that has `nextword` loaded already. Equality is checked beside the times: the sorted lines of both
-files. Medians of --repeats, the first round not counted; peak memory as the system reports it.
+model that answers, the same to an ARPA file, `lmplz` to an ARPA file; "loaded" is a call in a
+program that has `nextword` loaded. Equality is checked beside the times: the sorted lines of both
+files. Medians of --repeats, the first round not counted; peak memory as the system has it.
 `--json FILE` keeps every figure.
 """
 
@@ -321,7 +321,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
                                 parts[at] = rng.choice(words)
                         out.write(" ".join(parts) + "\n")
                     written += 1
-            for memory in dict.fromkeys((options.memory, None)):
+            for memory in dict.fromkeys((options.memory, None if copies == 1 else options.memory)):
                 settings = (f"train.memory={memory}",) if memory else ()
                 seconds, peak = timed(ours(grown, folder / "run", options.order, settings))
                 size = (folder / "run" / "model.safetensors").stat().st_size
