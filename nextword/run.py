@@ -15,6 +15,7 @@ are written under another name and renamed.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -197,16 +198,6 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_ending(path: Path, save: Callable[[Path], object]) -> None:
-    """`write` where the temporary name must end as the file's does, which says its format."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -250,6 +241,19 @@ def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:
 
 
 @contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """A directory beside `out` for what is needed while it is made."""
+    clear_stale(out)
+    fresh = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
 def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
     """A directory to fill beside `out`, which takes its place if all goes well; if not, `out` is
     as it was.
@@ -259,10 +263,7 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
     """
     check_target(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
-    fresh.mkdir()
-    try:
+    with scratch(out) as fresh:
         yield fresh
         check_target(out, overwrite)  # somebody else may have been faster
         if out.exists():
@@ -272,8 +273,29 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(fresh, out)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def clear_stale(out: Path) -> None:
+    """Remove what processes that were killed left beside `out`."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        number = left.name.removeprefix(f".{out.name}.")
+        if number.isascii() and number.isdecimal() and not _alive(int(number)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # asking would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -23,11 +23,13 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write a model in a format that other programs read: n-gram models as ARPA."""
+    import os
+
     from .. import registry
     from ..errors import InputError
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
-    from ..run import is_arpa, load, write_ending
+    from ..run import is_arpa, load, scratch
     from ..text.numbering import Lexicon
 
     if format not in _FORMATS:
@@ -47,8 +49,7 @@ def command(
     tokenizer = opened.tokenizer
     lexicon = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
 
-    def save(temporary: Path) -> None:
-        with token_bar("writing", quiet, "n-grams") as bar, open_to_write(temporary) as file:
+    with scratch(out) as folder, token_bar("writing", quiet, "n-grams") as bar:
+        with open_to_write(folder / out.name) as file:
             write_arpa(model.table, lexicon, file, bar(sum(model.table.counts)))
-
-    write_ending(out, save)
+        os.replace(folder / out.name, out)

@@ -70,6 +70,13 @@ class _Order:
 #: offsets (n + 1,) → the nodes and contexts of a table to fill
 Make = Callable[[Array], tuple[Array, Array]]
 
+#: (label, total, unit) → a function told of every few done
+Bar = Callable[[str, int, str], Progress]
+
+
+def _no_bar(label: str, total: int, unit: str) -> Progress:
+    return lambda done: None
+
 
 def estimate(
     ids: Array,
@@ -78,29 +85,34 @@ def estimate(
     *,
     storage: Storage | None = None,
     make: Make | None = None,
-    progress: Progress | None = None,
+    bar: Bar | None = None,
 ) -> Estimated:
     """Estimate a model from ids (N,) of text lines, each ending in `<eos>`.
 
     Args:
         storage: where intermediate arrays live (default: in memory).
         make: makes the arrays of the table, in a file perhaps (default: in memory).
-        progress: told of every few tokens counted.
+        bar: starts a progress bar: (label, total, unit) → function told of every few done.
 
     Raises:
         InputError: a memory bound too small for the text.
     """
     storage = storage or Storage()
-    counts = count(ids, vocab_size, settings.order, storage, progress)
+    bar = bar or _no_bar
+    counts = count(
+        ids, vocab_size, settings.order, storage, bar("counting", len(ids) + 1, "tokens")
+    )
     method: type[Smoothing] = registry.load("smoothing", settings.smoothing)
     orders = _orders(counts, storage)
     _link(orders, storage)
     _adjust(orders, method.continuation, storage)
     extra = _last_of_lmplz(ids, orders, method, storage)
     parameters, notes = [], []
+    done = bar("smoothing", len(counts), "n-grams")
     for k in range(1, len(orders) + 1):
         fitted = _smooth(orders, k, method, settings, extra, storage)
         parameters.append(fitted.describe())
+        done(len(orders[k - 1]))
         if fitted.note and len(orders[k - 1]):
             notes.append(f"order {k}: {fitted.note}")
     sizes = [len(order) for order in orders]
@@ -115,7 +127,8 @@ def estimate(
         from .pruning import prune_entropy
 
         prune_entropy(orders, settings.prune_entropy, counts.tokens)
-    table = _assemble(orders, storage, make or _in_memory)
+    done = bar("writing", len(counts), "n-grams")
+    table = _assemble(orders, storage, make or _in_memory, done)
     return Estimated(table, parameters, sizes, notes)
 
 
@@ -581,7 +594,7 @@ def _in_memory(offsets: Array) -> tuple[Array, Array]:
     return nodes, np.empty((int(offsets[-2]) + 1, CONTEXT), np.uint32)
 
 
-def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
+def _assemble(orders: list[_Order], storage: Storage, make: Make, done: Progress) -> Table:
     """All orders as one trie. An n-gram that is no context leads on to its longest ending that is
     one, so that a state is always a context."""
     kept = [len(o) if o.keep is None else _count_true(o.keep, storage) for o in orders]
@@ -633,6 +646,7 @@ def _assemble(orders: list[_Order], storage: Storage, make: Make) -> Table:
 
         storage.each(work, _pieces(order, above, offsets, k, storage))
         settled = leads
+        done(len(order))
     return Table(nodes, contexts, offsets)
 
 

@@ -355,6 +355,8 @@ class Table:
         self, text: bytes, lexicon: Lexicon, workers: int | None = None
     ) -> tuple[Array, Array, Array]:
         """`score_lines` of UTF-8 text: words between white space, a newline after every line."""
+        if not text:
+            return self.score_lines(np.zeros(0, np.uint32))
         data = np.frombuffer(text, np.uint8)
         cuts = [0]
         share = max(_TEXT, -(-len(data) // (4 * threads())))

@@ -312,9 +312,9 @@ class Lexicon:
     def table(self) -> Array:
         """(slots,) uint64, a power of two; see `_find`."""
         if self._table is None:
-            slots = 1 << max(4, (2 * len(self.ends) + 1).bit_length())
-            self._table = np.zeros(slots, np.uint64)
-            _fill(self._table, self.blob, self.ends, len(self.ends))
+            table = np.zeros(1 << max(4, (2 * len(self.ends) + 1).bit_length()), np.uint64)
+            _fill(table, self.blob, self.ends, len(self.ends))
+            self._table = table  # last: another thread may ask meanwhile
         return self._table
 
     @classmethod

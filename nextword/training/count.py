@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ from ..run import (
     WEIGHTS,
     is_arpa,
     replacing,
+    scratch,
     write,
-    write_ending,
     write_text,
 )
 from ..text.numbering import Lexicon, Numbering
@@ -63,14 +63,12 @@ def count(
     began = time.perf_counter()
     if is_arpa(out):
         _check_file(out, overwrite)
-        with (
-            tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
-            progress_bar(quiet) as bar,
-        ):
+        with scratch(out) as folder, progress_bar(quiet) as bar:
             made = _estimate(
-                config, parent, train_spans, valid_spans, Path(folder), began, quiet, bar, False
+                config, parent, train_spans, valid_spans, folder, began, quiet, bar, False
             )
-            write_ending(out, lambda path: _write_arpa(made, path, bar))
+            _write_arpa(made, folder / out.name, bar)
+            os.replace(folder / out.name, out)
     else:
         with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
             made = _estimate(
@@ -129,10 +127,11 @@ def _estimate(
         config.model.settings,
         storage=storage,
         make=make if kept or memory is not None else None,
-        progress=bar("counting", len(ids) + 1),
+        bar=bar,
     )
     for note in result.notes:
         say(note)
+    settings = config.model.settings
     record: dict[str, Any] = {
         "step": 0,
         "tokens": len(ids),
@@ -143,6 +142,9 @@ def _estimate(
     if valid_spans:
         valid = _perplexity(result.table, encode, valid_spans)
         record["valid_perplexity"] = valid if math.isfinite(valid) else None
+        if result.table.counts != result.counts and memory is None:
+            whole = estimate(ids, len(lexicon), replace(settings, prune=(), prune_entropy=0.0))
+            record["unpruned_valid_perplexity"] = _perplexity(whole.table, encode, valid_spans)
     del ids, storage
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
@@ -168,7 +170,9 @@ def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
 
     with open_to_write(path) as target:
-        write_arpa(made.table, made.lexicon, target, bar("writing", sum(made.table.counts)))
+        write_arpa(
+            made.table, made.lexicon, target, bar("writing", sum(made.table.counts), "n-grams")
+        )
 
 
 def _farewell(config: Config, out: Path, made: _Made) -> str:
@@ -179,6 +183,8 @@ def _farewell(config: Config, out: Path, made: _Made) -> str:
     if "valid_perplexity" in record:
         figure = record["valid_perplexity"]
         valid = f", validation perplexity {math.inf if figure is None else figure:.2f}"
+    if "unpruned_valid_perplexity" in record:
+        valid += f" ({record['unpruned_valid_perplexity']:.2f} before pruning)"
     return (
         f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
         f"{kept} n-grams, {made.table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "

@@ -7,11 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from ..config import Config
 from ..errors import InputError
@@ -23,7 +31,22 @@ from ..text.tokenizer import load_tokenizer, train_tokenizer
 HELD_OUT = 0.05  # of the training text, when no validation text is given
 _SHORTEST = 8  # tokens below which there is nothing to learn from
 
-Bar = Callable[[str, int], Callable[[int], None]]  # (label, total bytes) → advance
+
+class Bar(Protocol):
+    """Starts a progress bar; what it gives is told of every few units done."""
+
+    def __call__(self, label: str, total: int, unit: str = "MB") -> Callable[[int], None]:
+        """`total` is in bytes where the unit is MB."""
+        ...
+
+
+class _Speed(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        unit = task.fields["unit"]
+        speed = (task.finished_speed or task.speed or 0) / (1e6 if unit == "MB" else 1)
+        return Text(f"{speed:,.{1 if unit == 'MB' else 0}f} {unit}/s")
 
 
 def prepare_text(
@@ -88,16 +111,17 @@ def progress_bar(quiet: bool) -> Iterator[Bar]:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        DownloadColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        _Speed(),
         TimeRemainingColumn(),
         console=console,
         disable=quiet or not console.is_terminal,
         transient=True,
     )
 
-    def start(label: str, total: int) -> Callable[[int], None]:
-        task = progress.add_task(label, total=total)
-        return lambda read: progress.advance(task, read)
+    def start(label: str, total: int, unit: str = "MB") -> Callable[[int], None]:
+        task = progress.add_task(label, total=total, unit=unit)
+        return lambda done: progress.advance(task, done)
 
     with progress:
         yield start

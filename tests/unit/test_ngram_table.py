@@ -190,12 +190,15 @@ def test_distributions_are_scores(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_states_on_the_way(name: str) -> None:
     """`states` and `advance` go where `score` goes."""
-    table, ids = model(name), text_of(80, seed=1)
-    for begin in (0, table.start, len(table.contexts) - 2):
-        out = np.full(len(ids) + 1, -1, np.int64)
-        table.states(ids, begin, out)
-        for at in range(len(ids) + 1):
-            assert out[at] == table.advance(ids[:at], begin) == table.score(ids[:at], begin)[2]
+    table = model(name)
+    rng = np.random.default_rng(0)
+    texts = [text_of(80, seed=1), *rng.choice([EOS, 2, 3, 4], (40, 6)).astype(np.uint32)]
+    for ids in texts:
+        for begin in (0, table.start, len(table.contexts) - 2):
+            out = np.full(len(ids) + 1, -1, np.int64)
+            table.states(ids, begin, out)
+            for at in range(len(ids) + 1):
+                assert out[at] == table.advance(ids[:at], begin) == table.score(ids[:at], begin)[2]
     assert table.advance(np.array([EOS], np.uint32), 0) == table.start
 
 
