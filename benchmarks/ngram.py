@@ -318,7 +318,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
         grown = folder / "grown.txt"
         grown.unlink(missing_ok=True)
         written = 0
-        for copies in (1, 2, 5, 10):
+        for copies in (1, 3, 10):
             with grown.open("a", encoding="utf-8") as out:
                 while written < copies:
                     for line in lines:

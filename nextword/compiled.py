@@ -53,11 +53,17 @@ def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None =
         return list(pool.map(function, work))
 
 
-def stream(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def stream(
+    function: Callable[[A], B], items: Iterable[A], workers: int | None = None
+) -> Iterator[B]:
     """As `spread`, each result handed out as soon as its turn comes, a few being made ahead."""
     work = iter(items)
-    with ThreadPoolExecutor(threads()) as pool:
-        ahead = deque(pool.submit(function, item) for item in islice(work, 3 * threads()))
+    workers = workers or threads()
+    if workers == 1:
+        yield from map(function, work)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = deque(pool.submit(function, item) for item in islice(work, 3 * workers))
         while ahead:
             result = ahead.popleft().result()
             ahead.extend(pool.submit(function, item) for item in islice(work, 1))

@@ -30,7 +30,7 @@ import numpy as np
 
 from ..compiled import Int, chunks, compiled, spread, stream
 from ..errors import InputError
-from ..text.numbering import Lexicon, _find, _hash
+from ..text.numbering import Lexicon, _find, _hash, plain
 from ..text.tokenizer import EOS, SPECIALS, UNK
 from .table import BACKOFF, BEGIN, CONTEXT, HIGHEST, LOG_PROB, NODE, WORD, Table, _child, _step
 
@@ -42,7 +42,7 @@ MISSING_UNKNOWN = -100.0  # log10 p of unknown words where a file has no <unk>: 
 
 _LARGEST = 1e4  # back-off weight: beyond it something is wrong
 _BLOCK = 1 << 24  # bytes parsed at a time
-_LINES = 1 << 16  # n-grams formatted at a time
+_LINES = 1 << 14  # n-grams formatted at a time
 _TENS = 10.0 ** np.arange(23)
 
 
@@ -149,7 +149,11 @@ def _lines_of(
 
 
 def write_arpa(
-    table: Table, lexicon: Lexicon, out: IO[bytes], progress: Progress | None = None
+    table: Table,
+    lexicon: Lexicon,
+    out: IO[bytes],
+    progress: Progress | None = None,
+    workers: int | None = None,
 ) -> None:
     """Write a table as ARPA text.
 
@@ -157,9 +161,11 @@ def write_arpa(
 
     Args:
         progress: told of every few n-grams written.
+        workers: threads that format (default: one per core).
     """
     spelled = _spelled(lexicon)
-    size = len(lexicon)
+    size = _LINES // 4 if workers == 1 else _LINES  # one alone: where memory is short
+    words = len(lexicon)
     out.write(b"\\data\\\n")
     for order, count in enumerate(table.counts, start=1):
         out.write(f"ngram {order}={count + (order == 1)}\n".encode())
@@ -171,12 +177,22 @@ def write_arpa(
             tail = "" if highest else f"\t{_shortest(weights[1 + EOS, BACKOFF])}"
             out.write(f"0\t{BEGINNING}{tail}\n".encode())
 
-        def lines(piece: tuple[int, int], order: int = order, highest: bool = highest) -> Any:
+        low, high = int(table.offsets[order - 1]), int(table.offsets[order])
+        carried = table.offsets[:order].astype(np.int64)  # from the first of every order on
+
+        def lines(
+            piece: tuple[int, int],
+            order: int = order,
+            highest: bool = highest,
+            low: int = low,
+            carried: Array = carried,
+        ) -> Any:
             first, stop = piece
-            path = _path_to(table, first, order)
+            # One after another, a piece goes on from where the one before ended.
+            path = carried if workers == 1 else _path_to(table, first, order)
             done = []
             while first < stop:
-                buffer = np.empty(max(1 << 16, 48 * (stop - first)), np.uint8)
+                buffer = np.empty(max(1 << 12, 64 * (stop - first)), np.uint8)
                 while True:
                     reached, written = _lines_of(
                         table.contexts,
@@ -189,7 +205,7 @@ def write_arpa(
                         highest,
                         spelled.blob,
                         spelled.ends,
-                        np.array([size, size + 1]),
+                        np.array([words, words + 1]),
                         _TENS,
                         buffer,
                     )
@@ -198,15 +214,27 @@ def write_arpa(
                     buffer = np.empty(4 * len(buffer), np.uint8)  # a very long line
                 done.append(buffer[:written])
                 first = reached
+            carried[:] = path
             return done, piece
 
-        low, high = int(table.offsets[order - 1]), int(table.offsets[order])
-        for texts, (first, stop) in stream(lines, chunks(high, _LINES, low)):
+        for texts, (first, stop) in stream(lines, chunks(high, size, low), workers):
             for text in texts:
                 out.write(text.data)
             if progress:
                 progress(stop - first)
     out.write(b"\n\\end\\\n")
+
+
+@compiled
+def _parent(contexts: Array, low: Int, high: Int, node: Int) -> Int:
+    """The last of the contexts low … high - 1 whose followers begin at `node` or before."""
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if contexts[middle, 0] <= node:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _path_to(table: Table, node: int, order: int) -> Array:
@@ -215,7 +243,7 @@ def _path_to(table: Table, node: int, order: int) -> Array:
     for depth in range(order - 1, -1, -1):
         path[depth] = node
         low, high = int(table.offsets[depth - 1]) if depth else 0, int(table.offsets[depth])
-        node = low + int(np.searchsorted(table.contexts[low:high, BEGIN], node, "right")) - 1
+        node = int(_parent(table.contexts, low, high, node))
     return path
 
 
@@ -241,6 +269,13 @@ _NAMES = {" ": "<space>", "\t": "<tab>", "\n": "<newline>", "\r": "<return>"}
 
 def _spelled(lexicon: Lexicon) -> Lexicon:
     """The words as they are written, then `<s>` and `</s>`."""
+    boundaries = BEGINNING.encode() + END.encode()
+    if plain(lexicon) and BEGINNING not in lexicon and END not in lexicon:
+        ends = lexicon.ends[-1] + np.array([len(BEGINNING), len(boundaries)], np.uint64)
+        blob = np.concatenate(
+            [lexicon.blob[: int(lexicon.ends[-1])], np.frombuffer(boundaries, np.uint8)]
+        )
+        return Lexicon(blob, np.concatenate([lexicon.ends, ends]))
     words: list[str] = []
     taken = {BEGINNING, END}
     for index, word in enumerate(lexicon.words()):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -293,24 +293,29 @@ class _Range:
 
 
 @compiled
-def _cut_windows(
-    piece: Array,
-    starts: Int,
-    bounds: Array,
-    order: Int,
-    windows: Array,
-    items: Array,
-    put: Int,
-) -> Int:
-    """Append the n-grams of a range (bounds: first, stop, second, second_stop) to its windows."""
+def _choose(piece: Array, starts: Int, bounds: Array, first_part: Array, parts: Array) -> None:
+    """The range of every n-gram of a piece: by its first word, and where that has several ranges
+    (bounds (R, 3): first word, second word, and second word to stop at) by its second."""
     for at in range(starts):
         word = piece[at]
-        if bounds[0] <= word < bounds[1] and (order == 1 or bounds[2] <= piece[at + 1] < bounds[3]):
-            for offset in range(order):
-                windows[put * order + offset] = piece[at + offset]
-            items[put] = (np.uint64(word) << np.uint64(32)) | np.uint64(put * order)
-            put += 1
-    return put
+        part = np.int64(first_part[word])
+        while (
+            part + 1 < bounds.shape[0]
+            and bounds[part + 1, 0] == word
+            and piece[at + 1] >= bounds[part, 2]
+        ):
+            part += 1
+        parts[at] = part
+
+
+@compiled
+def _deal(piece: Array, parts: Array, places: Array, order: Int, out: Array) -> None:
+    """Put the windows of a piece into the order of their ranges; places (R,): where each begins."""
+    for at in range(parts.size):
+        place = places[parts[at]]
+        places[parts[at]] = place + 1
+        for offset in range(order):
+            out[place * order + offset] = piece[at + offset]
 
 
 def _parts_on_disk(
@@ -327,35 +332,72 @@ def _parts_on_disk(
             f"train.memory={(storage.bound or 0) >> 20}MB is too small for this text; give "
             f"about {-(-need >> 20)}MB"
         )
-    for at in range(0, len(ranges), storage.workers):
-        batch = ranges[at : at + storage.workers]
-        windows = [np.empty(part.size * order, np.uint32) for part in batch]
-        items = [np.empty(part.size, np.uint64) for part in batch]
-        bounds = [
-            np.array([part.first, part.stop, part.second, part.second_stop]) for part in batch
-        ]
-        filled = [0] * len(batch)
-        for piece, starts in text.pieces(order):
-            for index in range(len(batch)):
-                filled[index] = _cut_windows(
-                    piece,
-                    starts,
-                    bounds[index],
-                    order,
-                    windows[index],
-                    items[index],
-                    filled[index],
-                )
-            storage.release()
-        for places in items:
-            places.sort()
-        parts = [
-            _Part(part.first, part.stop, window, places)
-            for part, window, places in zip(batch, windows, items, strict=True)
-        ]
-        del windows, items
-        yield parts
-        parts.clear()
+    with _Dealt(text, ranges, len(unigrams), order, storage) as dealt:
+        for at in range(0, len(ranges), storage.workers):
+            numbers = range(at, min(len(ranges), at + storage.workers))
+            parts = [_part(ranges[number], dealt.windows(number), order) for number in numbers]
+            yield parts
+            parts.clear()
+
+
+def _part(part: _Range, windows: Array, order: int) -> _Part:
+    items = windows[::order].astype(np.uint64) << np.uint64(32)
+    items |= np.arange(0, len(windows), order, dtype=np.uint64)
+    items.sort()
+    return _Part(part.first, part.stop, windows, items)
+
+
+class _Dealt:
+    """The windows of a text by their ranges, in one file: piece by piece, each in the order of the
+    ranges, so that it is written from beginning to end and a range is read in as many places as
+    there are pieces."""
+
+    def __init__(
+        self, text: _Text, ranges: list[_Range], vocab_size: int, order: int, storage: Storage
+    ) -> None:
+        bounds = np.array([(part.first, part.second, part.second_stop) for part in ranges])
+        first_part = np.zeros(vocab_size, np.uint32)
+        for number in range(len(ranges) - 1, -1, -1):
+            first_part[ranges[number].first : ranges[number].stop] = number
+        self.order = order
+        counts = []
+        self.path = storage.path()
+        with self.path.open("wb") as file:
+            for piece, starts in text.pieces(max(2, order)):
+                parts = np.empty(starts, np.uint32)
+                _choose(piece, starts, bounds, first_part, parts)
+                sizes = np.bincount(parts, minlength=len(ranges))
+                out = np.empty(starts * order, np.uint32)
+                _deal(piece, parts, np.cumsum(sizes) - sizes, order, out)
+                file.write(out.data)
+                counts.append(sizes.astype(np.uint32))
+                storage.release()
+        self.sizes = np.array(counts)  # (pieces, ranges)
+        lengths = self.sizes.sum(1, dtype=np.int64)
+        self.starts = np.cumsum(lengths) - lengths
+        self.file = self.path.open("rb")
+
+    def windows(self, number: int) -> Array:
+        """All windows of a range, one after another."""
+        sizes = self.sizes[:, number].astype(np.int64)
+        out = np.empty(int(sizes.sum()) * self.order, np.uint32)
+        before = self.sizes[:, :number].sum(1, dtype=np.int64)
+        put = 0
+        for start, skip, size in zip(
+            self.starts.tolist(), before.tolist(), sizes.tolist(), strict=True
+        ):
+            if size:
+                self.file.seek(4 * self.order * (start + skip))
+                self.file.readinto(out[put : put + size * self.order].data)
+                put += size * self.order
+        return out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
 
 
 def _plan(

@@ -99,9 +99,10 @@ class Storage:
         """An array that grows at its end."""
         if not self.bounded:
             return Appender(np.dtype(dtype), None, self)
-        return Appender(np.dtype(dtype), self._path(), self)
+        return Appender(np.dtype(dtype), self.path(), self)
 
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """A new name in the folder."""
         assert self.folder is not None
         self._names += 1
         return self.folder / f"{self._names}.tmp"
@@ -135,7 +136,7 @@ class Storage:
         dtype = np.dtype(dtype)
         if not self.bounded or not length:
             return np.zeros(length, dtype)
-        path = self._path()
+        path = self.path()
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
         mapped = np.memmap(path, dtype, "r+", shape=(length,))

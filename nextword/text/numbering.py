@@ -164,6 +164,21 @@ def _find_bytes(text: Array, table: Array, blob: Array, ends: Array) -> Int:
 
 
 @compiled
+def _plain(table: Array, blob: Array, ends: Array) -> bool:
+    first = np.int64(0)
+    for index in range(ends.size):
+        stop = np.int64(ends[index])
+        for at in range(first, stop):
+            if _gap(blob, at):
+                return False
+        value = _hash(blob, first, stop)
+        if first == stop or _find(blob, first, stop, value, table, blob, ends)[1] != index:
+            return False
+        first = stop
+    return True
+
+
+@compiled
 def look_up(text: Array, table: Array, blob: Array, ends: Array, ids: Array) -> Int:
     """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
     put, at = 0, 0
@@ -353,3 +368,8 @@ class Lexicon:
 
     def __contains__(self, word: str) -> bool:
         return bool(_find_bytes(as_bytes(word), self.table, self.blob, self.ends) >= 0)
+
+
+def plain(lexicon: Lexicon) -> bool:
+    """Whether the words are all different, not empty, and without white space."""
+    return bool(_plain(lexicon.table, lexicon.blob, lexicon.ends))

@@ -84,6 +84,7 @@ class _Made:
     table: Table
     lexicon: Lexicon
     record: dict[str, Any]
+    storage: Storage
 
 
 def _estimate(
@@ -105,13 +106,15 @@ def _estimate(
     folder = fresh / "tmp"
     folder.mkdir()
     loading = threading.Thread(target=_load_code, args=(config.model.settings,))
-    loading.start()  # while the text is read, which lets go of the interpreter
+    if memory is None:
+        loading.start()  # while the text is read, which lets go of the interpreter
     try:
         ids, lexicon, encode, notes = _read(
             config, parent, train_spans, fresh, folder if memory is not None else None, bar
         )
     finally:
-        loading.join()
+        if memory is None:
+            loading.join()
     for note in notes:
         say(note)
     storage = Storage(folder if memory is not None else None, memory)
@@ -145,10 +148,10 @@ def _estimate(
         if result.table.counts != result.counts and memory is None:
             whole = estimate(ids, len(lexicon), replace(settings, prune=(), prune_entropy=0.0))
             record["unpruned_valid_perplexity"] = _perplexity(whole.table, encode, valid_spans)
-    del ids, storage
+    del ids
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
-    return _Made(result.table, lexicon, record)
+    return _Made(result.table, lexicon, record, storage)
 
 
 def _load_code(settings: Settings) -> None:
@@ -169,10 +172,14 @@ def _check_file(out: Path, overwrite: bool) -> None:
 def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
 
+    advance = bar("writing", sum(made.table.counts), "n-grams")
+
+    def progress(done: int) -> None:
+        made.storage.release()
+        advance(done)
+
     with open_to_write(path) as target:
-        write_arpa(
-            made.table, made.lexicon, target, bar("writing", sum(made.table.counts), "n-grams")
-        )
+        write_arpa(made.table, made.lexicon, target, progress, made.storage.workers)
 
 
 def _farewell(config: Config, out: Path, made: _Made) -> str:
