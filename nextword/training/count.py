@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ import numpy as np
 from ..config import Config, parse_size
 from ..errors import InputError
 from ..ngram import file
-from ..ngram.estimate import Settings, estimate
+from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, frugal
 from ..ngram.table import Table, natural
 from ..run import (
@@ -105,16 +104,9 @@ def _estimate(
         frugal()
     folder = fresh / "tmp"
     folder.mkdir()
-    loading = threading.Thread(target=_load_code, args=(config.model.settings,))
-    if memory is None:
-        loading.start()  # while the text is read, which lets go of the interpreter
-    try:
-        ids, lexicon, encode, notes = _read(
-            config, parent, train_spans, fresh, folder if memory is not None else None, bar
-        )
-    finally:
-        if memory is None:
-            loading.join()
+    ids, lexicon, encode, notes = _read(
+        config, parent, train_spans, fresh, folder if memory is not None else None, bar
+    )
     for note in notes:
         say(note)
     storage = Storage(folder if memory is not None else None, memory)
@@ -152,12 +144,6 @@ def _estimate(
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
     return _Made(result.table, lexicon, record, storage)
-
-
-def _load_code(settings: Settings) -> None:
-    """Have the compiled code of an estimation loaded, by a tiny one."""
-    few = np.array([2, 3, 2, 3, EOS, 2, 2, EOS] * 4, np.uint32)
-    estimate(few, 4, replace(settings, order=min(3, settings.order), prune=()))
 
 
 def _check_file(out: Path, overwrite: bool) -> None:
