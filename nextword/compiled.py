@@ -59,9 +59,6 @@ def stream(
     """As `spread`, each result handed out as soon as its turn comes, a few being made ahead."""
     work = iter(items)
     workers = workers or threads()
-    if workers == 1:
-        yield from map(function, work)
-        return
     with ThreadPoolExecutor(workers) as pool:
         ahead = deque(pool.submit(function, item) for item in islice(work, 3 * workers))
         while ahead:
