@@ -321,20 +321,23 @@ def _deal(piece: Array, parts: Array, places: Array, order: Int, out: Array) -> 
 def _parts_on_disk(
     text: _Text, unigrams: Array, order: int, storage: Storage
 ) -> Iterator[list[_Part]]:
-    """Parts small enough for the memory bound; the text is read once for every few of them."""
+    """Parts small enough for the memory bound, several at a time where there is room."""
     bytes_each = 4 * order + 28 + 12 * (order - 1)  # window, places and groups, results
-    capacity = max(1, storage.work * 3 // 4 // storage.workers // bytes_each)
-    ranges = _plan(text, unigrams, capacity, order, storage)
-    largest = max(part.size for part in ranges)
-    if largest > capacity * 5 // 4:
-        need = (storage.bound or 0) + (largest - capacity) * bytes_each * storage.workers * 4 // 3
+    room = storage.work * 3 // 4 // bytes_each
+    for workers in dict.fromkeys((storage.workers, 1)):
+        ranges = _plan(text, unigrams, max(1, room // workers), order, storage)
+        largest = max(part.size for part in ranges)
+        if largest <= room // workers * 5 // 4:
+            break
+    else:
+        need = (storage.bound or 0) + (largest - room) * bytes_each * 5 // 3
         raise InputError(
             f"train.memory={(storage.bound or 0) >> 20}MB is too small for this text; give "
             f"about {-(-need >> 20)}MB"
         )
     with _Dealt(text, ranges, len(unigrams), order, storage) as dealt:
-        for at in range(0, len(ranges), storage.workers):
-            numbers = range(at, min(len(ranges), at + storage.workers))
+        for at in range(0, len(ranges), workers):
+            numbers = range(at, min(len(ranges), at + workers))
             parts = [_part(ranges[number], dealt.windows(number), order) for number in numbers]
             yield parts
             parts.clear()

@@ -502,8 +502,9 @@ def _back_off(
     prob: Array,
     left: Array,
 ) -> None:
-    """p = c'/N; the weight of the others is γ / (1 - Σ p') over the seen ones (Katz 1987). Where
-    every word was seen there are no others, and the seen ones have γ too."""
+    """p = c'/N; the weight of the others is γ / (1 - Σ p') over the seen ones (Katz 1987). An n-gram
+    that keeps nothing counts as unseen. Where every word was seen there are no others, and the seen
+    ones have γ too."""
     base = begin[0]
     for group in range(begin.size - 1):
         low, high = begin[group] - base, begin[group + 1] - base
@@ -514,7 +515,8 @@ def _back_off(
             over += count[at]
             if raw[at] > threshold:
                 over -= kept[at]
-                seen += lower[at]
+                if kept[at] > 0:
+                    seen += lower[at]
         if low == high:
             left[group] = 1
             continue
@@ -526,10 +528,7 @@ def _back_off(
         else:
             left[group] = gamma / (1 - seen)
         for at in range(low, high):
-            if left[group] == 0 and gamma > 1 - 1e-6:  # nothing is kept: the lower order has it all
-                prob[at] = lower[at] / max(seen, 1e-30)
-            else:
-                prob[at] = kept[at] / total * share
+            prob[at] = kept[at] / total * share if kept[at] > 0 else left[group] * lower[at]
 
 
 def _smooth_unigrams(

@@ -111,8 +111,7 @@ class Twin:
             return self.prob[0][gram]
         if gram[:-1] not in self.followers[len(context)]:
             return self.p(context[1:], word)
-        seen = gram in self.prob[len(context)] and self.stays(gram)
-        if seen:
+        if gram in self.prob[len(context)] and self.stays(gram):
             return self.prob[len(context)][gram]
         if self.settings.interpolate:
             return self.left(context) * self.p(context[1:], word)
@@ -121,7 +120,8 @@ class Twin:
     def unseen(self, context: Gram) -> float:
         """What the lower order says of the words that do not stay after a context."""
         grams = self.followers[len(context)][context]
-        stay = [gram for gram in grams if self.stays(gram)]
+        kept = self.kept[len(context)]
+        stay = [gram for gram in grams if self.stays(gram) and kept[gram] > 0]
         return 1 - math.fsum(self.p(gram[1:-1], gram[-1]) for gram in stay)
 
     def weight(self, context: Gram) -> float:
@@ -151,9 +151,10 @@ class Twin:
             h, word = gram[:-1], gram[-1]
             if self.settings.interpolate:
                 share += self.left(h) * self.below(gram)
+            elif share == 0:  # keeps nothing: as good as unseen
+                share = self.weight(h) * self.below(gram)
             elif self.unseen(h) <= 1e-6:
-                over = self.left(h)
-                share = share / (1 - over) if over < 1 else self.below(gram)
+                share = share / (1 - self.left(h))
             self.prob[-1][(*h, word)] = share
 
     def below(self, gram: Gram) -> float:
