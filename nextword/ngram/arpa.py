@@ -164,7 +164,7 @@ def write_arpa(
         workers: threads that format (default: one per core).
     """
     spelled = _spelled(lexicon)
-    size = _LINES // 4 if workers == 1 else _LINES  # one alone: where memory is short
+    size = _LINES // 8 if workers == 1 else _LINES  # one alone: where memory is short
     words = len(lexicon)
     out.write(b"\\data\\\n")
     for order, count in enumerate(table.counts, start=1):

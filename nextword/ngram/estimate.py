@@ -502,9 +502,11 @@ def _back_off(
     prob: Array,
     left: Array,
 ) -> None:
-    """p = c'/N; the weight of the others is γ / (1 - Σ p') over the seen ones (Katz 1987). An n-gram
-    that keeps nothing counts as unseen. Where every word was seen there are no others, and the seen
-    ones have γ too."""
+    """p = c'/N; the weight of the others is γ / (1 - Σ p') over the seen ones (Katz 1987).
+
+    An n-gram that keeps nothing counts as unseen. Where every word was seen there are no others,
+    and the seen ones have γ too.
+    """
     base = begin[0]
     for group in range(begin.size - 1):
         low, high = begin[group] - base, begin[group + 1] - base
