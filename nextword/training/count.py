@@ -159,6 +159,7 @@ def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
 
     advance = bar("writing", sum(made.table.counts), "n-grams")
+    made.storage.release()
 
     def progress(done: int) -> None:
         made.storage.release()
