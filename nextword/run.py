@@ -298,6 +298,16 @@ def _alive(process: int) -> bool:
     return True
 
 
+def check_file(out: Path, overwrite: bool) -> None:
+    """Raise InputError unless a file may be written to `out`."""
+    if not out.parent.is_dir():
+        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
+    if out.is_dir():
+        raise InputError(f"'{out}' is a directory; name a file")
+    if out.exists() and not overwrite:
+        raise InputError(f"'{out}' exists; add --overwrite to replace it")
+
+
 def check_target(out: Path, overwrite: bool) -> None:
     """Raise InputError unless a run may be written to `out`."""
     if is_arpa(out):

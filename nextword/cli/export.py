@@ -29,7 +29,7 @@ def command(
     from ..errors import InputError
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
-    from ..run import is_arpa, load, scratch
+    from ..run import check_file, is_arpa, load, scratch
     from ..text.numbering import Lexicon
 
     if format not in _FORMATS:
@@ -38,10 +38,7 @@ def command(
         raise InputError(f"'{out}' is a directory; name a file")
     if not is_arpa(out):
         raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
-    if not out.parent.is_dir():
-        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
-    if out.exists() and not overwrite:
-        raise InputError(f"'{out}' exists; add --overwrite to replace it")
+    check_file(out, overwrite)
     opened = load(run)
     model = opened.model
     if not isinstance(model, NgramLM):

@@ -156,7 +156,7 @@ def _drop_ended(items: Array, starts: Array) -> Int:
 @dataclass
 class _Part:
     """Places of a text whose first words are `first` … `stop` - 1, and if that is a single one
-    perhaps only those whose second words lie in `seconds`."""
+    perhaps only some of them, by their second words."""
 
     first: int
     stop: int

@@ -25,6 +25,7 @@ from ..run import (
     METRICS,
     TOKENIZER,
     WEIGHTS,
+    check_file,
     is_arpa,
     replacing,
     scratch,
@@ -61,7 +62,7 @@ def count(
     """
     began = time.perf_counter()
     if is_arpa(out):
-        _check_file(out, overwrite)
+        check_file(out, overwrite)
         with scratch(out) as folder, progress_bar(quiet) as bar:
             made = _estimate(
                 config, parent, train_spans, valid_spans, folder, began, quiet, bar, False
@@ -144,15 +145,6 @@ def _estimate(
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
     return _Made(result.table, lexicon, record, storage)
-
-
-def _check_file(out: Path, overwrite: bool) -> None:
-    if not out.parent.is_dir():
-        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
-    if out.is_dir():
-        raise InputError(f"'{out}' is a directory; name a file")
-    if out.exists() and not overwrite:
-        raise InputError(f"'{out}' exists; add --overwrite to replace it")
 
 
 def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
