@@ -118,15 +118,6 @@ class Storage:
             for array in self._maps:
                 array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    def drop(self, array: Array) -> None:
-        """The array is not needed any more: its file goes."""
-        for at, mapped in enumerate(self._maps):
-            if mapped is array:
-                del self._maps[at]
-                if mapped.filename:
-                    os.unlink(mapped.filename)
-                return
-
     def full(self, length: int, dtype: Any) -> Array:
         """An array (length,) to be filled in any order.
 
