@@ -92,8 +92,8 @@ class TrainConfig(Section):
     eval_every: int | None = Field(None, ge=1, description="steps; none = after every epoch")
     save_every_minutes: float = Field(5.0, gt=0, description="how often the state is written")
     precision: Literal["fp32", "bf16"] = "fp32"
-    backend: Literal["auto", "torch", "step"] = Field(
-        "auto", description="recurrent layers: torch's fused ones or the readable step by step"
+    backend: Literal["auto", "fast", "torch", "step"] = Field(
+        "auto", description="recurrent layers: our loops, torch's, or the readable step by step"
     )
     tensorboard: bool = False
     memory: str | None = Field(

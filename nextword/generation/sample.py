@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -11,10 +11,16 @@ from torch import Tensor
 
 from ..config import Section
 from ..errors import InputError
+from ..nn import kernels
 from ..run import Run
+from ..state import concatenate, select
 from ..text.tokenizer import EOS, UNK, Tokenizer
 from ..types import LanguageModel, State
 from . import filters
+
+Drawing = torch.Generator | Sequence[torch.Generator] | None
+Precision = Literal["fp32", "bf16"]  # of the weights as they are read at every step
+_TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Sampling(Section):
@@ -32,8 +38,9 @@ class Sampling(Section):
             raise ValueError("temperature must be a finite number")
         return self
 
-    def choose(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """logits (B, V) → ids (B,)."""
+    def choose(self, logits: Tensor, generator: Drawing = None) -> Tensor:
+        """logits (B, V) → ids (B,). `generator`: one for all rows, or one for each; none = torch's
+        own."""
         logits = logits.float()
         if not self.allow_unk:
             logits = filters.forbid(logits, [UNK])
@@ -47,7 +54,10 @@ class Sampling(Section):
         if self.min_p is not None:
             logits = filters.min_p(logits, self.min_p)
         probs = logits.softmax(-1).cpu()  # drawn on the CPU: one seed, one text on any device
-        return torch.multinomial(probs, 1, generator=generator)[:, 0].to(logits.device)
+        if not isinstance(generator, Sequence):
+            return torch.multinomial(probs, 1, generator=generator)[:, 0].to(logits.device)
+        rows = zip(probs, generator, strict=True)
+        return torch.cat([torch.multinomial(p, 1, generator=g) for p, g in rows]).to(logits.device)
 
 
 @torch.no_grad()
@@ -56,14 +66,18 @@ def sample_ids(
     prompt: Tensor,
     state: State,
     sampling: Sampling,
-    generator: torch.Generator | None = None,
+    generator: Drawing = None,
+    precision: Precision = "fp32",
 ) -> Iterator[Tensor]:
     """Endless ids (B,) that continue `prompt` (B, T ≥ 1), read from `state` on."""
-    if prompt.shape[1] > 1:
-        state = model.advance(prompt[:, :-1], state)
+    frozen = kernels.Frozen(_TYPES[precision])
+    with frozen:
+        if prompt.shape[1] > 1:
+            state = model.advance(prompt[:, :-1], state)
     last = prompt[:, -1:]
     while True:
-        output = model.forward(last, state)
+        with frozen:
+            output = model.forward(last, state)
         state = output.state
         chosen = sampling.choose(output.logits[:, -1], generator)
         last = chosen[:, None]
@@ -78,6 +92,7 @@ def stream_text(
     sampling: Sampling | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
+    precision: Precision = "fp32",
 ) -> Iterator[str]:
     """The continuation of `prompt`, piece by piece as it is drawn, to print at once.
 
@@ -86,34 +101,67 @@ def stream_text(
     Raises:
         InputError: a number out of its range.
     """
-    if tokens < 0:
-        raise InputError(f"tokens = {tokens}: give 0 or more")
-    ids = [EOS, *run.tokenizer.encode(prompt)]
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
+    text = Continuation(run.tokenizer, prompt, tokens, stop)
     drawn = sample_ids(
         run.model,
-        torch.tensor([ids], device=run.device),
+        torch.tensor([text.ids], device=run.device),
         run.model.start(1),
         sampling or Sampling(),
-        generator,
+        _generator(seed),
+        precision,
     )
-    text = _Text(run.tokenizer, ids)
-    held = ""  # might be the beginning of a stop
-    for _, chosen in zip(range(tokens), drawn, strict=False):
-        held += text.add(int(chosen))
-        cut = min((at for s in stop if s and (at := held.find(s)) >= 0), default=-1)
-        if cut >= 0:
-            yield held[:cut]
-            return
-        keep = max((_overlap(held, s) for s in stop), default=0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    yield held + text.rest()
+    while not text.over:
+        yield text.add(int(next(drawn)))
+    yield text.rest()
+
+
+@torch.no_grad()
+def generate_many(
+    run: Run,
+    prompts: Sequence[str],
+    *,
+    tokens: int = 100,
+    sampling: Sampling | None = None,
+    seed: int | None = None,
+    stop: Sequence[str] = (),
+    precision: Precision = "fp32",
+) -> list[str]:
+    """The continuations of several prompts, drawn side by side: every token of all of them is one
+    step of the model, whose weights are read once for all.
+
+    Prompt i is drawn with seed + i: the text it would get alone with that seed. A row that is over
+    leaves the batch.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    sampling = sampling or Sampling()
+    texts = [Continuation(run.tokenizer, prompt, tokens, stop) for prompt in prompts]
+    drawing = [_generator(None if seed is None else seed + i) for i in range(len(texts))]
+    written = ["" for _ in texts]
+    rows = [i for i, text in enumerate(texts) if not text.over]
+    frozen = kernels.Frozen(_TYPES[precision])
+    states = []
+    with frozen:
+        for i in rows:
+            read = torch.tensor([texts[i].ids[:-1]], device=run.device)
+            start = run.model.start(1)
+            states.append(run.model.advance(read, start) if read.numel() else start)
+    state = concatenate(states) if rows else None
+    last = torch.tensor([texts[i].ids[-1] for i in rows], device=run.device)
+    while rows:
+        with frozen:
+            output = run.model.forward(last[:, None], state)
+        last = sampling.choose(output.logits[:, -1], [drawing[i] for i in rows])
+        for i, index in zip(rows, last.tolist(), strict=True):
+            written[i] += texts[i].add(index)
+        going = torch.tensor([not texts[i].over for i in rows])
+        state = output.state
+        if not going.all():
+            kept = going.nonzero()[:, 0].to(run.device)
+            last, state = last[kept], select(state, kept)
+            rows = [i for i, stays in zip(rows, going.tolist(), strict=True) if stays]
+    return [begun + text.rest() for begun, text in zip(written, texts, strict=True)]
 
 
 def generate(
@@ -127,10 +175,54 @@ def generate(
     min_p: float | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
+    precision: Precision = "fp32",
 ) -> str:
     """Text that continues `prompt` (which it does not repeat). See `stream_text`."""
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-    return "".join(stream_text(run, prompt, tokens=tokens, sampling=sampling, seed=seed, stop=stop))
+    pieces = stream_text(
+        run, prompt, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
+    )
+    return "".join(pieces)
+
+
+class Continuation:
+    """Text that grows token by token, until it is long enough or a stop appears."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: str, tokens: int, stop: Sequence[str]) -> None:
+        """
+        Raises:
+            InputError: `tokens` is negative.
+        """
+        if tokens < 0:
+            raise InputError(f"tokens = {tokens}: give 0 or more")
+        self.ids = [EOS, *tokenizer.encode(prompt)]  # what the model reads first
+        self.over = tokens == 0
+        self._left = tokens
+        self._stop = [text for text in stop if text]
+        self._text: _Text | None = _Text(tokenizer, self.ids)
+        self._held = ""  # might be the beginning of a stop
+
+    def add(self, index: int) -> str:
+        """The text that this token makes certain."""
+        self._left -= 1
+        self.over = self._left == 0
+        assert self._text is not None, "the text is over"
+        self._held += self._text.add(index)
+        cut = min((at for s in self._stop if (at := self._held.find(s)) >= 0), default=-1)
+        if cut >= 0:
+            self.over, self._text = True, None
+            certain, self._held = self._held[:cut], ""
+            return certain
+        keep = max((_overlap(self._held, s) for s in self._stop), default=0)
+        certain, self._held = (
+            self._held[: len(self._held) - keep],
+            self._held[len(self._held) - keep :],
+        )
+        return certain
+
+    def rest(self) -> str:
+        """What was held back, now that nothing more comes."""
+        return self._held + (self._text.rest() if self._text else "")
 
 
 class _Text:
@@ -155,6 +247,15 @@ class _Text:
 
     def rest(self) -> str:
         return self.tokenizer.decode(self.ids)[self.printed :]
+
+
+def _generator(seed: int | None) -> torch.Generator:
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    return generator
 
 
 def _overlap(text: str, stop: str) -> int:

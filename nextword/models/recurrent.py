@@ -8,6 +8,7 @@ weight tying Merity et al. 2017, arXiv:1708.02182.)
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..config import Part
+from ..errors import InputError
 from ..nn.dropout import drop_words, dropout
-from ..nn.heads import SoftmaxHead
+from ..nn.heads import AdaptiveHead, SoftmaxHead
 from ..nn.recurrent import RecurrentStack
 from ..types import Output, Scored, State
 
@@ -38,10 +40,26 @@ class RecurrentConfig(Part):
     dropout_output: float = Field(0.0, ge=0, lt=1, description="last layer → softmax")
     dropout_weight: float = Field(0.0, ge=0, lt=1, description="weight drop: recurrent matrices")
     locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="adaptive: rare words in narrow clusters, for 30,000 words and more"
+    )
+    cutoffs: list[int] = Field(
+        [2000, 10000], min_length=1, description="adaptive: the first id of each cluster"
+    )
 
     @model_validator(mode="after")
     def _known_cell(self) -> Self:
         registry.load("cell", self.cell)
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_softmax(self) -> Self:
+        if self.softmax == "adaptive" and self.tied:
+            raise ValueError(
+                "an adaptive softmax has narrow vectors of its own; use softmax=full or tied=false"
+            )
+        if self.cutoffs[0] < 1 or any(a >= b for a, b in pairwise(self.cutoffs)):
+            raise ValueError(f"cutoffs = {self.cutoffs}: give rising ids, for example [2000,10000]")
         return self
 
     @property
@@ -76,7 +94,18 @@ class RecurrentLM(nn.Module):
             config.locked,
             config.dropout_weight,
         )
-        self.head = SoftmaxHead(top, vocab_size, config.tied)
+        self.head = self._head(top)
+
+    def _head(self, width: int) -> SoftmaxHead | AdaptiveHead:
+        c = self.config
+        if c.softmax == "full":
+            return SoftmaxHead(width, self.vocab_size, c.tied)
+        if c.cutoffs[-1] >= self.vocab_size:
+            raise InputError(
+                f"model.cutoffs = {c.cutoffs}: the vocabulary ends at {self.vocab_size:,}; give "
+                "smaller ones, or model.softmax=full"
+            )
+        return AdaptiveHead(width, self.vocab_size, c.cutoffs)
 
     def start(self, batch_size: int) -> State:
         """Zeros: for each layer its cell's tensors (B, H)."""

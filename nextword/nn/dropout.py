@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def mask_like(x: Tensor, p: float) -> Tensor:
-    """Zeros with probability p, else 1 / (1 - p), in the shape of x."""
-    return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
+    """Zeros with probability p, else 1 / (1 - p), in the shape of x. Drawn from torch's generator
+    of x's device."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
+    from .kernels.masks import fill_mask  # brings the compiled loops, which take a moment
+
+    mask = torch.empty(x.shape, dtype=x.dtype)
+    out = mask.view(-1).numpy()
+    keys = torch.randint(1 << 32, (2,)).numpy().astype(np.uint32)
+    fill_mask(out, keys[0], keys[1], np.uint32(p * (1 << 32)), out.dtype.type(1 / (1 - p)))
+    return mask
 
 
 def dropout(x: Tensor, p: float, training: bool, locked: bool = True) -> Tensor:

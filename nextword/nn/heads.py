@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_CHUNK = 1 << 22  # logits held at once when no gradient is asked for
+from .kernels.cross_entropy import chunks, log_prob
+from .kernels.product import low_precision, product
+
+
+class Head(Protocol):
+    """The input embedding (V, H) is given at every call, for heads that share it."""
+
+    def __call__(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """hidden (..., H) → logits (..., V)."""
+        ...
+
+    def score(
+        self, hidden: Tensor, targets: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """hidden (..., H), targets (...) → log-probabilities (...), and where no gradient is
+        asked for whether each target was the most probable token (...)."""
+        ...
 
 
 class SoftmaxHead(nn.Module):
@@ -23,25 +42,119 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """hidden (..., H), the input embedding (V, H) → logits (..., V)."""
-        return F.linear(hidden, embedding if self.E is None else self.E, self.b)
+        return _logits(hidden, embedding if self.E is None else self.E, self.b)
 
     def score(
         self, hidden: Tensor, targets: Tensor, embedding: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden (..., H), targets (...) → log-probabilities (...), and where no gradient is
-        asked for whether each target was the most probable token (...)."""
+        """See `Head`."""
+        E = embedding if self.E is None else self.E
+        h, y = hidden.flatten(0, -2), targets.flatten()
         if torch.is_grad_enabled():
-            logits = self(hidden, embedding).flatten(0, -2)
-            losses = F.cross_entropy(logits, targets.flatten(), reduction="none")
-            return -losses.view(targets.shape), None
-        rows = max(1, _CHUNK // len(self.b))
-        log_probs, hits = [], []
-        for h, y in zip(
-            torch.split(hidden.flatten(0, -2), rows),
-            torch.split(targets.flatten(), rows),
-            strict=True,
-        ):
-            logits = self(h, embedding).float()
-            log_probs.append(-F.cross_entropy(logits, y, reduction="none"))
-            hits.append(logits.argmax(dim=-1) == y)
-        return torch.cat(log_probs).view(targets.shape), torch.cat(hits).view(targets.shape)
+            return log_prob(h, E, self.b, y).view(targets.shape), None
+        log_probs, best = _scored(h, E, self.b, y)
+        return log_probs.view(targets.shape), (best == y).view(targets.shape)
+
+
+class AdaptiveHead(nn.Module):
+    """Adaptive softmax (Grave et al. 2017, arXiv:1609.04309): frequent words in the head, the rest
+    in clusters that the head names as one, each narrower than the one before.
+
+        p(w) = p_head(w)                          w < c_1
+        p(w) = p_head(cluster i) p_i(w)           c_i ≤ w < c_{i+1},  p_i from (hidden P_iᵀ)
+
+    Ids must go from the frequent to the rare, as the word tokenizer's do.
+    """
+
+    def __init__(self, width: int, vocab_size: int, cutoffs: list[int], shrink: float = 4) -> None:
+        """`cutoffs`: the first id of each cluster, rising. `shrink`: cluster i is width /
+        shrink^i wide."""
+        super().__init__()
+        self.edges = [*cutoffs, vocab_size]
+        self.first = cutoffs[0]
+        bound = width**-0.5
+        rows = self.first + len(cutoffs)
+        self.E = nn.Parameter(torch.empty(rows, width).uniform_(-bound, bound))
+        self.b = nn.Parameter(torch.zeros(rows))
+        narrow = [max(1, int(width / shrink**i)) for i in range(1, len(cutoffs) + 1)]
+        sizes = [b - a for a, b in pairwise(self.edges)]
+        self.P = nn.ParameterList(torch.empty(n, width).uniform_(-bound, bound) for n in narrow)
+        self.tail_E = nn.ParameterList(
+            torch.empty(size, n).uniform_(-(n**-0.5), n**-0.5)
+            for size, n in zip(sizes, narrow, strict=True)
+        )
+        self.tail_b = nn.ParameterList(torch.zeros(size) for size in sizes)
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """hidden (..., H) → log-probabilities (..., V), which are logits too."""
+        head = _logits(hidden, self.E, self.b).log_softmax(dim=-1)
+        parts = [head[..., : self.first]]
+        for i, (P, E, b) in enumerate(zip(self.P, self.tail_E, self.tail_b, strict=True)):
+            tail = _logits(_logits(hidden, P, None), E, b).log_softmax(dim=-1)
+            parts.append(head[..., self.first + i, None] + tail)
+        return torch.cat(parts, dim=-1)
+
+    def score(
+        self, hidden: Tensor, targets: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Head`."""
+        h, y = hidden.flatten(0, -2), targets.flatten()
+        cluster = torch.bucketize(y, y.new_tensor(self.edges), right=True)  # 0: in the head
+        named = torch.where(cluster == 0, y, self.first + cluster - 1)
+        learning = torch.is_grad_enabled()
+        if learning:
+            log_probs, best = log_prob(h, self.E, self.b, named), None
+        else:
+            log_probs, best = _scored(h, self.E, self.b, named)
+        for i, (P, E, b) in enumerate(zip(self.P, self.tail_E, self.tail_b, strict=True)):
+            rows = (cluster == i + 1).nonzero()[:, 0]
+            if not len(rows):
+                continue
+            narrow, inside = _logits(h[rows], P, None), y[rows] - self.edges[i]
+            if learning:
+                tail = log_prob(narrow, E, b, inside)
+            else:
+                tail, _ = _scored(narrow, E, b, inside)
+            log_probs = log_probs.index_add(0, rows, tail)
+        if best is None:
+            return log_probs.view(targets.shape), None
+        return log_probs.view(targets.shape), (self._most_probable(h) == y).view(targets.shape)
+
+    def _most_probable(self, h: Tensor) -> Tensor:
+        """h (N, H) → ids (N,). A cluster is opened only for rows in which it is more probable
+        than the best word so far."""
+        ids = []
+        for some in chunks(len(h), len(self.b)):
+            head = _logits(h[some], self.E, self.b).log_softmax(dim=-1)
+            log_probs, best = head[:, : self.first].max(dim=-1)
+            for i, (P, E, b) in enumerate(zip(self.P, self.tail_E, self.tail_b, strict=True)):
+                of_cluster = head[:, self.first + i]
+                rows = (of_cluster > log_probs).nonzero()[:, 0]
+                if not len(rows):
+                    continue
+                tail = _logits(_logits(h[some][rows], P, None), E, b).log_softmax(dim=-1)
+                top, word = tail.max(dim=-1)
+                top = top + of_cluster[rows]
+                better = top > log_probs[rows]
+                log_probs[rows[better]] = top[better]
+                best[rows[better]] = word[better] + self.edges[i]
+            ids.append(best)
+        return torch.cat(ids)
+
+
+def _logits(h: Tensor, E: Tensor, b: Tensor | None) -> Tensor:
+    """h (..., H), E (V, H) → (..., V)."""
+    if torch.is_grad_enabled():
+        return F.linear(h, E, b)
+    return product(h.flatten(0, -2), E, b, low_precision(h)).view(*h.shape[:-1], len(E))
+
+
+def _scored(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """h (N, H), targets (N,) → log-probabilities (N,) and the most probable ids (N,), a chunk of
+    rows at a time."""
+    log_probs, best = [], []
+    for some in chunks(len(h), len(b)):
+        logits = _logits(h[some], E, b)
+        log_probs.append(-F.cross_entropy(logits, targets[some], reduction="none"))
+        best.append(logits.argmax(dim=-1))
+    return torch.cat(log_probs), torch.cat(best)

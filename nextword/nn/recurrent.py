@@ -33,14 +33,8 @@ class RecurrentLayer(nn.Module):
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
         U = drop_weights(self.U, self.weight_drop, self.training)
-        if kernels.fused(self.cell, x):
-            return kernels.run_fused(self.cell, x, state, self.W, U, self.b)
-        wx = x @ self.W.T + self.b  # (T, B, G·H): the input's share of all steps at once
-        outputs = []
-        for wx_t in wx:
-            state = self.cell.step(wx_t, state, U)
-            outputs.append(state[0])
-        return torch.stack(outputs), state
+        how = kernels.choose(self.cell, x)
+        return kernels.run(how, self.cell, x, state, self.W, U, self.b)
 
 
 class RecurrentStack(nn.Module):

@@ -125,7 +125,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
 
     model.train()
     kernel = kernels.backend(config.backend)
-    with interrupt.listening(), journal, kernel, _dense(model), _no_denormals():
+    with interrupt.listening(), journal, kernel as layers, _dense(model), _no_denormals():
         saved = recorded = time.perf_counter()
         recorded_tokens = at.tokens
         try:
@@ -168,6 +168,9 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                         at.tokens + batch.tokens,
                     )
                     journal.add(terms)
+                    if layers:
+                        journal.say("; ".join(f"{layer}: {how}" for layer, how in layers.items()))
+                        layers.clear()
                     now = time.perf_counter()
                     if now - recorded > _RECORD_SECONDS or at.index == len(stream):
                         speed = (at.tokens - recorded_tokens) / (now - recorded)

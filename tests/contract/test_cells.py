@@ -13,7 +13,11 @@ from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
 
 CELLS = registry.names("cell")
 FUSED = [name for name in CELLS if registry.load("cell", name).torch_layer]
-RUNS = [(name, "step") for name in CELLS] + [(name, "torch") for name in FUSED]
+RUNS = (
+    [(name, "step") for name in CELLS]
+    + [(name, "torch") for name in FUSED]
+    + [(name, "fast") for name in CELLS if registry.load("cell", name).loops]
+)
 
 T, B, I, H = 5, 3, 4, 6
 
@@ -187,14 +191,14 @@ def test_backend_ends_with_its_block() -> None:
     """The choice of kernels is undone at the end of the block, also after an error."""
     layer = scattered("lstm")
     x = some_input()
-    assert kernels.fused(layer.cell, x)
+    assert kernels.choose(layer.cell, x) != "step"
 
     def fail() -> None:
         with kernels.backend("step"):
-            assert not kernels.fused(layer.cell, x)
+            assert kernels.choose(layer.cell, x) == "step"
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert kernels.fused(layer.cell, x)
-    assert not kernels.fused(scattered("peephole").cell, x)
+    assert kernels.choose(layer.cell, x) != "step"
+    assert kernels.choose(scattered("lstm-written-out").cell, x) == "step"

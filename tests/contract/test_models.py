@@ -18,7 +18,7 @@ from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
 from nextword.models.windowed import Windowed
 from nextword.ngram import file
-from nextword.nn import heads
+from nextword.nn.kernels import cross_entropy
 from nextword.run import count_parameters, load_weights, read_tensors, write_weights
 from nextword.state import (
     concatenate,
@@ -165,7 +165,7 @@ def test_score_without_gradient_in_chunks(model: Any, monkeypatch: pytest.Monkey
     the most probable token."""
     output = model.forward(IDS, model.start(B))
     expected = model.score(IDS, TARGETS, model.start(B))
-    monkeypatch.setattr(heads, "_CHUNK", 5 * V)
+    monkeypatch.setattr(cross_entropy, "CHUNK", 5 * V)
     monkeypatch.setattr(windowed, "_TOKENS", 7)
     monkeypatch.setattr(mixture, "_NUMBERS", 5 * V * B)
     with torch.no_grad():

@@ -237,7 +237,7 @@ def test_best_or_last_weights(text: Path, tmp_path: Path) -> None:
             text,
             tmp_path / keep,
             train__keep=keep,
-            train__epochs=6,
+            train__epochs=20,
             optimizer__lr=0.3,
             schedule__name="constant",
         )

@@ -20,7 +20,8 @@ class Cell(nn.Module, ABC):
 
     gates: ClassVar[int]
     state_size: ClassVar[int] = 1  # tensors of width H in the state
-    torch_layer: ClassVar[str | None] = None  # torch's fused layer of the same function
+    torch_layer: ClassVar[str | None] = None  # torch's layer of the same function
+    loops: ClassVar[str | None] = None  # our fast loops of the same function (kernels/recurrence)
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

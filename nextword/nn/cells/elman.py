@@ -15,6 +15,7 @@ class Elman(Cell):
 
     gates = 1
     torch_layer = "rnn_tanh"
+    loops = "elman"
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         (h,) = state

@@ -20,6 +20,7 @@ class GRU(Cell):
 
     gates = 3  # reset, update, candidate: torch's order
     torch_layer = "gru"
+    loops = "gru"
 
     def __init__(self, hidden: int) -> None:
         super().__init__(hidden)

@@ -18,6 +18,7 @@ class GRUBefore(Cell):
     """GRU, reset before the product."""
 
     gates = 3  # reset, update, candidate
+    loops = "gru-before"
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         (h,) = state

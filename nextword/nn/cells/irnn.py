@@ -18,6 +18,7 @@ class IRNN(Cell):
 
     gates = 1
     torch_layer = "rnn_relu"
+    loops = "relu"
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         (h,) = state

@@ -22,6 +22,7 @@ class LSTM(Cell):
     gates = 4  # input, forget, candidate, output: torch's order
     state_size = 2  # h, c
     torch_layer: ClassVar[str | None] = "lstm"
+    loops: ClassVar[str | None] = "lstm"
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         h, c = state

@@ -20,7 +20,7 @@ from .lstm import LSTM
 class WrittenOutLSTM(LSTM):
     """LSTM, gate by gate."""
 
-    torch_layer = None  # here to be read: it always runs as written
+    torch_layer = loops = None  # here to be read: it always runs as written
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         h, c = state

@@ -5,48 +5,89 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
+from . import torch_layer
+from .product import Frozen, low_precision
 
-_backend: ContextVar[str] = ContextVar("backend", default="auto")
+__all__ = ["Frozen", "backend", "choose", "low_precision", "run"]
+
+Backend = Literal["fast", "torch", "step"]
+NAMES: dict[Backend, str] = {"fast": "our loops", "torch": "torch's layer", "step": "step by step"}
+
+_backend: ContextVar[tuple[str, dict[str, str]]] = ContextVar("backend", default=("auto", {}))
+
+_BUSY = 1_000_000  # multiply-adds of a step's product that outweigh the 25 µs our loops take for it
+_LARGE = 4_000_000  # weights that outgrow a cache: laying them out anew is a cost to be seen
+_FEW = 1500  # tokens of a batch up to which it is
 
 
 @contextmanager
-def backend(name: str) -> Iterator[None]:
-    """Within it, recurrent layers run as `name` says: `step` (the readable code), `torch`
-    (torch's fused layer where the cell has one), or `auto` (whichever is faster)."""
-    token = _backend.set(name)
+def backend(name: str) -> Iterator[dict[str, str]]:
+    """Within it, recurrent layers run as `name` says: `step` (the readable code), `torch` (torch's
+    layer), `fast` (our loops, on a CPU), each where there is one; or `auto`, see `choose`.
+
+    Yields what was chosen so far: layer → one of `NAMES`.
+    """
+    used: dict[str, str] = {}
+    token = _backend.set((name, used))
     try:
-        yield
+        yield used
     finally:
         _backend.reset(token)
 
 
-def fused(cell: Cell, x: Tensor) -> bool:
-    """Whether torch's layer runs this cell on `x` (T, B, I)."""
-    name = _backend.get()
-    if cell.torch_layer is None or name == "step":
-        return False
-    if name == "torch" or x.is_cuda:
-        return True
-    # oneDNN lays the weights out anew at every call: for one token that is nearly all the time.
-    return x.shape[0] > 1 or torch.is_grad_enabled()
+def choose(cell: Cell, x: Tensor) -> Backend:
+    """What runs this cell on `x` (T, B, I). On a GPU torch's layer, which is cuDNN's."""
+    name, used = _backend.get()
+    wanted = _fastest(cell, x) if name == "auto" else name
+    how: Backend = "step"
+    if wanted == "fast" and cell.loops and x.device.type == "cpu" and x.is_floating_point():
+        how = "fast"
+    elif wanted != "step" and cell.torch_layer:
+        how = "torch"
+    used[f"{type(cell).__name__} {x.shape[2]}→{cell.hidden}"] = NAMES[how]
+    return how
 
 
-def run_fused(
-    cell: Cell, x: Tensor, state: tuple[Tensor, ...], W: Tensor, U: Tensor, b: Tensor
+def _fastest(cell: Cell, x: Tensor) -> str:
+    """By what was measured on two cores (docs/results.md, "Recurrent layers"). oneDNN's LSTM behind
+    torch's fuses the gates, but lays all weights out anew at every call; torch's other cells
+    are plain loops."""
+    T, B, inputs = x.shape
+    learning = torch.is_grad_enabled()
+    busy = B * cell.gates * cell.hidden**2 >= _BUSY
+    if T == 1 and not learning:
+        return "fast" if busy else "step"
+    if cell.torch_layer == "lstm" and low_precision(x) == torch.float32:
+        large = cell.gates * cell.hidden * (cell.hidden + inputs) >= _LARGE
+        return "fast" if large and (T * B <= _FEW or not learning) else "torch"
+    return "fast" if busy or cell.torch_layer is None else "torch"
+
+
+def run(
+    how: Backend,
+    cell: Cell,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """torch's own layer: x (T, B, I) → outputs (T, B, H) and the last state."""
-    b_w, b_u = cell.torch_biases(b)
-    weights = [W, U, b_w, b_u]
-    options = (True, 1, 0.0, torch.is_grad_enabled(), False, False)  # as nn.LSTM passes them
-    first = [s.unsqueeze(0) for s in state]
-    if cell.torch_layer == "lstm":
-        out, h, c = torch.lstm(x, first, weights, *options)
-        return out, (h[0], c[0])
-    function = getattr(torch, str(cell.torch_layer))
-    out, h = function(x, first[0], weights, *options)
-    return out, (h[0],)
+    """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
+    if how == "fast":
+        from . import recurrence  # brings the compiled loops, which take a moment to load
+
+        return recurrence.run(str(cell.loops), x, state, W, U, b, next(cell.parameters(), None))
+    if how == "torch":
+        return torch_layer.run(cell, x, state, W, U, b)
+    wx = x @ W.T + b  # (T, B, G·H): the input's share of all steps at once
+    outputs = []
+    for wx_t in wx:
+        state = cell.step(wx_t, state, U)
+        outputs.append(state[0])
+    return torch.stack(outputs), state

@@ -1,0 +1,144 @@
+"""Products of matrices on a CPU, with a matrix laid out once for many products.
+
+In float32 and bfloat16 they go to oneDNN, which keeps a processor near its peak at any number of
+rows once the matrix has the layout it wants; torch's own `mm` falls to a third of that at the 20
+rows of a recurrent step. Where torch lacks these functions, and in other precisions, the products
+are torch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, Token
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+_TYPES = (torch.float32, torch.bfloat16)
+_STRIP = 16  # columns that one cache line of float32 holds
+_WORTH = 4  # products after which a layout of its own has paid
+
+
+def _find() -> tuple[Any, Any] | None:
+    """oneDNN's product and its layout, if this torch has them and this processor runs them."""
+    try:
+        multiply = torch.ops.mkldnn._linear_pointwise.default
+        lay_out = torch.ops.mkldnn._reorder_linear_weight.default
+        like = torch.ones(2, 2)
+        done = multiply(like, lay_out(like, 2), None, "none", [], "")
+    except (AttributeError, RuntimeError):
+        return None
+    return (multiply, lay_out) if torch.equal(done, like + like) else None
+
+
+_ONEDNN = _find()
+
+
+def _suits(x: Tensor) -> bool:
+    return _ONEDNN is not None and x.dtype in _TYPES and x.device.type == "cpu" and x.numel() > 0
+
+
+def _multiply(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
+    assert _ONEDNN is not None
+    return cast(Tensor, _ONEDNN[0](x, W, b, "none", [], ""))
+
+
+def _lay_out(W: Tensor, rows: int) -> Tensor:
+    assert _ONEDNN is not None
+    return cast(Tensor, _ONEDNN[1](W, rows))
+
+
+class Frozen:
+    """Within it weights do not change, so each is laid out, and rounded to `low`, only once.
+
+    For generation: `with frozen: model(ids, state)`, again and again with the same object.
+    """
+
+    def __init__(self, low: torch.dtype = torch.float32) -> None:
+        self.low = low
+        self._laid: dict[Any, Tensor] = {}
+        self._tokens: list[Token[Frozen | None]] = []
+
+    def __enter__(self) -> Frozen:
+        self._tokens.append(_frozen.set(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _frozen.reset(self._tokens.pop())
+
+    def lay(self, W: Tensor, low: torch.dtype, rows: int) -> Tensor:
+        """W (N, K) for products with about so many rows."""
+        many = rows > 1
+        if not many and W.dtype == low:
+            return W  # for a single row the plain layout is as good
+        key = (W.data_ptr(), W.shape, W.stride(), low, many)
+        if key not in self._laid:
+            rounded = W.to(low)
+            self._laid[key] = _lay_out(rounded, 16) if _suits(rounded) else rounded
+        return self._laid[key]
+
+
+_frozen: ContextVar[Frozen | None] = ContextVar("frozen", default=None)
+
+
+def low_precision(x: Tensor) -> torch.dtype:
+    """The type that products with x are done in: bfloat16 under autocast, that of `Frozen`
+    within it, else its own."""
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        if torch.is_autocast_enabled("cpu"):
+            return torch.get_autocast_dtype("cpu")
+        if (frozen := _frozen.get()) is not None:
+            return frozen.low
+    return x.dtype
+
+
+def product(
+    x: Tensor, W: Tensor, b: Tensor | None = None, low: torch.dtype | None = None
+) -> Tensor:
+    """x Wᵀ + b: x (M, K), W (N, K), b (N,) → (M, N), the factors rounded to `low` (none: as they
+    are), in float32 where that is bfloat16."""
+    low = low or x.dtype
+    if not _suits(x):
+        return linear(x, W, b)
+    frozen = _frozen.get()
+    W = W.to(low) if frozen is None else frozen.lay(W, low, len(x))
+    return _multiply(x.to(low), W, None if b is None else b.to(low)).to(x.dtype)
+
+
+def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[[Tensor], Any]:
+    """W (N, K) made ready for `times` products: a function x (rows, K) → x Wᵀ, a numpy array."""
+    if not _suits(W):
+        return lambda x: linear(x, W).numpy()
+    if (frozen := _frozen.get()) is not None:
+        laid = frozen.lay(W, low, rows)
+    else:
+        laid = W.to(low)
+        if times >= _WORTH and laid.is_contiguous():
+            laid = _lay_out(laid, rows)
+    if W.dtype == low:
+        return lambda x: _multiply(x, laid).numpy()
+    return lambda x: _multiply(x.to(low), laid).to(x.dtype).numpy()
+
+
+def transposed(x: Tensor) -> Tensor:
+    """x (M, N) → a matrix (N, M) of its own, by two threads."""
+    if x.device.type != "cpu":
+        return x.T
+    if x.dtype == torch.bfloat16 or x.numel() < 1 << 16:
+        return x.T.contiguous()
+    from .gates import transpose
+
+    rows, columns = x.shape
+    out = x.new_empty(columns, rows)
+    a, b = x.detach().numpy(), out.numpy()
+    half = columns // (2 * _STRIP) * _STRIP
+    other = _pool.submit(transpose, a, b, 0, half)
+    transpose(a, b, half, columns)
+    other.result()
+    return out
+
+
+_pool = ThreadPoolExecutor(1, thread_name_prefix="nextword-transpose")

@@ -1,0 +1,254 @@
+"""A recurrent layer as one function of its sequence, with its own gradient.
+
+The loops over time do only what must wait for the step before: one product with the recurrent
+matrix and the gates. The input's product for all steps comes before, the weights' gradients are one
+product over all steps after. Equal to the readable cells (tests hold both to 1e-10 in double).
+
+Sizes: T time, B batch, I input, H hidden, G the number of gates. float32 and float64, on a CPU.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import gates
+from .product import low_precision, multiply_by, product, transposed
+
+State = tuple[Tensor, ...]
+Kept = tuple[Tensor, ...]  # outputs (T + 1, B, H), and what else the backward loop needs
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None, State]
+
+
+class Loops(ABC):
+    """A cell's two loops over time. `own` is the cell's own parameter, `low` the precision of the
+    products. `pre` (T, B, G·H) comes with W x + b and is overwritten."""
+
+    @abstractmethod
+    def forward(
+        self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
+    ) -> tuple[State, Kept]:
+        """→ the last state, and what is kept: first h_0 … h_T (T + 1, B, H)."""
+
+    @abstractmethod
+    def backward(
+        self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
+    ) -> Gradients:
+        """dout (T, B, H), the gradient of the last state → the gradients of `pre`, the same
+        turned (G·H, T·B), of U, of `own`, of the first state."""
+
+
+class LSTMLoops(Loops):
+    """LSTM, with peepholes where the cell owns them (3, H)."""
+
+    def forward(
+        self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
+    ) -> tuple[State, Kept]:
+        T, B, _ = pre.shape
+        h, c = _room(T, state[0]), _room(T, state[1])
+        recur = multiply_by(U, low, B, T)
+        pre_, h_, c_, own_ = pre.numpy(), h.numpy(), c.numpy(), own.numpy()
+        for t, h_t in enumerate(h[:-1].unbind()):
+            gates.lstm(pre_[t], recur(h_t), own_, c_[t], c_[t + 1], h_[t + 1])
+        return (h[T].clone(), c[T].clone()), (h, pre, c)
+
+    def backward(
+        self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
+    ) -> Gradients:
+        h, pre, c = kept
+        T, B, _ = pre.shape
+        dpre = torch.empty_like(pre)
+        dh, dc = _own(dlast[0]), _own(dlast[1])
+        recur = multiply_by(U.T, low, B, T)
+        pre_, c_, own_, dout_, dpre_ = (x.numpy() for x in (pre, c, own, dout, dpre))
+        dpres = dpre.unbind()
+        for t in reversed(range(T)):
+            gates.lstm_backward(pre_[t], own_, c_[t], c_[t + 1], dout_[t], dh, dc, dpre_[t])
+            dh = recur(dpres[t])
+        turned = _turned(dpre, low)
+        downed = self._peepholes(dpre, c) if len(own) else None
+        first = torch.from_numpy(dh), torch.from_numpy(dc)
+        return dpre, turned, _weights(turned, h[:-1]), downed, first
+
+    @staticmethod
+    def _peepholes(dpre: Tensor, c: Tensor) -> Tensor:
+        di, df, _, do = dpre.chunk(4, dim=-1)
+        parts = ((di, c[:-1]), (df, c[:-1]), (do, c[1:]))
+        return torch.stack([(d * seen).sum(dim=(0, 1)) for d, seen in parts])
+
+
+class GRULoops(Loops):
+    """GRU, reset after the product; the cell owns the bias (H,) that the reset gate reaches."""
+
+    def forward(
+        self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
+    ) -> tuple[State, Kept]:
+        T, B, _ = pre.shape
+        h, inner = _room(T, state[0]), state[0].new_empty(T, *state[0].shape)
+        recur = multiply_by(U, low, B, T)
+        pre_, h_, inner_, own_ = pre.numpy(), h.numpy(), inner.numpy(), own.numpy()
+        for t, h_t in enumerate(h[:-1].unbind()):
+            gates.gru(pre_[t], recur(h_t), own_, h_[t], inner_[t], h_[t + 1])
+        return (h[T].clone(),), (h, pre, inner)
+
+    def backward(
+        self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
+    ) -> Gradients:
+        h, pre, inner = kept
+        T, B, width = pre.shape
+        dpre, drec, dh = torch.empty_like(pre), torch.empty_like(pre), _own(dlast[0])
+        recur = multiply_by(U.T, low, B, T)
+        pre_, inner_, h_, dout_, dpre_, drec_ = (
+            x.numpy() for x in (pre, inner, h, dout, dpre, drec)
+        )
+        drecs = drec.unbind()
+        for t in reversed(range(T)):
+            gates.gru_backward(pre_[t], inner_[t], h_[t], dout_[t], dh, dpre_[t], drec_[t])
+            dh += recur(drecs[t])
+        downed = drec[..., width // 3 * 2 :].sum(dim=(0, 1))
+        dU = _weights(_turned(drec, low), h[:-1])
+        return dpre, _turned(dpre, low), dU, downed, (torch.from_numpy(dh),)
+
+
+class GRUBeforeLoops(Loops):
+    """GRU, reset before the product: two products a step, one after the other."""
+
+    def forward(
+        self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
+    ) -> tuple[State, Kept]:
+        T, B, _ = pre.shape
+        H = state[0].shape[1]
+        h, reset = _room(T, state[0]), state[0].new_empty(T, B, H)
+        first, second = multiply_by(U[: 2 * H], low, B, T), multiply_by(U[2 * H :], low, B, T)
+        pre_, h_, reset_ = pre.numpy(), h.numpy(), reset.numpy()
+        for t, (h_t, reset_t) in enumerate(zip(h[:-1].unbind(), reset.unbind(), strict=True)):
+            gates.gru_before_gates(pre_[t], first(h_t), h_[t], reset_[t])
+            gates.gru_before(pre_[t], second(reset_t), h_[t], h_[t + 1])
+        return (h[T].clone(),), (h, pre, reset)
+
+    def backward(
+        self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
+    ) -> Gradients:
+        h, pre, reset = kept
+        T, B, _ = pre.shape
+        H = h.shape[2]
+        dpre, dh = torch.empty_like(pre), _own(dlast[0])
+        first, second = multiply_by(U[: 2 * H].T, low, B, T), multiply_by(U[2 * H :].T, low, B, T)
+        pre_, h_, dout_, dpre_ = pre.numpy(), h.numpy(), dout.numpy(), dpre.numpy()
+        for t in reversed(range(T)):
+            gates.gru_before_backward(pre_[t], h_[t], dout_[t], dh, dpre_[t])
+            dreset = second(dpre[t, :, 2 * H :])
+            gates.gru_before_backward_gates(pre_[t], h_[t], dreset, dh, dpre_[t])
+            dh += first(dpre[t, :, : 2 * H])
+        turned = _turned(dpre, low)
+        dU = torch.cat([_weights(turned[: 2 * H], h[:-1]), _weights(turned[2 * H :], reset)])
+        return dpre, turned, dU, None, (torch.from_numpy(dh),)
+
+
+class PlainLoops(Loops):
+    """h = f(W x + U h + b)."""
+
+    def __init__(self, step: Any, back: Any) -> None:
+        self.step, self.back = step, back
+
+    def forward(
+        self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
+    ) -> tuple[State, Kept]:
+        T, B, _ = pre.shape
+        h = _room(T, state[0])
+        recur = multiply_by(U, low, B, T)
+        pre_, h_ = pre.numpy(), h.numpy()
+        for t, h_t in enumerate(h[:-1].unbind()):
+            self.step(pre_[t], recur(h_t), h_[t + 1])
+        return (h[T].clone(),), (h,)
+
+    def backward(
+        self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
+    ) -> Gradients:
+        (h,) = kept
+        T, B, _ = dout.shape
+        dpre, dh = torch.empty_like(dout), _own(dlast[0])
+        recur = multiply_by(U.T, low, B, T)
+        h_, dout_, dpre_ = h.numpy(), dout.numpy(), dpre.numpy()
+        dpres = dpre.unbind()
+        for t in reversed(range(T)):
+            self.back(h_[t + 1], dout_[t], dh, dpre_[t])
+            dh = recur(dpres[t])
+        turned = _turned(dpre, low)
+        return dpre, turned, _weights(turned, h[:-1]), None, (torch.from_numpy(dh),)
+
+
+LOOPS: dict[str, Loops] = {
+    "lstm": LSTMLoops(),
+    "gru": GRULoops(),
+    "gru-before": GRUBeforeLoops(),
+    "elman": PlainLoops(gates.elman, gates.elman_backward),
+    "relu": PlainLoops(gates.relu, gates.relu_backward),
+}
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, name: str, x: Tensor, *rest: Tensor) -> Any:
+        ctx.name, ctx.low = name, low_precision(x)
+        last, kept = _forward(name, x, rest, ctx.low)
+        ctx.save_for_backward(x, *rest[:2], rest[3], *kept)
+        return kept[0][1:], *last
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dout: Tensor, *dlast: Tensor) -> Any:
+        x, W, U, own, *kept = ctx.saved_tensors
+        dpre, turned, dU, downed, dfirst = LOOPS[ctx.name].backward(
+            tuple(kept), U, own, dout.contiguous(), dlast, ctx.low
+        )
+        flat = dpre.flatten(0, 1)
+        dx = product(flat, W.T, low=ctx.low).view(x.shape) if ctx.needs_input_grad[1] else None
+        db = turned.sum(dim=1, dtype=dpre.dtype)
+        return None, dx, _weights(turned, x), dU, db, downed, *dfirst
+
+
+def run(
+    name: str, x: Tensor, state: State, W: Tensor, U: Tensor, b: Tensor, own: Tensor | None
+) -> tuple[Tensor, State]:
+    """x (T, B, I), the first state, W (G·H, I), U (G·H, H), b (G·H), the cell's own parameter →
+    outputs (T, B, H), the last state."""
+    rest = (W, U, b, U.new_empty(0, U.shape[1]) if own is None else own, *state)
+    if torch.is_grad_enabled():
+        out, *last = _Recurrence.apply(name, x, *rest)  # type: ignore[no-untyped-call]
+        return out, tuple(last)
+    last, kept = _forward(name, x, rest, low_precision(x))
+    return kept[0][1:], last
+
+
+def _forward(
+    name: str, x: Tensor, rest: tuple[Tensor, ...], low: torch.dtype
+) -> tuple[State, Kept]:
+    W, U, b, own, *state = (part.detach() for part in rest)
+    pre = product(x.detach().flatten(0, 1), W, b, low).view(*x.shape[:2], -1)
+    return LOOPS[name].forward(pre, U, own, tuple(state), low)
+
+
+def _turned(d: Tensor, low: torch.dtype) -> Tensor:
+    """d (T, B, N) → (N, T·B), for products over all time steps."""
+    return transposed(d.flatten(0, 1).to(low))
+
+
+def _weights(turned: Tensor, x: Tensor) -> Tensor:
+    """Σ over time and batch of d xᵀ: d `_turned` (N, T·B), x (T, B, K) → (N, K)."""
+    return product(turned, x.flatten(0, 1).to(turned.dtype).T).to(x.dtype)
+
+
+def _room(steps: int, first: Tensor) -> Tensor:
+    """(T + 1, B, H) that begins with `first`."""
+    room = first.new_empty(steps + 1, *first.shape)
+    room[0] = first
+    return room
+
+
+def _own(x: Tensor) -> Any:
+    """A numpy array to be overwritten."""
+    return x.clone(memory_format=torch.contiguous_format).numpy()
