@@ -17,8 +17,12 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.recurrent_training
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.layers
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.awd_lstm
+	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.memory
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -33,11 +37,16 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing nextword and what it needs into $(VENV) (a few minutes the first time) ..."
 	$(INSTALL) -e .
-	$(BIN)/python -m nextword.ngram.warm_up
+	$(BIN)/python -m nextword.warm_up
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# torch is named again: without it the peers' packages would bring another build of it.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(INSTALL) -e '.[bench]' "$$(grep '^torch==' constraints.txt)"
 	@touch $@
 
 clean:

@@ -6,6 +6,7 @@ run = nextword.load("runs/book")
 nextword.evaluate(run, "other.txt").perplexity
 nextword.score(run, ["a likely line", "line likely a"])
 nextword.generate(run, "Once upon")
+nextword.generate_many(run, ["Once upon", "It was"])
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .evaluation.dynamic import Dynamic
     from .evaluation.perplexity import evaluate
     from .evaluation.sentences import score
-    from .generation.sample import generate
+    from .generation.sample import generate, generate_many
     from .run import Run, load
     from .training.train import resume, train
 
@@ -41,6 +42,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "compare": "evaluation.compare",
     "evaluate": "evaluation.perplexity",
     "generate": "generation.sample",
+    "generate_many": "generation.sample",
     "load": "run",
     "resume": "training.train",
     "score": "evaluation.sentences",
@@ -57,6 +59,7 @@ __all__ = [
     "compare",
     "evaluate",
     "generate",
+    "generate_many",
     "load",
     "resume",
     "score",

@@ -1,6 +1,6 @@
 """Loops that numpy cannot say, compiled to machine code by numba and kept on disk.
 
-The first call on a machine compiles (seconds); `python -m nextword.ngram.warm_up` does it before.
+The first call on a machine compiles (seconds); `python -m nextword.warm_up` does it before.
 Compiled functions let go of the interpreter's lock, so plain threads run them side by side.
 """
 

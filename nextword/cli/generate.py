@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,13 @@ import typer
 from .options import Device, RunPath
 
 NAME = "generate"
+
+
+class Weights(StrEnum):
+    """Precisions of weights."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
 
 
 def command(
@@ -32,11 +40,17 @@ def command(
         typer.Option(help="End before this text; repeatable; \\n is the end of a line."),
     ] = [],  # noqa: B006
     allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be drawn.")] = False,
+    samples: Annotated[
+        int, typer.Option(help="How many texts, drawn side by side; a blank line between.", min=1)
+    ] = 1,
+    precision: Annotated[
+        Weights, typer.Option(help="Of the weights of large models while they are read.")
+    ] = Weights.fp32,
     device: Device = "cpu",
 ) -> None:
     """Continue a text. The prompt is printed first, then the new text as it is drawn."""
     from ..config import parse_section
-    from ..generation.sample import Sampling, stream_text
+    from ..generation.sample import Sampling, generate_many, stream_text
     from ..run import load
 
     values = {
@@ -51,13 +65,27 @@ def command(
     missing = loaded.tokenizer.unknown(prompt)
     if missing:
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
+    ends = [text.replace("\\n", "\n") for text in stop]
+    if samples > 1:
+        texts = generate_many(
+            loaded,
+            [prompt] * samples,
+            tokens=tokens,
+            sampling=sampling,
+            seed=seed,
+            stop=ends,
+            precision=precision.value,
+        )
+        print("\n\n".join(prompt + text for text in texts))
+        return
     pieces = stream_text(
         loaded,
         prompt,
         tokens=tokens,
         sampling=sampling,
         seed=seed,
-        stop=[text.replace("\\n", "\n") for text in stop],
+        stop=ends,
+        precision=precision.value,
     )
     print(prompt, end="", flush=True)
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Compile everything once, so that nobody waits later: `python -m nextword.ngram.warm_up`."""
+"""Compile the n-gram loops once, so that nobody waits later."""
 
 from __future__ import annotations
 
@@ -49,7 +49,3 @@ def warm_up() -> None:
             asked.distribution(0)
             asked.best(np.zeros(1, np.int64))
         read_arpa(arpa)
-
-
-if __name__ == "__main__":
-    warm_up()

@@ -128,6 +128,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     with interrupt.listening(), journal, kernel as layers, _dense(model), _no_denormals():
         saved = recorded = time.perf_counter()
         recorded_tokens = at.tokens
+        told = False  # what runs the recurrent layers
         try:
             if not resume:
                 save()  # from now on there is something to go on from
@@ -168,9 +169,9 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                         at.tokens + batch.tokens,
                     )
                     journal.add(terms)
-                    if layers:
+                    if layers and not told:
                         journal.say("; ".join(f"{layer}: {how}" for layer, how in layers.items()))
-                        layers.clear()
+                        told = True
                     now = time.perf_counter()
                     if now - recorded > _RECORD_SECONDS or at.index == len(stream):
                         speed = (at.tokens - recorded_tokens) / (now - recorded)

@@ -1,0 +1,22 @@
+"""Compile the loops of recurrent layers once, so that nobody waits later."""
+
+from __future__ import annotations
+
+import torch
+
+from ... import registry
+from ..dropout import mask_like
+from ..recurrent import RecurrentLayer
+from . import backend
+from .product import transposed
+
+
+def warm_up() -> None:
+    """Every cell forward and backward, masks and transposes, in float32."""
+    x = torch.zeros(2, 1, 3)
+    with backend("fast"):
+        for cell in registry.names("cell"):
+            layer = RecurrentLayer(cell, 3, 3)
+            layer(x, layer.start(1))[0].sum().backward()
+    mask_like(x, 0.5)
+    transposed(torch.zeros(512, 512))
