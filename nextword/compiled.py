@@ -25,21 +25,26 @@ B = TypeVar("B")
 
 def compiled(function: F) -> F:
     """Machine code for `function`, compiled when first called with arguments of these types."""
-    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return cast(F, made)
+    return _compiled(function)
 
 
 def compiled_arithmetic(function: F) -> F:
-    """As `compiled`, for loops over numbers: a product and a sum may become one instruction."""
-    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(
-        function
-    )
-    return cast(F, made)
+    """As `compiled`; a product and a sum may become one instruction."""
+    return _compiled(function, fastmath={"contract"})
+
+
+def compiled_sums(function: F) -> F:
+    """As `compiled_arithmetic`; sums may be taken in any order, so with vector instructions."""
+    return _compiled(function, fastmath={"contract", "reassoc"})
 
 
 def inlined(function: F) -> F:
     """As `compiled`, its code put into that of its callers."""
-    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: F, **options: Any) -> F:
+    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     return cast(F, made)
 
 

@@ -21,7 +21,7 @@ NAMES: dict[Backend, str] = {"fast": "our loops", "torch": "torch's layer", "ste
 
 _backend: ContextVar[tuple[str, dict[str, str]]] = ContextVar("backend", default=("auto", {}))
 
-_BUSY = 1_000_000  # multiply-adds of a step's product that outweigh the 25 µs our loops take for it
+_BUSY = 2_000_000  # multiply-adds of a step that outweigh the 25 µs our loops take for it
 _LARGE = 4_000_000  # weights that outgrow a cache: laying them out anew is a cost to be seen
 _FEW = 1500  # tokens of a batch up to which it is
 
@@ -60,12 +60,12 @@ def _fastest(cell: Cell, x: Tensor) -> str:
     are plain loops."""
     T, B, inputs = x.shape
     learning = torch.is_grad_enabled()
-    busy = B * cell.gates * cell.hidden**2 >= _BUSY
+    weights = cell.gates * cell.hidden * (cell.hidden + inputs)
+    busy = B * weights >= _BUSY
     if T == 1 and not learning:
         return "fast" if busy else "step"
     if cell.torch_layer == "lstm" and low_precision(x) == torch.float32:
-        large = cell.gates * cell.hidden * (cell.hidden + inputs) >= _LARGE
-        return "fast" if large and (T * B <= _FEW or not learning) else "torch"
+        return "fast" if weights >= _LARGE and (T * B <= _FEW or not learning) else "torch"
     return "fast" if busy or cell.torch_layer is None else "torch"
 
 

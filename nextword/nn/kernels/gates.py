@@ -85,14 +85,17 @@ def transpose(x: Array, out: Array, start: Int, stop: Int) -> None:
 
 @compiled_arithmetic
 def lstm(pre: Array, rec: Array, p: Array, c0: Array, c1: Array, h1: Array) -> None:
-    """c0 → c1, h1. p: the peepholes (3, H), or (0, H) for none."""
+    """c0 → c1, h1. p: the peepholes (3, H), or (0, H) for none; `rec` (0, ·) where `pre` is the
+    sum of both shares already."""
     B, H = c0.shape
     peep = len(p) > 0
     for row in range(B):
-        g, r, c, new, h = pre[row], rec[row], c0[row], c1[row], h1[row]
+        g, c, new, h = pre[row], c0[row], c1[row], h1[row]
         i, f, n, o = g[:H], g[H : 2 * H], g[2 * H : 3 * H], g[3 * H :]
-        for j in range(4 * H):
-            g[j] += r[j]
+        if len(rec):
+            r = rec[row]
+            for j in range(4 * H):
+                g[j] += r[j]
         if peep:
             for j in range(H):
                 i[j] += p[0, j] * c[j]

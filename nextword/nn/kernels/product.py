@@ -71,17 +71,29 @@ class Frozen:
 
     def lay(self, W: Tensor, low: torch.dtype, rows: int) -> Tensor:
         """W (N, K) for products with about so many rows."""
-        many = rows > 1
-        if not many and W.dtype == low:
-            return W  # for a single row the plain layout is as good
-        key = (W.data_ptr(), W.shape, W.stride(), low, many)
+        if rows == 1 and W.dtype == low:
+            return W  # `matvec` takes it as it is
+        return self._once((W,), low, rows)
+
+    def lay_side_by_side(self, W: Tensor, U: Tensor, low: torch.dtype, rows: int) -> Tensor:
+        """W (N, K) and U (N, L) as one matrix (N, K + L): one product instead of two."""
+        return self._once((W, U), low, rows)
+
+    def _once(self, parts: tuple[Tensor, ...], low: torch.dtype, rows: int) -> Tensor:
+        key = (*((W.data_ptr(), W.shape, W.stride()) for W in parts), low, rows > 1)
         if key not in self._laid:
-            rounded = W.to(low)
-            self._laid[key] = _lay_out(rounded, 16) if _suits(rounded) else rounded
+            rounded = torch.cat([W.detach().to(low) for W in parts], dim=1)
+            lay_out = rows > 1 and _suits(rounded)
+            self._laid[key] = _lay_out(rounded, rows) if lay_out else rounded
         return self._laid[key]
 
 
 _frozen: ContextVar[Frozen | None] = ContextVar("frozen", default=None)
+
+
+def frozen() -> Frozen | None:
+    """The `Frozen` that we are within."""
+    return _frozen.get()
 
 
 def low_precision(x: Tensor) -> torch.dtype:
@@ -90,8 +102,8 @@ def low_precision(x: Tensor) -> torch.dtype:
     if x.device.type == "cpu" and x.dtype == torch.float32:
         if torch.is_autocast_enabled("cpu"):
             return torch.get_autocast_dtype("cpu")
-        if (frozen := _frozen.get()) is not None:
-            return frozen.low
+        if (within := _frozen.get()) is not None:
+            return within.low
     return x.dtype
 
 
@@ -103,17 +115,30 @@ def product(
     low = low or x.dtype
     if not _suits(x):
         return linear(x, W, b)
-    frozen = _frozen.get()
-    W = W.to(low) if frozen is None else frozen.lay(W, low, len(x))
-    return _multiply(x.to(low), W, None if b is None else b.to(low)).to(x.dtype)
+    within = _frozen.get()
+    if within is not None:
+        return multiply_frozen(x, within.lay(W, low, len(x)), b, low)
+    return _multiply(x.to(low), W.to(low), None if b is None else b.to(low)).to(x.dtype)
+
+
+def multiply_frozen(x: Tensor, laid: Tensor, b: Tensor | None, low: torch.dtype) -> Tensor:
+    """As `product`, with a matrix from `Frozen`."""
+    if not _suits(x):
+        return linear(x, laid, b)
+    if len(x) == 1 and x.dtype == torch.float32 and laid.is_contiguous():
+        from .matvec import matvec  # brings the compiled loops, which take a moment to load
+
+        out = matvec(laid, x[0])
+        return (out if b is None else out.add_(b))[None]
+    return _multiply(x.to(low), laid, None if b is None else b.to(low)).to(x.dtype)
 
 
 def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[[Tensor], Any]:
     """W (N, K) made ready for `times` products: a function x (rows, K) → x Wᵀ, a numpy array."""
     if not _suits(W):
         return lambda x: linear(x, W).numpy()
-    if (frozen := _frozen.get()) is not None:
-        laid = frozen.lay(W, low, rows)
+    if (within := _frozen.get()) is not None:
+        laid = within.lay(W, low, rows)
     else:
         laid = W.to(low)
         if times >= _WORTH and laid.is_contiguous():

@@ -12,15 +12,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from . import gates
-from .product import low_precision, multiply_by, product, transposed
+from .product import frozen, low_precision, multiply_by, multiply_frozen, product, transposed
 
 State = tuple[Tensor, ...]
 Kept = tuple[Tensor, ...]  # outputs (T + 1, B, H), and what else the backward loop needs
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None, State]
+
+
+_NONE = np.empty((0, 0), np.float32)
 
 
 class Loops(ABC):
@@ -43,6 +47,13 @@ class Loops(ABC):
 
 class LSTMLoops(Loops):
     """LSTM, with peepholes where the cell owns them (3, H)."""
+
+    def step(self, pre: Tensor, own: Tensor, state: State) -> State:
+        """A single step from W x + U h + b (B, 4H)."""
+        h, c = torch.empty_like(state[0]), torch.empty_like(state[1])
+        none = _NONE if pre.dtype == torch.float32 else _NONE.astype("float64")
+        gates.lstm(pre.numpy(), none, own.numpy(), _array(state[1]), c.numpy(), h.numpy())
+        return h, c
 
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
@@ -220,7 +231,14 @@ def run(
     if torch.is_grad_enabled():
         out, *last = _Recurrence.apply(name, x, *rest)  # type: ignore[no-untyped-call]
         return out, tuple(last)
-    last, kept = _forward(name, x, rest, low_precision(x))
+    low, loops, within = low_precision(x), LOOPS[name], frozen()
+    if within and len(x) == 1 and isinstance(loops, LSTMLoops):
+        W, U, b, own, *state_ = (part.detach() for part in rest)
+        both = within.lay_side_by_side(W, U, low, x.shape[1])
+        pre = multiply_frozen(torch.cat([x[0], state_[0]], dim=1), both, b, low)
+        new = loops.step(pre, own, tuple(state_))
+        return new[0][None], new
+    last, kept = _forward(name, x, rest, low)
     return kept[0][1:], last
 
 
@@ -247,6 +265,11 @@ def _room(steps: int, first: Tensor) -> Tensor:
     room = first.new_empty(steps + 1, *first.shape)
     room[0] = first
     return room
+
+
+def _array(x: Tensor) -> Any:
+    """As numpy, in rows."""
+    return x.contiguous().numpy()
 
 
 def _own(x: Tensor) -> Any:

@@ -8,6 +8,7 @@ from ... import registry
 from ..dropout import mask_like
 from ..recurrent import RecurrentLayer
 from . import backend
+from .matvec import matvec
 from .product import transposed
 
 
@@ -19,4 +20,6 @@ def warm_up() -> None:
             layer = RecurrentLayer(cell, 3, 3)
             layer(x, layer.start(1))[0].sum().backward()
     mask_like(x, 0.5)
+    for dtype in (torch.float32, torch.bfloat16):
+        matvec(torch.zeros(2, 2, dtype=dtype), torch.zeros(2))
     transposed(torch.zeros(512, 512))

@@ -1,0 +1,63 @@
+"""A matrix times one vector: nothing but reading the matrix, so all threads read at once.
+
+A weight kept as bfloat16 is half the bytes; it is the upper half of a float32, made whole in the
+register, so sums and vector stay in float32.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...compiled import Int, compiled_sums, threads
+
+_u32, _f32 = np.uint32, np.float32
+_FEW = 1 << 17  # numbers of a matrix that one thread reads before another has woken up
+
+
+@compiled_sums
+def rows_of(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
+    """out[i] = W[i] · x for the rows start … stop of W (N, K), float32."""
+    for i in range(start, stop):
+        total = _f32(0)
+        row = W[i]
+        for k in range(len(x)):
+            total += row[k] * x[k]
+        out[i] = total
+
+
+@compiled_sums
+def rows_of_bfloat16(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
+    """The same, W (N, K) being bfloat16 as uint16."""
+    for i in range(start, stop):
+        total = _f32(0)
+        row = W[i]
+        for k in range(len(x)):
+            total += _u32(_u32(row[k]) << _u32(16)).view(_f32) * x[k]
+        out[i] = total
+
+
+def matvec(W: Tensor, x: Tensor) -> Tensor:
+    """W (N, K) float32 or bfloat16, contiguous, x (K,) float32 → (N,)."""
+    half = W.dtype == torch.bfloat16
+    matrix = (W.view(torch.uint16) if half else W).numpy()
+    function = rows_of_bfloat16 if half else rows_of
+    out = x.new_empty(len(W))
+    into, vector = out.numpy(), x.numpy()
+    shares = min(threads(), max(1, W.numel() // _FEW))
+    edges = [len(W) * i // shares for i in range(shares + 1)]
+    waiting = [
+        _pool.submit(function, matrix, vector, into, edges[i], edges[i + 1])
+        for i in range(1, shares)
+    ]
+    function(matrix, vector, into, 0, edges[1])
+    for share in waiting:
+        share.result()
+    return out
+
+
+_pool = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="nextword-matvec")
