@@ -56,6 +56,24 @@ def threads() -> int:
 _AFFINITY = hasattr(os, "sched_getaffinity")
 
 
+def helpers() -> ThreadPoolExecutor:
+    """Threads that stay, for shares too small to start one; one fewer than `threads`."""
+    global _helpers
+    if _helpers is None:
+        _helpers = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="nextword")
+    return _helpers
+
+
+def _forget_helpers() -> None:
+    global _helpers
+    _helpers = None
+
+
+_helpers: ThreadPoolExecutor | None = None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)  # a child has none of its parent's threads
+
+
 def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> list[B]:
     """`function` of every item, several at a time, results in the order of the items."""
     work = list(items)

@@ -49,7 +49,7 @@ class SoftmaxHead(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """See `Head`."""
         E = embedding if self.E is None else self.E
-        h, y = hidden.flatten(0, -2), targets.flatten()
+        h, y = hidden.flatten(0, -2), targets.contiguous().flatten()
         if torch.is_grad_enabled():
             return log_prob(h, E, self.b, y).view(targets.shape), None
         log_probs, best = _scored(h, E, self.b, y)
@@ -98,7 +98,7 @@ class AdaptiveHead(nn.Module):
         self, hidden: Tensor, targets: Tensor, embedding: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """See `Head`."""
-        h, y = hidden.flatten(0, -2), targets.flatten()
+        h, y = hidden.flatten(0, -2), targets.contiguous().flatten()
         cluster = torch.bucketize(y, y.new_tensor(self.edges), right=True)  # 0: in the head
         named = torch.where(cluster == 0, y, self.first + cluster - 1)
         learning = torch.is_grad_enabled()
@@ -143,9 +143,10 @@ class AdaptiveHead(nn.Module):
 
 
 def _logits(h: Tensor, E: Tensor, b: Tensor | None) -> Tensor:
-    """h (..., H), E (V, H) → (..., V)."""
+    """h (..., H), E (V, H) → (..., V) of E's type."""
+    h = h.to(E.dtype)  # autocast may have left it in bfloat16
     if torch.is_grad_enabled():
-        return F.linear(h, E, b)
+        return F.linear(h, E, b).to(E.dtype)
     return product(h.flatten(0, -2), E, b, low_precision(h)).view(*h.shape[:-1], len(E))
 
 

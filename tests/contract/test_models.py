@@ -72,6 +72,11 @@ MODELS: dict[str, Callable[[], Any]] = {
     **{f"recurrent-{cell}": lambda cell=cell: recurrent(cell) for cell in CELLS},
     "recurrent-tied": lambda: recurrent(tied=True),
     "recurrent-one-layer": lambda: recurrent(layers=1, embedding=None),
+    "recurrent-adaptive": lambda: recurrent(softmax="adaptive", cutoffs=[3, 7]),
+    "recurrent-adaptive-one": lambda: recurrent("gru", softmax="adaptive", cutoffs=[V - 1]),
+    "windowed-adaptive": lambda: Windowed(
+        recurrent(softmax="adaptive", cutoffs=[1, 2, 9]), 3
+    ).eval(),
     "unigram": lambda: ngram(1, "add-k"),
     "ngram-1": lambda: ngram(1),
     "ngram-2": lambda: ngram(2),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,6 +13,7 @@ from nextword import registry
 from nextword.models.recurrent import RecurrentConfig
 from nextword.nn import kernels
 from nextword.nn.dropout import drop_weights, drop_words, dropout, mask_like
+from nextword.nn.kernels.masks import fill_mask
 from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
 
 CELLS = registry.names("cell")
@@ -28,6 +32,125 @@ def test_mask_is_scaled_bernoulli(p: float) -> None:
     torch.testing.assert_close(mask.unique(), torch.tensor([0.0, 1 / (1 - p)], dtype=torch.float64))
     assert float((mask == 0).double().mean()) == pytest.approx(p, abs=0.01)
     assert float(mask.mean()) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [0.1, 0.37, 0.5, 0.9])
+def test_share_of_zeros_is_p(p: float, dtype: torch.dtype) -> None:
+    """Of a million numbers as many are zero as p says, but for chance; the rest is 1 / (1 - p) to
+    the last bit."""
+    mask = mask_like(torch.empty(1000, 1000, dtype=dtype), p)
+    assert mask.dtype == dtype
+    assert mask.unique().tolist() == [0, float(torch.tensor(1 / (1 - p), dtype=dtype))]
+    far = int((mask == 0).sum()) - 1e6 * p
+    assert abs(far) < 5 * (1e6 * p * (1 - p)) ** 0.5
+
+
+@pytest.mark.parametrize("p", [1e-9, 1e-6, 0.999, 1 - 1e-7])
+def test_extreme_shares(p: float) -> None:
+    """Hardly anything, or nearly everything, is dropped; no value is another than the two."""
+    mask = mask_like(torch.empty(1_000_000, dtype=torch.float64), p)
+    dropped = int((mask == 0).sum())
+    spread = (1e6 * p * (1 - p)) ** 0.5
+    assert abs(dropped - 1e6 * p) <= 5 * spread + 1
+    assert set(mask.unique().tolist()) <= {0, 1 / (1 - p)}
+
+
+def test_a_seed_fixes_the_masks() -> None:
+    """The same seed, or the same saved state of the generator, gives the same masks one after the
+    other; the next mask is another one."""
+    like = torch.empty(50, 70)
+    torch.manual_seed(7)
+    first, saved, second = mask_like(like, 0.5), torch.get_rng_state(), mask_like(like, 0.5)
+    torch.manual_seed(7)
+    assert torch.equal(mask_like(like, 0.5), first)
+    assert torch.equal(mask_like(like, 0.5), second)
+    torch.set_rng_state(saved)
+    assert torch.equal(mask_like(like, 0.5), second)
+    torch.manual_seed(8)
+    others = [mask_like(like, 0.5) for _ in range(20)]
+    assert len({tuple(m.flatten().tolist()) for m in (first, second, *others)}) == 22
+    short = torch.empty(64)
+    assert len({tuple(mask_like(short, 0.5).tolist()) for _ in range(2000)}) == 2000
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_precision_does_not_move_a_mask(p: float) -> None:
+    """float32 and float64 drop the same places; so does a smaller p some of a larger one's."""
+    masks = []
+    for dtype in (torch.float32, torch.float64):
+        torch.manual_seed(1)
+        masks.append(mask_like(torch.empty(70, 30, dtype=dtype), p) == 0)
+    assert torch.equal(*masks)
+    torch.manual_seed(1)
+    fewer = mask_like(torch.empty(70, 30), p / 2) == 0
+    assert fewer.any() and not (fewer & ~masks[0]).any()
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (1,), (1, 1, 1), ()])
+def test_masks_of_hardly_any_numbers(shape: tuple[int, ...]) -> None:
+    """Empty, single and without a dimension: the shape is kept."""
+    mask = mask_like(torch.empty(shape), 0.5)
+    assert mask.shape == shape
+    assert set(mask.flatten().tolist()) <= {0.0, 2.0}
+
+
+def test_mask_of_a_view_is_a_whole_tensor() -> None:
+    """x may be turned, cut or one row seen many times: every number has its own draw."""
+    for x in (
+        torch.empty(40, 60).T,
+        torch.empty(60, 80)[:, ::2],
+        torch.empty(1, 40).expand(60, 40),
+    ):
+        torch.manual_seed(3)
+        found = mask_like(x, 0.5)
+        torch.manual_seed(3)
+        assert torch.equal(found, mask_like(torch.empty(60, 40), 0.5))
+        assert len(found.unique(dim=0)) == 60
+
+
+def z_score(a: torch.Tensor, b: torch.Tensor) -> float:
+    """How far from chance two masks of the same p agree, in standard deviations."""
+    a, b = (m.double() - m.double().mean() for m in (a, b))
+    return float((a * b).sum() / (a.std() * b.std() * a.numel() ** 0.5))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_places_of_a_mask_know_nothing_of_each_other(p: float) -> None:
+    """Neighbours at any distance, rows and columns are uncorrelated; so are the numbers of zeros
+    per row and per column."""
+    mask = mask_like(torch.empty(1000, 1024, dtype=torch.float64), p)
+    flat = mask.flatten()
+    for lag in (*range(1, 34), 64, 128, 1000, 1023, 1024, 1025, 2048, 4096, 65536, 1 << 18):
+        assert abs(z_score(flat[:-lag], flat[lag:])) < 5, lag
+    for other in (mask.flip(0), mask.flip(1)):
+        assert abs(z_score(mask[:500], other[:500])) < 5
+    for dim in (0, 1):
+        zeros = (mask == 0).sum(dim=dim).double()
+        n = mask.shape[dim]
+        squares = ((zeros - n * p) ** 2 / (n * p * (1 - p))).sum()  # chi-square
+        assert abs(float(squares) - len(zeros)) < 5 * (2 * len(zeros)) ** 0.5
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_masks_know_nothing_of_each_other(p: float) -> None:
+    """Masks drawn one after the other, and those whose keys differ by one, are uncorrelated."""
+    like = torch.empty(100_000)
+    drawn = [mask_like(like, p) for _ in range(12)]
+    threshold, one = np.uint32(p * 2**32), np.float32(1)
+    for keys in (
+        [(k, 5) for k in range(6)],
+        [(5, k) for k in range(6)],
+        [(k, k) for k in range(6)],
+    ):
+        for key_1, key_2 in keys:
+            out = np.empty(100_000, dtype=np.float32)
+            fill_mask(out, np.uint32(key_1), np.uint32(key_2), threshold, one)
+            drawn.append(torch.from_numpy(out))
+    different = list({tuple(mask[:200].tolist()): mask for mask in drawn}.values())
+    assert len(different) == 12 + 18 - 2  # (5, 5) came three times
+    for a, b in itertools.combinations(different, 2):
+        assert abs(z_score(a, b)) < 5
 
 
 def test_locked_mask_is_constant_over_time() -> None:
@@ -114,7 +237,7 @@ def run(layer: RecurrentLayer, seed: int) -> torch.Tensor:
     return layer(x, tuple(h))[0]
 
 
-@pytest.mark.parametrize("backend", ["step", "torch"])
+@pytest.mark.parametrize("backend", ["step", "torch", "fast"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_weight_drop_is_a_mask_on_the_recurrent_matrix(cell: str, backend: str) -> None:
     """One mask for the whole sequence: as if U had been U ∘ mask. The raw U stays the parameter;
@@ -164,7 +287,7 @@ def test_weight_drop_trains_the_raw_matrix(cell: str) -> None:
     assert (layer.U.detach() != raw)[dropped].double().mean() > 0.5
 
 
-@pytest.mark.parametrize("backend", ["step", "torch"])
+@pytest.mark.parametrize("backend", ["step", "torch", "fast"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_weight_drop_on_and_off(cell: str, backend: str) -> None:
     """train → eval → train: drawn, fixed and equal to the layer without, drawn again."""

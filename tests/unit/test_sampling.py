@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,9 +17,19 @@ from torch import Tensor, nn
 from nextword.config import Config
 from nextword.errors import InputError
 from nextword.generation import filters
-from nextword.generation.sample import Sampling, generate, sample_ids, stream_text
+from nextword.generation.sample import (
+    Continuation,
+    Sampling,
+    generate,
+    generate_many,
+    sample_ids,
+    stream_text,
+)
+from nextword.models.mixture import MixtureConfig, MixtureLM
+from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
 from nextword.models.windowed import Windowed
+from nextword.nn import kernels
 from nextword.run import Run
 from nextword.text.byte import ByteTokenizer
 from nextword.text.char import CharTokenizer
@@ -314,6 +325,32 @@ def test_nothing_is_drawn_after_the_last_token() -> None:
         generate(run, tokens=-1)
 
 
+@pytest.mark.parametrize(
+    ("text", "stop", "pieces", "rest"),
+    [
+        ("abcd", ["cx"], ["a", "b", "", "cd"], ""),
+        ("abc", ["cx"], ["a", "b", ""], "c"),
+        ("aab", ["ab"], ["", "a", ""], ""),
+        ("abab", ["abac", "bb"], ["", "", "", "ab"], "ab"),
+        ("xyz", [""], ["x", "y", "z"], ""),
+        ("xyz", [], ["x", "y", "z"], ""),
+    ],
+)
+def test_what_could_begin_a_stop_is_held_back(
+    text: str, stop: list[str], pieces: list[str], rest: str
+) -> None:
+    """Each token gives the text that no stop can take back; the rest comes at the end."""
+    tokenizer = CharTokenizer.train(["abcdxyz"], Config.parse({}).text)
+    growing = Continuation(tokenizer, "x", len(text), stop)
+    assert growing.ids == [EOS, *tokenizer.encode("x")]
+    found = []
+    for index in tokenizer.encode(text):
+        assert not growing.over
+        found.append(growing.add(index))
+    assert growing.over
+    assert (found, growing.rest()) == (pieces, rest)
+
+
 # -------------------------------------------------------------------------------------- real models
 
 
@@ -394,3 +431,160 @@ def test_no_graph_is_built() -> None:
     for chosen in itertools.islice(drawn, 3):
         assert not chosen.requires_grad
         assert torch.is_grad_enabled()
+
+
+# ------------------------------------------------------------------------------- many side by side
+
+
+def model_of(kind: str, tokenizer: Tokenizer) -> Any:
+    V = tokenizer.vocab_size
+    if kind == "ngram":
+        model = NgramConfig(order=3).build(V)
+        model.fit(np.random.default_rng(0).integers(0, V, 300))
+        return model
+    if kind == "mixture":
+        members = [model_of("gru", tokenizer), model_of("ngram", tokenizer)]
+        return MixtureLM(MixtureConfig(weights=(0.6, 0.4)), members, V)
+    if kind == "windowed":
+        return Windowed(model_of("gru", tokenizer), 3).eval()
+    adaptive = {"softmax": "adaptive", "cutoffs": [4, 7]} if kind == "adaptive" else {}
+    cell = "lstm" if adaptive else kind
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell=cell, hidden=8, layers=2, **adaptive).build(V).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+KINDS = ["lstm", "gru", "peephole", "adaptive", "windowed", "ngram", "mixture"]
+PROMPTS = ["", "abc", "a", "hgfedcba abc", "b\na", "", "abc"]
+
+
+def run_of(kind: str) -> Run:
+    tokenizer = CharTokenizer.train(["abcdefgh \n"], Config.parse({}).text)
+    return Run("tiny", Config.parse({}), tokenizer, model_of(kind, tokenizer))
+
+
+@pytest.mark.parametrize("stop", [(), ("a",), ("ab", "\n", "cd"), ("",)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_side_by_side_is_one_by_one(kind: str, stop: tuple[str, ...]) -> None:
+    """Text i is what prompt i gives alone with seed + i, whenever the others are over."""
+    run = run_of(kind)
+    texts = generate_many(run, PROMPTS, tokens=25, seed=5, stop=stop)
+    alone = [generate(run, p, tokens=25, seed=5 + i, stop=stop) for i, p in enumerate(PROMPTS)]
+    assert texts == alone
+    assert len({text for text in texts if text}) > 2
+    assert all(len(text) <= 25 and not any(s and s in text for s in stop) for text in texts)
+    if not any(stop):
+        assert {len(text) for text in texts} == {25}
+    elif kind == "gru":
+        assert len({len(text) for text in texts}) > 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_side_by_side_with_settings(kind: str) -> None:
+    """Settings reach every row: greedy and filtered texts are those of `generate`."""
+    run = run_of(kind)
+    for settings in ({"temperature": 0.0}, {"temperature": 0.8, "top_k": 3}, {"top_p": 0.7}):
+        texts = generate_many(run, PROMPTS, tokens=12, seed=1, sampling=Sampling(**settings))
+        alone = [generate(run, p, tokens=12, seed=1 + i, **settings) for i, p in enumerate(PROMPTS)]
+        assert texts == alone
+
+
+def test_side_by_side_of_nothing() -> None:
+    """No prompts give no texts, no tokens give empty ones; a negative count is refused."""
+    run = run_of("gru")
+    assert generate_many(run, [], seed=0) == []
+    assert generate_many(run, ["a", ""], tokens=0, seed=0) == ["", ""]
+    with pytest.raises(InputError, match="0 or more"):
+        generate_many(run, ["a"], tokens=-1)
+
+
+def test_side_by_side_without_a_seed() -> None:
+    """Every text is its own, in every call, whatever the global seed."""
+    run = run_of("gru")
+    texts = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        texts += generate_many(run, ["ab"] * 3, tokens=60)
+    assert len(set(texts)) == 6
+
+
+def test_rows_that_are_over_leave_the_batch() -> None:
+    """One step of the model per token of the longest text, each with the rows still going; the
+    model reads every prompt once."""
+    run = run_of("gru")
+    rows: list[int] = []
+    read: list[int] = []
+    forward, advance = run.model.forward, run.model.advance
+    run.model.forward = lambda ids, state: (rows.append(len(ids)), forward(ids, state))[1]  # type: ignore[method-assign]
+    run.model.advance = lambda ids, state: (read.append(ids.shape[1]), advance(ids, state))[1]  # type: ignore[method-assign]
+    texts = generate_many(run, PROMPTS, tokens=25, seed=5, stop=["a"])
+    assert read == [len(prompt) for prompt in PROMPTS if prompt]
+    drawn = [min(25, len(text) + 1) for text in texts]  # a stop is a token too
+    assert rows == [sum(count > step for count in drawn) for step in range(max(drawn))]
+    assert len(set(rows)) > 2
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
+def test_fast_and_readable_layers_draw_the_same(cell: str) -> None:
+    """Layers large enough for our loops: the tokens of the readable code, alone and side by
+    side."""
+    tokenizer = CharTokenizer.train(["abcdefgh \n"], Config.parse({}).text)
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell=cell, hidden=700, embedding=16).build(tokenizer.vocab_size).eval()
+    for parameter in model.head.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    run = Run("large", Config.parse({}), tokenizer, model)
+    found = {}
+    for backend in ("auto", "step"):
+        with kernels.backend(backend) as used:
+            one = generate(run, "abc", tokens=12, seed=3)
+            many = generate_many(run, ["abc", "", "hg"], tokens=12, seed=3)
+        assert set(used.values()) == {kernels.NAMES["fast" if backend == "auto" else "step"]}
+        assert many[0] == one
+        found[backend] = many
+    assert found["auto"] == found["step"]
+    assert len(set(found["step"])) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_in_low_precision(kind: str) -> None:
+    """Weights read in bfloat16: text of as many known characters, the same for the same seed, and
+    afterwards the weights are what they were."""
+    run = run_of(kind)
+    before = generate_many(run, PROMPTS, tokens=20, seed=1)
+    with kernels.backend("fast"):
+        texts, again = (
+            generate_many(run, PROMPTS, tokens=20, seed=1, precision="bf16") for _ in range(2)
+        )
+        alone = generate(run, PROMPTS[1], tokens=20, seed=2, precision="bf16")
+    assert texts == again
+    for text in (*texts, alone):
+        assert len(text) == 20
+        assert set(text) <= set("abcdefgh \n")
+    assert generate_many(run, PROMPTS, tokens=20, seed=1) == before
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_low_precision_is_what_is_computed(many: bool) -> None:
+    """The logits of bfloat16 weights are near those of float32 ones, and not the same."""
+    run = run_of("lstm")
+    seen: dict[str, list[Tensor]] = {"fp32": [], "bf16": []}
+    forward = run.model.forward
+    for precision, logits in seen.items():
+
+        def watched(ids: Tensor, state: Any, logits: list[Tensor] = logits) -> Output:
+            output = forward(ids, state)
+            logits.append(output.logits)
+            return output
+
+        run.model.forward = watched  # type: ignore[method-assign]
+        with kernels.backend("fast"):
+            if many:
+                generate_many(run, ["abc", "a"], tokens=1, seed=0, precision=precision)  # type: ignore[arg-type]
+            else:
+                generate(run, "abc", tokens=1, seed=0, precision=precision)  # type: ignore[arg-type]
+    (exact,), (rounded,) = seen.values()
+    assert rounded.dtype == exact.dtype == torch.float32
+    assert 0 < float((rounded - exact).norm() / exact.norm()) < 0.05

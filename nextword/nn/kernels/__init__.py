@@ -46,7 +46,8 @@ def choose(cell: Cell, x: Tensor) -> Backend:
     name, used = _backend.get()
     wanted = _fastest(cell, x) if name == "auto" else name
     how: Backend = "step"
-    if wanted == "fast" and cell.loops and x.device.type == "cpu" and x.is_floating_point():
+    there = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
+    if wanted == "fast" and cell.loops and there:
         how = "fast"
     elif wanted != "step" and cell.torch_layer:
         how = "torch"

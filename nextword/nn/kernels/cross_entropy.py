@@ -21,6 +21,7 @@ KEEP = 1 << 25  # logits kept for the gradient
 
 def log_prob(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
     """h (N, H), E (V, H), b (V,), targets (N,) → log-probabilities (N,), differentiable."""
+    h = h.to(E.dtype)  # autocast may have left it in bfloat16; log-probabilities may not be
     result: Tensor = _LogProb.apply(h, E, b, targets)  # type: ignore[no-untyped-call]
     return result
 
@@ -28,7 +29,7 @@ def log_prob(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
 def chunks(rows: int, width: int) -> Iterator[slice]:
     """Slices of the rows with about `CHUNK` logits each."""
     size = max(1, CHUNK // width)
-    for start in range(0, rows, size):
+    for start in range(0, max(1, rows), size):
         yield slice(start, min(rows, start + size))
 
 

@@ -6,14 +6,13 @@ register, so sums and vector stay in float32.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...compiled import Int, compiled_sums, threads
+from ...compiled import Int, compiled_sums, helpers, threads
 
 _u32, _f32 = np.uint32, np.float32
 _FEW = 1 << 17  # numbers of a matrix that one thread reads before another has woken up
@@ -51,13 +50,10 @@ def matvec(W: Tensor, x: Tensor) -> Tensor:
     shares = min(threads(), max(1, W.numel() // _FEW))
     edges = [len(W) * i // shares for i in range(shares + 1)]
     waiting = [
-        _pool.submit(function, matrix, vector, into, edges[i], edges[i + 1])
+        helpers().submit(function, matrix, vector, into, edges[i], edges[i + 1])
         for i in range(1, shares)
     ]
     function(matrix, vector, into, 0, edges[1])
     for share in waiting:
         share.result()
     return out
-
-
-_pool = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="nextword-matvec")

@@ -9,7 +9,6 @@ are torch's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, Token
 from typing import Any, cast
 
@@ -97,11 +96,11 @@ def frozen() -> Frozen | None:
 
 
 def low_precision(x: Tensor) -> torch.dtype:
-    """The type that products with x are done in: bfloat16 under autocast, that of `Frozen`
+    """The type that products with x are done in: that of autocast under it, that of `Frozen`
     within it, else its own."""
-    if x.device.type == "cpu" and x.dtype == torch.float32:
-        if torch.is_autocast_enabled("cpu"):
-            return torch.get_autocast_dtype("cpu")
+    if x.dtype == torch.float32 and x.device.type in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(x.device.type):
+            return torch.get_autocast_dtype(x.device.type)
         if (within := _frozen.get()) is not None:
             return within.low
     return x.dtype
@@ -110,11 +109,11 @@ def low_precision(x: Tensor) -> torch.dtype:
 def product(
     x: Tensor, W: Tensor, b: Tensor | None = None, low: torch.dtype | None = None
 ) -> Tensor:
-    """x Wᵀ + b: x (M, K), W (N, K), b (N,) → (M, N), the factors rounded to `low` (none: as they
-    are), in float32 where that is bfloat16."""
+    """x Wᵀ + b: x (M, K), W (N, K), b (N,) → (M, N) of x's type, the factors rounded to `low`
+    (none: as they are)."""
     low = low or x.dtype
     if not _suits(x):
-        return linear(x, W, b)
+        return _linear(x, W, b, low)
     within = _frozen.get()
     if within is not None:
         return multiply_frozen(x, within.lay(W, low, len(x)), b, low)
@@ -124,7 +123,7 @@ def product(
 def multiply_frozen(x: Tensor, laid: Tensor, b: Tensor | None, low: torch.dtype) -> Tensor:
     """As `product`, with a matrix from `Frozen`."""
     if not _suits(x):
-        return linear(x, laid, b)
+        return _linear(x, laid, b, low)
     if len(x) == 1 and x.dtype == torch.float32 and laid.is_contiguous():
         from .matvec import matvec  # brings the compiled loops, which take a moment to load
 
@@ -136,7 +135,7 @@ def multiply_frozen(x: Tensor, laid: Tensor, b: Tensor | None, low: torch.dtype)
 def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[[Tensor], Any]:
     """W (N, K) made ready for `times` products: a function x (rows, K) → x Wᵀ, a numpy array."""
     if not _suits(W):
-        return lambda x: linear(x, W).numpy()
+        return lambda x: _linear(x, W, None, low).numpy()
     if (within := _frozen.get()) is not None:
         laid = within.lay(W, low, rows)
     else:
@@ -148,22 +147,24 @@ def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[
     return lambda x: _multiply(x.to(low), laid).to(x.dtype).numpy()
 
 
+def _linear(x: Tensor, W: Tensor, b: Tensor | None, low: torch.dtype) -> Tensor:
+    return linear(x.to(low), W.to(low), None if b is None else b.to(low)).to(x.dtype)
+
+
 def transposed(x: Tensor) -> Tensor:
-    """x (M, N) → a matrix (N, M) of its own, by two threads."""
+    """x (M, N) → (N, M), contiguous on a CPU; large ones by two threads."""
     if x.device.type != "cpu":
         return x.T
     if x.dtype == torch.bfloat16 or x.numel() < 1 << 16:
         return x.T.contiguous()
+    from ...compiled import helpers
     from .gates import transpose
 
     rows, columns = x.shape
     out = x.new_empty(columns, rows)
     a, b = x.detach().numpy(), out.numpy()
     half = columns // (2 * _STRIP) * _STRIP
-    other = _pool.submit(transpose, a, b, 0, half)
+    other = helpers().submit(transpose, a, b, 0, half)
     transpose(a, b, half, columns)
     other.result()
     return out
-
-
-_pool = ThreadPoolExecutor(1, thread_name_prefix="nextword-transpose")
