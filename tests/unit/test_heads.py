@@ -118,7 +118,7 @@ def test_log_prob_holds_few_numbers(kept: bool, monkeypatch: pytest.MonkeyPatch)
         lambda t: (held.append(t.numel()), t)[1], lambda t: t
     ):
         log_prob(*leaves, targets)
-    factors = sum(leaf.numel() for leaf in leaves) + 2 * N
+    factors = sum(leaf.numel() for leaf in leaves) + 3 * N
     assert sum(held) == factors + (N * V if kept else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
+from nextword.compiled import helpers
 from nextword.nn import kernels
 from nextword.nn.dropout import mask_like
+from nextword.nn.kernels import gates
 from nextword.nn.kernels import product as products
+from nextword.nn.kernels.matvec import matvec
 from nextword.nn.kernels.product import Frozen, low_precision, product, transposed
 from nextword.nn.recurrent import RecurrentLayer
 
@@ -447,8 +451,8 @@ def chosen(
 
 def test_one_step_without_gradient_runs_where_it_costs_least() -> None:
     """Generation: our loops where a step has two million multiply-adds, else the readable code."""
-    for cell, gates in (("lstm", 4), ("peephole", 4), ("gru", 3), ("elman", 1)):
-        hidden = round((1e6 / gates) ** 0.5) + 1
+    for cell, blocks in (("lstm", 4), ("peephole", 4), ("gru", 3), ("elman", 1)):
+        hidden = round((1e6 / blocks) ** 0.5) + 1
         assert chosen(cell, 1, 1, hidden, hidden, learning=False) == "fast"
         assert chosen(cell, 1, 1, hidden - 3, hidden - 3, learning=False) == "step"
         assert chosen(cell, 1, 4, hidden // 2 + 1, hidden // 2 + 1, learning=False) == "fast"
@@ -687,3 +691,56 @@ def test_frozen_layer_in_low_precision_is_near(cell: str, rows: int) -> None:
     torch.testing.assert_close(again, exact, atol=0, rtol=0)
     for name, value in layer.named_parameters():
         assert torch.equal(value, kept[name])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (300, 1000), (1001, 777)])
+@pytest.mark.parametrize("dtype", [torch.float32, BF16])
+def test_matvec_is_the_product(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    """A matrix in either precision times a vector, whatever the number of threads' shares."""
+    torch.manual_seed(1)
+    W, x = torch.randn(shape).to(dtype), torch.randn(shape[1])
+    expected = W.double() @ x.double()
+    torch.testing.assert_close(matvec(W, x).double(), expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "gru-before", "elman", "irnn"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_frozen_steps_are_the_layer_s(cell: str, rows: int) -> None:
+    """Token by token with weights laid out once: the outputs and states of the readable code."""
+    torch.manual_seed(2)
+    layer = RecurrentLayer(cell, 20, 24)
+    x, state = torch.randn(4, rows, 20), layer.start(rows)
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    frozen = Frozen()
+    with torch.no_grad():
+        with kernels.backend("step"):
+            expected, last = layer(x, state)
+        outputs = []
+        for x_t in x:
+            with kernels.backend("fast"), frozen:
+                out, state = layer(x_t[None], state)
+            outputs.append(out)
+    torch.testing.assert_close(torch.cat(outputs), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(state, last, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_threads_come_again_after_a_fork() -> None:
+    """A child process has none of its parent's threads and makes its own."""
+    x = np.zeros((300, 300), np.float32)
+
+    def work() -> None:
+        helpers().submit(gates.transpose, x, np.empty_like(x), 0, 300).result(timeout=20)
+
+    work()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0

@@ -37,31 +37,41 @@ class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
         ctx.low = low = low_precision(h)
-        kept = len(h) * len(b) <= KEEP
-        norms, log_probs, all_logits = [], [], []
+        keep = len(h) * len(b) <= KEEP
+        log_probs, tops, sums, kept = [], [], [], []
         for some in chunks(len(h), len(b)):
             logits = product(h[some], E, b, low)
-            norm = logits.logsumexp(dim=1)
-            log_probs.append(logits.gather(1, targets[some, None])[:, 0] - norm)
-            norms.append(norm)
-            if kept:
-                all_logits.append(logits)
-        ctx.save_for_backward(h, E, b, targets, torch.cat(norms), *all_logits)
+            top = logits.amax(dim=1, keepdim=True)
+            shifted = logits.sub_(top)
+            of_target = shifted.gather(1, targets[some, None])[:, 0]
+            powers = shifted.exp_()
+            total = powers.sum(dim=1)
+            log_probs.append(of_target - total.log())
+            tops.append(top[:, 0])
+            sums.append(total)
+            if keep:
+                kept.append(powers)
+        ctx.save_for_backward(h, E, b, targets, torch.cat(tops), torch.cat(sums), *kept)
         return torch.cat(log_probs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         """∂ log p(y) / ∂ logits = onehot(y) - softmax."""
-        h, E, b, targets, norms, *kept = ctx.saved_tensors
+        h, E, b, targets, tops, sums, *kept = ctx.saved_tensors
         low = ctx.low
-        dh, dE, db = torch.empty_like(h), torch.zeros_like(E), torch.zeros_like(b)
+        dh = torch.empty_like(h)
+        dE: Any = 0
+        db: Any = 0
         for index, some in enumerate(chunks(len(h), len(b))):
-            logits = kept[index] if kept else product(h[some], E, b, low)
-            d = (logits - norms[some, None]).exp_().mul_(-g[some, None])
+            share = (-g[some] / sums[some])[:, None]
+            if kept:
+                d = kept[index] * share
+            else:
+                d = product(h[some], E, b, low).sub_(tops[some, None]).exp_().mul_(share)
             d.scatter_add_(1, targets[some, None], g[some, None])
             dh[some] = product(d, E.T, low=low)
-            turned = transposed(d.to(low))
-            dE += product(turned, h[some].to(low).T).to(E.dtype)
-            db += d.sum(dim=0)
+            part = product(transposed(d.to(low)), h[some].to(low).T).to(E.dtype)
+            dE = dE.add_(part) if index else part
+            db = db + d.sum(dim=0)
         return dh, dE, db, None

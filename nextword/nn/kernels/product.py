@@ -19,6 +19,10 @@ from torch.nn.functional import linear
 _TYPES = (torch.float32, torch.bfloat16)
 _STRIP = 16  # columns that one cache line of float32 holds
 _WORTH = 4  # products after which a layout of its own has paid
+_WORTH_TURNED, _LARGE = (
+    32,
+    1 << 22,
+)  # the same for a matrix that must be transposed first: for large
 
 
 def _find() -> tuple[Any, Any] | None:
@@ -140,8 +144,10 @@ def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[
         laid = within.lay(W, low, rows)
     else:
         laid = W.to(low)
-        if times >= _WORTH and laid.is_contiguous():
-            laid = _lay_out(laid, rows)
+        if laid.is_contiguous():
+            laid = _lay_out(laid, rows) if times >= _WORTH else laid
+        elif times >= _WORTH_TURNED and laid.numel() >= _LARGE:
+            laid = _lay_out(transposed(laid.T), rows)
     if W.dtype == low:
         return lambda x: _multiply(x, laid).numpy()
     return lambda x: _multiply(x.to(low), laid).to(x.dtype).numpy()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
+
+# cuDNN wants all weights of a layer in one piece and copies them otherwise, a fraction of a
+# millisecond a step. Nobody can do anything about the warning.
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous")
 
 
 def run(
