@@ -170,7 +170,9 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                     )
                     journal.add(terms)
                     if layers and not told:
-                        journal.say("; ".join(f"{layer}: {how}" for layer, how in layers.items()))
+                        for how in dict.fromkeys(layers.values()):
+                            alike = [layer for layer in layers if layers[layer] == how]
+                            journal.say(f"{', '.join(alike)}: {how}")
                         told = True
                     now = time.perf_counter()
                     if now - recorded > _RECORD_SECONDS or at.index == len(stream):

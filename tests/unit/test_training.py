@@ -492,3 +492,32 @@ def test_arithmetic_is_left_as_it_was(
     with pytest.raises(Interrupted):
         fit(text, tmp_path / "other")
     assert float(near_zero / 4) > 0
+
+
+def test_training_says_what_runs_its_layers(
+    text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once, with the widths, and as `train.backend` has it."""
+    for backend, words in (("fast", "our loops"), ("step", "step by step")):
+        nextword.train(
+            "lstm",
+            text,
+            tmp_path / backend,
+            overrides=TINY | {"train.backend": backend, "train.epochs": 2},
+        )
+        said = capfd.readouterr().err
+        assert said.count(f": {words}") == 1
+        assert "LSTM" in said
+
+
+def test_precision_is_named_in_the_run_and_learns(text: Path, tmp_path: Path) -> None:
+    """bf16 changes the products alone: the weights stay float32 and the loss is near."""
+    losses = []
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / precision
+        fit(text, out, train__precision=precision, train__backend="fast", train__epochs=3)
+        weights, _ = read_tensors(out / "model.safetensors")
+        assert {w.dtype for w in weights.values()} == {torch.float32}
+        losses.append(min(r["valid_nll"] for r in read_metrics(out) if "valid_nll" in r))
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
