@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Continue a text. The prompt is printed first, then the new text as it is drawn."""
     from ..config import parse_section
-    from ..generation.sample import Sampling, generate_many, stream_text
+    from ..generation.sample import Sampling, sample_texts, stream_text
     from ..run import load
 
     values = {
@@ -67,7 +67,7 @@ def command(
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
     ends = [text.replace("\\n", "\n") for text in stop]
     if samples > 1:
-        texts = generate_many(
+        texts = sample_texts(
             loaded,
             [prompt] * samples,
             tokens=tokens,

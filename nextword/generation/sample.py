@@ -9,7 +9,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..config import Section
+from .. import registry
+from ..config import Section, parse_section
 from ..errors import InputError
 from ..nn import kernels
 from ..run import Run
@@ -70,7 +71,7 @@ def sample_ids(
     precision: Precision = "fp32",
 ) -> Iterator[Tensor]:
     """Endless ids (B,) that continue `prompt` (B, T ≥ 1), read from `state` on."""
-    frozen = kernels.Frozen(_TYPES[precision])
+    frozen = kernels.Frozen(_type(precision))
     with frozen:
         if prompt.shape[1] > 1:
             state = model.advance(prompt[:, :-1], state)
@@ -116,7 +117,7 @@ def stream_text(
 
 
 @torch.no_grad()
-def generate_many(
+def sample_texts(
     run: Run,
     prompts: Sequence[str],
     *,
@@ -126,21 +127,14 @@ def generate_many(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> list[str]:
-    """The continuations of several prompts, drawn side by side: every token of all of them is one
-    step of the model, whose weights are read once for all.
-
-    Prompt i is drawn with seed + i: the text it would get alone with that seed. A row that is over
-    leaves the batch.
-
-    Raises:
-        InputError: a number out of its range.
-    """
+    """The continuations of several prompts; see `generate_many`. A row that is over leaves the
+    batch."""
     sampling = sampling or Sampling()
     texts = [Continuation(run.tokenizer, prompt, tokens, stop) for prompt in prompts]
     drawing = [_generator(None if seed is None else seed + i) for i in range(len(texts))]
     written = ["" for _ in texts]
     rows = [i for i, text in enumerate(texts) if not text.over]
-    frozen = kernels.Frozen(_TYPES[precision])
+    frozen = kernels.Frozen(_type(precision))
     states = []
     with frozen:
         for i in rows:
@@ -178,11 +172,40 @@ def generate(
     precision: Precision = "fp32",
 ) -> str:
     """Text that continues `prompt` (which it does not repeat). See `stream_text`."""
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    values = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    sampling = parse_section(Sampling, values, "generate")
     pieces = stream_text(
         run, prompt, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
     )
     return "".join(pieces)
+
+
+def generate_many(
+    run: Run,
+    prompts: Sequence[str],
+    *,
+    tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    seed: int | None = None,
+    stop: Sequence[str] = (),
+    precision: Precision = "fp32",
+) -> list[str]:
+    """Texts that continue the prompts, drawn side by side: a token of every text is one step of the
+    model, whose weights are read once for all.
+
+    Prompt i is drawn with seed + i: the text that `generate` gives with that seed.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    values = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    sampling = parse_section(Sampling, values, "generate")
+    return sample_texts(
+        run, prompts, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
+    )
 
 
 class Continuation:
@@ -247,6 +270,12 @@ class _Text:
 
     def rest(self) -> str:
         return self.tokenizer.decode(self.ids)[self.printed :]
+
+
+def _type(precision: str) -> torch.dtype:
+    if precision not in _TYPES:
+        raise InputError(registry.unknown("precision", precision, _TYPES))
+    return _TYPES[precision]
 
 
 def _generator(seed: int | None) -> torch.Generator:

@@ -486,7 +486,7 @@ def test_side_by_side_with_settings(kind: str) -> None:
     """Settings reach every row: greedy and filtered texts are those of `generate`."""
     run = run_of(kind)
     for settings in ({"temperature": 0.0}, {"temperature": 0.8, "top_k": 3}, {"top_p": 0.7}):
-        texts = generate_many(run, PROMPTS, tokens=12, seed=1, sampling=Sampling(**settings))
+        texts = generate_many(run, PROMPTS, tokens=12, seed=1, **settings)
         alone = [generate(run, p, tokens=12, seed=1 + i, **settings) for i, p in enumerate(PROMPTS)]
         assert texts == alone
 
@@ -588,3 +588,13 @@ def test_low_precision_is_what_is_computed(many: bool) -> None:
     (exact,), (rounded,) = seen.values()
     assert rounded.dtype == exact.dtype == torch.float32
     assert 0 < float((rounded - exact).norm() / exact.norm()) < 0.05
+
+
+def test_numbers_out_of_range_from_python() -> None:
+    """As on the command line: one line that names the number."""
+    run = real()
+    for settings in ({"temperature": -1}, {"top_p": 3}, {"precision": "fp8"}, {"tokens": -1}):
+        with pytest.raises(InputError, match=next(iter(settings))):
+            generate(run, "a", **settings)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=next(iter(settings))):
+            generate_many(run, ["a"], **settings)  # type: ignore[arg-type]
