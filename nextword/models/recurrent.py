@@ -19,7 +19,7 @@ from .. import registry
 from ..config import Part
 from ..errors import InputError
 from ..nn.dropout import drop_words, dropout
-from ..nn.heads import AdaptiveHead, SoftmaxHead
+from ..nn.heads import AdaptiveHead, Head, SoftmaxHead
 from ..nn.recurrent import RecurrentStack
 from ..types import Output, Scored, State
 
@@ -96,7 +96,7 @@ class RecurrentLM(nn.Module):
         )
         self.head = self._head(top)
 
-    def _head(self, width: int) -> SoftmaxHead | AdaptiveHead:
+    def _head(self, width: int) -> Head:
         c = self.config
         if c.softmax == "full":
             return SoftmaxHead(width, self.vocab_size, c.tied)
