@@ -171,13 +171,19 @@ def generate(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> str:
-    """Text that continues `prompt` (which it does not repeat). See `stream_text`."""
-    values = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    sampling = parse_section(Sampling, values, "generate")
-    pieces = stream_text(
-        run, prompt, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
-    )
-    return "".join(pieces)
+    """Text that continues `prompt` (which it does not repeat): `generate_many` of one."""
+    return generate_many(
+        run,
+        [prompt],
+        tokens=tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+        stop=stop,
+        precision=precision,
+    )[0]
 
 
 def generate_many(

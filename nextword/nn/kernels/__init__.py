@@ -14,7 +14,7 @@ from ..cells.cell import Cell
 from . import torch_layer
 from .product import Frozen, low_precision
 
-__all__ = ["Frozen", "backend", "choose", "low_precision", "run"]
+__all__ = ["Frozen", "backend", "choose", "run"]
 
 Backend = Literal["fast", "torch", "step"]
 NAMES: dict[Backend, str] = {"fast": "our loops", "torch": "torch's layer", "step": "step by step"}

@@ -19,10 +19,8 @@ from torch.nn.functional import linear
 _TYPES = (torch.float32, torch.bfloat16)
 _STRIP = 16  # columns that one cache line of float32 holds
 _WORTH = 4  # products after which a layout of its own has paid
-_WORTH_TURNED, _LARGE = (
-    32,
-    1 << 22,
-)  # the same for a matrix that must be transposed first: for large
+_WORTH_TURNED = 32  # the same for a matrix that must be transposed first,
+_LARGE = 1 << 22  # if it has so many numbers
 
 
 def _find() -> tuple[Any, Any] | None:
