@@ -76,7 +76,11 @@ class TrainConfig(Section):
         None, ge=1, description="rows; none = 4 to 32, so that a pass has about 100 steps or more"
     )
     bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
-    stream: str = Field("stripes", description="stripes carry the state on, windows start fresh")
+    stream: str = Field(
+        "stripes",
+        description="stripes carry the state on, variable are stripes cut at varying lengths "
+        "around bptt, windows start fresh",
+    )
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
     shuffle: bool = Field(True, description="windows: in random order, not the text's")
     seed: int = Field(1, ge=0)
@@ -86,6 +90,15 @@ class TrainConfig(Section):
     patience: int | None = Field(
         None, ge=1, description="stop after this many validations without a better one"
     )
+    average: Literal["none", "non-monotone", "always"] = Field(
+        "none",
+        description="keep the mean of the weights over the steps: from the first step, or once "
+        "validation stops getting better (with sgd: ASGD, NT-ASGD)",
+    )
+    non_monotone: int = Field(
+        5, ge=1, description="validations looked back over: a loss worse than all before them"
+    )
+    non_monotone_stop: bool = Field(False, description="such a loss ends the training")
     keep: Literal["best", "last"] = Field(
         "best", description="weights: by validation, or the newest"
     )
@@ -94,6 +107,9 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     backend: Literal["auto", "fast", "torch", "step"] = Field(
         "auto", description="recurrent layers: our loops, torch's, or the readable step by step"
+    )
+    graphs: bool = Field(
+        False, description="CUDA: a step recorded for each shape of batch and replayed as one"
     )
     tensorboard: bool = False
     memory: str | None = Field(

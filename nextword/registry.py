@@ -44,6 +44,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "stream": {
         "stripes": "nextword.data.stripes:Stripes",
+        "variable": "nextword.data.variable:Variable",
         "windows": "nextword.data.windows:Windows",
     },
     "objective": {
@@ -62,6 +63,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cosine": "nextword.training.schedules:Cosine",
         "one-cycle": "nextword.training.schedules:OneCycle",
         "plateau": "nextword.training.schedules:Plateau",
+        "milestones": "nextword.training.schedules:Milestones",
         "inverse-sqrt": "nextword.training.schedules:InverseSquareRoot",
     },
 }

@@ -49,6 +49,7 @@ class Run:
     tokenizer: Tokenizer
     model: LanguageModel  # in evaluation mode
     where: str = "cpu"
+    folder: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +86,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     weights, _ = read_tensors(folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
-    return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where)
+    return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where, folder)
 
 
 def is_arpa(path: str | os.PathLike[str]) -> bool:

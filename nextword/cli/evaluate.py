@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
 from .options import (
     Data,
     Device,
@@ -19,24 +25,70 @@ from .options import (
 NAME = "evaluate"
 
 
+def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
+    """The `Cache` that the options describe, or None."""
+    from ..config import parse_override, parse_section
+    from ..errors import InputError
+    from ..evaluation.cache import Cache
+
+    if not wanted and (items or tune):
+        raise InputError(f"{'--cache-set' if items else '--tune'} needs --cache")
+    if items and tune:
+        raise InputError("--tune finds the settings itself; leave --cache-set out")
+    values = dict(parse_override(item) for item in items)
+    return parse_section(Cache, values, "--cache-set") if wanted else None
+
+
 def command(
     run: RunPath,
     data: Data,
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Mix in what followed similar situations before.")
+    ] = False,
+    cache_set: Annotated[
+        list[str],
+        typer.Option(
+            "--cache-set",
+            metavar="KEY=VALUE",
+            help="window, theta or weight of --cache; repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    tune: Annotated[
+        list[Path],
+        typer.Option(
+            "--tune", metavar="FILE", help="Text to find --cache's settings on; may be repeated."
+        ),
+    ] = [],  # noqa: B006
+    mc_dropout: Annotated[
+        int, typer.Option(min=0, metavar="N", help="The mean over N passes with dropout.")
+    ] = 0,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
     """How well a run predicts a text: perplexity, bits per byte, accuracy."""
-    from ..evaluation.perplexity import evaluate
+    from ..evaluation.perplexity import evaluate, tune_cache
     from ..run import load
 
-    settings = dynamic_settings(dynamic, dynamic_set)
+    adapting = dynamic_settings(dynamic, dynamic_set)
+    caching = _cache_settings(cache, cache_set, tune)
     loaded = load(run, device)
+    if tune:
+        with token_bar("tuning the cache", quiet) as bar:
+            caching = tune_cache(loaded, tune, dynamic=adapting, bar=bar)
     with token_bar("evaluating", quiet) as bar:
-        result = evaluate(loaded, data, dynamic=settings, stripes=stripes, bar=bar)
+        result = evaluate(
+            loaded,
+            data,
+            dynamic=adapting,
+            cache=caching,
+            mc_dropout=mc_dropout,
+            stripes=stripes,
+            bar=bar,
+        )
     if json:
         print_json(result.as_dict())
         return
@@ -52,7 +104,7 @@ def command(
         ("", f"{result.word_perplexity:.2f} per word"),
         ("bits", f"{result.bits_per_byte:.4f} per byte"),
         ("", f"{result.bits_per_char:.4f} per character"),
-        ("accuracy", f"{result.accuracy:.2%}"),
+        *([] if math.isnan(result.accuracy) else [("accuracy", f"{result.accuracy:.2%}")]),
         ("unknown", f"{result.oov:,} tokens ({result.oov / result.tokens:.2%})"),
         ("speed", f"{result.tokens / result.seconds:,.0f} tokens/s"),
         ("signature", result.signature),

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import InputError
 from ..run import Run
 from .dynamic import Dynamic
-from .perplexity import Evaluation, evaluate_corpus, load_text
+from .perplexity import Evaluation, Reading, evaluate_corpus, load_text
 from .stream import Bar
 
 PIECE = 256  # bytes
@@ -85,13 +85,8 @@ def compare(
     for run in runs:
         with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
             corpus = load_text(run, data, folder, segment=PIECE)
-            evaluation, scores = evaluate_corpus(
-                run,
-                corpus,
-                dynamic=dynamic,
-                stripes=stripes,
-                bar=bar,
-            )
+            how = Reading(dynamic, stripes=stripes)
+            evaluation, scores = evaluate_corpus(run, corpus, how, bar=bar)
         assert corpus.segment_ends is not None and corpus.segment_bytes is not None
         sums = np.concatenate([[0.0], np.cumsum(-scores.log_prob, dtype=np.float64)])
         nats = np.diff(sums[np.concatenate([[0], corpus.segment_ends])])

@@ -4,41 +4,62 @@
 The text is read in short segments. A segment is scored with the weights as they are; then its
 gradient moves them, and they drift back towards the trained ones:
 
-    w ← w - lr g/(√s + ε) + decay (w_0 - w),   s ← 0.999 s + 0.001 g²   (bias-corrected)
+    sgd       w ← w - lr g + decay (w_0 - w)                         section 3, equation 4
+    rms       w ← w - lr g/(√s + ε) + decay √s/mean(√s) (w_0 - w)    section 4.1, equations 5 and 6
+    running   w ← w - lr g/(√s + ε) + decay (w_0 - w),   s ← 0.999 s + 0.001 g²  (bias-corrected)
 
-g is the segment's mean gradient, clipped to norm `clip`. The trained weights come back at the end.
+g is the segment's mean gradient, clipped to norm `clip`. The s of `rms` is the mean of g² over
+segments of the text the run was trained on; `running` gathers it from the text it reads, and needs
+no other. The trained weights come back at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..config import Section
 from ..data.stream import Ids, rows
 from ..state import detach
-from .stream import Progress, TokenScores
+from .stream import Progress, TokenScores, Watch
+
+_RATES = {"running": 3e-4, "rms": 5e-5, "sgd": 0.1}
+_EPSILON = 2e-5  # of `rms`; the authors' code
+_LEARNT = 2000  # segments of the training text that `rms` gathers s from
 
 
 class Dynamic(Section):
     """How fast the model adapts."""
 
-    lr: float = Field(3e-4, gt=0)
+    method: Literal["running", "rms", "sgd"] = "running"
+    lr: float | None = Field(None, gt=0, description="none: 3e-4, for rms 5e-5, for sgd 0.1")
     segment: int = Field(16, ge=1, description="tokens between two updates")
     decay: float = Field(0.0, ge=0, lt=1, description="pull back to the trained weights")
     clip: float = Field(1.0, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
+    momentum: float = Field(0.0, ge=0, lt=1, description="of running and sgd")
+
+    @model_validator(mode="after")
+    def _momentum_is_used(self) -> Self:
+        if self.method == "rms" and self.momentum:
+            raise ValueError("method=rms has no momentum; leave it out or use method=running")
+        return self
+
+    @property
+    def rate(self) -> float:
+        return _RATES[self.method] if self.lr is None else self.lr
 
     @property
     def signature(self) -> str:
-        return ",".join(f"{key}={value:g}" for key, value in self.model_dump().items())
+        values = self.model_dump(exclude={"method"}) | {"lr": self.rate}
+        settings = ",".join(f"{key}={value:g}" for key, value in values.items())
+        return f"method={self.method},{settings}"
 
 
 @contextmanager
@@ -58,39 +79,115 @@ def restored(model: Any) -> Iterator[list[Tensor]]:
                 parameter.grad = None
 
 
+class _Descent:
+    """Moves the weights by their gradients and back towards the trained ones."""
+
+    def __init__(self, settings: Dynamic, parameters: list[Tensor], trained: list[Tensor]) -> None:
+        self.settings, self.parameters, self.trained = settings, parameters, trained
+        self.roots: list[Tensor] = []  # √s of `rms`
+        lr, momentum = settings.rate, settings.momentum
+        self.optimizer: torch.optim.Optimizer
+        if settings.method == "running":
+            self.optimizer = torch.optim.Adam(
+                parameters, lr=lr, betas=(momentum, 0.999), fused=True
+            )
+        else:
+            self.optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
+
+    def statistics(self, segments: Iterator[Tensor]) -> None:
+        """Gather √s: `segments` are losses whose gradients are looked at."""
+        squares = [torch.zeros_like(p) for p in self.parameters]
+        count = 0
+        for loss in segments:
+            grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            for square, grad in zip(squares, grads, strict=True):
+                if grad is not None:
+                    square.addcmul_(grad, grad)
+            count += 1
+        self.roots = [square.div_(max(1, count)).sqrt_() for square in squares]
+        mean = sum(float(root.sum()) for root in self.roots) / sum(r.numel() for r in self.roots)
+        decay = self.settings.decay
+        self.pulls = [(decay / mean * root).clamp_(max=1) for root in self.roots]
+
+    @torch.no_grad()
+    def step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        with torch.enable_grad():
+            loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(self.parameters, self.settings.clip)
+        if self.settings.method == "rms":
+            for parameter, root in zip(self.parameters, self.roots, strict=True):
+                if parameter.grad is not None:
+                    parameter.grad.div_(root + _EPSILON)
+        self.optimizer.step()
+        if not self.settings.decay:
+            return
+        if self.settings.method == "rms":
+            for parameter, trained, pull in zip(
+                self.parameters, self.trained, self.pulls, strict=True
+            ):
+                parameter.lerp_(trained, pull)
+        else:
+            torch._foreach_lerp_(self.parameters, self.trained, self.settings.decay)
+
+
 def score_dynamic(
     model: Any,
     ids: Ids,
     device: torch.device,
     settings: Dynamic,
     progress: Progress | None = None,
+    *,
+    learnt: Ids | None = None,
+    watch: Watch | None = None,
 ) -> TokenScores:
-    """As `score_stream`, the weights following the text. No dropout is drawn."""
+    """As `score_stream`, the weights following the text. No dropout is drawn.
+
+    Args:
+        learnt: ids of the text the model was trained on, for method `rms`.
+    """
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
     model.eval()
     with restored(model) as trained, torch.enable_grad():
-        parameters = list(model.parameters())
-        optimizer = torch.optim.Adam(
-            parameters, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True
-        )
-        state = model.start(1)
-        for offset in range(0, len(ids), settings.segment):
-            steps = min(settings.segment, len(ids) - offset)
-            inputs, targets = (t.to(device) for t in rows(ids, np.array([offset]), steps))
-            output = model.forward(inputs, detach(state))
-            state = output.state
-            logits = output.logits[0].float()
-            scores = logits.log_softmax(-1).gather(-1, targets[0, :, None]).squeeze(-1)
+        descent = _Descent(settings, list(model.parameters()), trained)
+        if settings.method == "rms":
+            assert learnt is not None
+            some = learnt[: _LEARNT * settings.segment]
+            segments = _segments(model, some, device, settings.segment)
+            descent.statistics(-segment.log_prob.mean() for segment in segments)
+        for offset, scores, logits, hidden, targets in _segments(
+            model, ids, device, settings.segment
+        ):
+            steps = len(targets)
+            if watch is not None:
+                assert hidden is not None
+                watch(hidden, targets)
             log_prob[offset : offset + steps] = scores.detach().cpu().numpy()
-            hit[offset : offset + steps] = (logits.argmax(-1) == targets[0]).cpu().numpy()
-            optimizer.zero_grad()
-            (-scores.mean()).backward()
-            clip_grad_norm_(parameters, settings.clip)
-            optimizer.step()
-            if settings.decay:
-                with torch.no_grad():
-                    torch._foreach_lerp_(parameters, trained, settings.decay)
+            hit[offset : offset + steps] = (logits.argmax(-1) == targets).cpu().numpy()
+            descent.step(-scores.mean())
             if progress:
                 progress(steps)
     return TokenScores(log_prob, hit)
+
+
+class _Segment(NamedTuple):
+    offset: int
+    log_prob: Tensor  # (T,)
+    logits: Tensor  # (T, V)
+    hidden: Tensor | None  # (T, H)
+    targets: Tensor  # (T,)
+
+
+def _segments(model: Any, ids: Ids, device: torch.device, length: int) -> Iterator[_Segment]:
+    """A text, piece by piece, each read with the weights as they then are."""
+    state = model.start(1)
+    for offset in range(0, len(ids), length):
+        steps = min(length, len(ids) - offset)
+        inputs, targets = (t.to(device) for t in rows(ids, np.array([offset]), steps))
+        output = model.forward(inputs, detach(state))
+        state = output.state
+        logits = output.logits[0].float()
+        scores = logits.log_softmax(-1).gather(-1, targets[0, :, None]).squeeze(-1)
+        hidden = None if output.hidden is None else output.hidden[0]
+        yield _Segment(offset, scores, logits, hidden, targets[0])

@@ -7,20 +7,23 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ..data.stream import Ids
 from ..errors import InputError
-from ..run import Run, count_parameters
-from ..text.corpus import Corpus, Counts, prepare
+from ..run import DATA, Run, count_parameters
+from ..text.corpus import Corpus, Counts, open_corpus, prepare
 from ..text.reader import open_texts
 from ..text.tokenizer import UNK
+from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
-from .stream import Bar, TokenScores, score_stream
+from .sampled import score_sampled
+from .stream import Bar, Progress, TokenScores, score_stream
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Evaluation:
     word_perplexity: float  # exp(nll / words); a word between white space, an end of line is one
     bits_per_byte: float  # of the text, unknown words spelled out at 8 bits a byte
     bits_per_char: float  # the same per character
-    accuracy: float  # share of tokens that were the most probable one
+    accuracy: float  # share of tokens that were the most probable one; NaN where not known
     oov: int  # tokens the vocabulary lacks
     words: int
     bytes: int
@@ -52,6 +55,8 @@ def evaluate(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     dynamic: Dynamic | None = None,
+    cache: Cache | None = None,
+    mc_dropout: int = 0,
     stripes: int = 1,
     warmup: int = 256,
     bar: Bar | None = None,
@@ -62,16 +67,36 @@ def evaluate(
     `stripes` it is read in that many places at once, and the signature says so.
 
     Args:
+        dynamic: let the weights follow the text.
+        cache: mix in what followed similar situations a little earlier in the text.
+        mc_dropout: the mean over so many passes with dropout.
         bar: starts a progress bar: total number of tokens → function told of every few done.
 
     Raises:
-        InputError: a file cannot be read, or dynamic evaluation and stripes are both asked for.
+        InputError: a file cannot be read, or ways of reading that exclude each other.
+    """
+    how = Reading(dynamic, cache, mc_dropout, stripes, warmup)
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        return evaluate_corpus(run, load_text(run, data, folder), how, bar=bar)[0]
+
+
+def tune_cache(
+    run: Run,
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    dynamic: Dynamic | None = None,
+    bar: Bar | None = None,
+) -> Cache:
+    """The cache that makes a text most probable: for one that is not the text reported on.
+
+    Raises:
+        InputError: a file cannot be read, or the run has no hidden vectors to compare.
     """
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        corpus = load_text(run, data, folder)
-        return evaluate_corpus(
-            run, corpus, dynamic=dynamic, stripes=stripes, warmup=warmup, bar=bar
-        )[0]
+        ids = load_text(run, data, folder).ids
+        watcher = Watcher(reaches(len(ids)), len(ids))
+        scores = _score(run, ids, Reading(dynamic), watcher, bar(len(ids)) if bar else None)
+    return tune(scores.log_prob, watcher)
 
 
 def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> Corpus:
@@ -83,34 +108,51 @@ def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> C
     return corpus
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a text is read."""
+
+    dynamic: Dynamic | None = None
+    cache: Cache | None = None
+    mc_dropout: int = 0  # passes
+    stripes: int = 1
+    warmup: int = 256
+
+    def check(self) -> None:
+        """Raise InputError where two ways exclude each other."""
+        one_stream = [("dynamic evaluation", self.dynamic), ("a cache", self.cache)]
+        for what, wanted in one_stream:
+            if wanted and self.stripes > 1:
+                raise InputError(f"{what} reads one stream; leave --stripes out")
+            if wanted and self.mc_dropout:
+                raise InputError(f"{what} follows one network, not many; leave --mc-dropout out")
+
+    @property
+    def signature(self) -> list[str]:
+        parts = [
+            f"dynamic:{self.dynamic.signature}" if self.dynamic else "",
+            f"cache:{self.cache.signature}" if self.cache else "",
+            f"mc-dropout:{self.mc_dropout}" if self.mc_dropout else "",
+        ]
+        return [part for part in parts if part]
+
+
 def evaluate_corpus(
-    run: Run,
-    corpus: Corpus,
-    *,
-    dynamic: Dynamic | None = None,
-    stripes: int = 1,
-    warmup: int = 256,
-    bar: Bar | None = None,
+    run: Run, corpus: Corpus, how: Reading = Reading(), *, bar: Bar | None = None
 ) -> tuple[Evaluation, TokenScores]:
     """`evaluate` for a prepared text, with the score of every token."""
-    if dynamic and stripes > 1:
-        raise InputError("dynamic evaluation reads one stream; leave --stripes out")
-    stripes = max(1, min(stripes, len(corpus)))
-    progress = bar(len(corpus)) if bar else None
+    how.check()
+    how = replace(how, stripes=max(1, min(how.stripes, len(corpus))))
+    progress = bar(len(corpus) * max(1, how.mc_dropout)) if bar else None
     began = time.perf_counter()
-    if dynamic:
-        if not count_parameters(run.model):
-            raise InputError(f"'{run.name}' has nothing to adapt; dynamic evaluation needs weights")
-        scores = score_dynamic(run.model, corpus.ids, run.device, dynamic, progress)
-    else:
-        scores = score_stream(
-            run.model,
-            corpus.ids,
-            run.device,
-            stripes=stripes,
-            warmup=warmup if stripes > 1 else 0,
-            progress=progress,
-        )
+    watcher = None
+    if how.cache:
+        check_window(how.cache.window, corpus.ids)
+        watcher = Watcher([Reach(how.cache.window, how.cache.theta)], len(corpus))
+    scores = _score(run, corpus.ids, how, watcher, progress)
+    if how.cache and watcher:
+        log_prob = with_cache(scores.log_prob, watcher.p[0], how.cache.weight)
+        scores = TokenScores(log_prob, None)
     seconds = time.perf_counter() - began
     known = scores.log_prob[corpus.ids != UNK] if corpus.counts.oov else scores.log_prob
     result = summarise(
@@ -119,9 +161,70 @@ def evaluate_corpus(
         safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
         run.parameters,
         seconds,
-        signature(run, dynamic, stripes, warmup),
+        signature(run, how),
     )
     return result, scores
+
+
+def _score(
+    run: Run, ids: Ids, how: Reading, watcher: Watcher | None, progress: Progress | None
+) -> TokenScores:
+    if watcher and not _has_hidden(run):
+        raise InputError(f"'{run.name}' has no hidden vectors for a cache to compare")
+    if how.dynamic:
+        if not count_parameters(run.model):
+            raise InputError(f"'{run.name}' has nothing to adapt; dynamic evaluation needs weights")
+        learnt = _learnt(run) if how.dynamic.method == "rms" else None
+        return score_dynamic(
+            run.model, ids, run.device, how.dynamic, progress, learnt=learnt, watch=watcher
+        )
+    if how.mc_dropout:
+        if not _drops(run):
+            raise InputError(f"'{run.name}' has no dropout to draw; leave --mc-dropout out")
+        return score_sampled(
+            run.model,
+            ids,
+            run.device,
+            how.mc_dropout,
+            progress,
+            stripes=how.stripes,
+            warmup=how.warmup,
+        )
+    return score_stream(
+        run.model,
+        ids,
+        run.device,
+        stripes=how.stripes,
+        warmup=how.warmup,
+        watch=watcher,
+        progress=progress,
+    )
+
+
+def _has_hidden(run: Run) -> bool:
+    """Whether the model says from which vectors it predicts."""
+    import torch
+
+    one = torch.zeros(1, 1, dtype=torch.int64, device=run.device)
+    with torch.no_grad():
+        return run.model.score(one, one, run.model.start(1)).hidden is not None
+
+
+def _drops(run: Run) -> bool:
+    """Whether the settings have a dropout above zero."""
+    settings = run.config.model.model_dump()
+    return any(value for key, value in settings.items() if key.startswith("dropout"))
+
+
+def _learnt(run: Run) -> Ids:
+    """The ids the run was trained on."""
+    folder = None if run.folder is None else run.folder / DATA / "train"
+    if folder is None or not folder.is_dir():
+        raise InputError(
+            f"'{run.name}' does not have the text it was trained on, which method=rms looks at; "
+            "use --dynamic-set method=running"
+        )
+    return open_corpus(folder).ids
 
 
 def summarise(
@@ -143,7 +246,7 @@ def summarise(
         word_perplexity=safe_exp(nll / max(1, counts.words)),
         bits_per_byte=bits / max(1, counts.bytes),
         bits_per_char=bits / max(1, counts.chars),
-        accuracy=float(scores.hit.mean()),
+        accuracy=scores.accuracy,
         oov=counts.oov,
         words=counts.words,
         bytes=counts.bytes,
@@ -166,12 +269,12 @@ def safe_exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def signature(run: Run, dynamic: Dynamic | None, stripes: int, warmup: int) -> str:
+def signature(run: Run, how: Reading) -> str:
     """What a score depends on besides model and text: two scores compare when these agree."""
     tokenizer = run.tokenizer
     reading = f"window:{run.model.context}" if run.model.context else "carried"
-    if stripes > 1:
-        reading += f"+stripes:{stripes}+warmup:{warmup}"
+    if how.stripes > 1:
+        reading += f"+stripes:{how.stripes}+warmup:{how.warmup}"
     parts = [
         f"nextword:{__version__}",
         f"tok:{tokenizer.name}:{tokenizer.vocab_size}:{tokenizer.fingerprint}",
@@ -179,6 +282,4 @@ def signature(run: Run, dynamic: Dynamic | None, stripes: int, warmup: int) -> s
         "oov:unk+spelled",
         f"context:{reading}",
     ]
-    if dynamic:
-        parts.append(f"dynamic:{dynamic.signature}")
-    return "|".join(parts)
+    return "|".join([*parts, *how.signature])

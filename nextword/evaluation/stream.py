@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..data.stream import Ids, rows
 from ..state import concatenate, select
@@ -14,18 +15,24 @@ from ..types import LanguageModel
 
 Progress = Callable[[int], None]  # called with the number of tokens just done
 Bar = Callable[[int], Progress]  # called with their total, before the first
+Watch = Callable[[Tensor, Tensor], None]  # hidden (T, H) that predicted targets (T,)
 
 
 class TokenScores(NamedTuple):
     """In the order of the text."""
 
     log_prob: np.ndarray[Any, Any]  # (N,) float32, natural logarithms
-    hit: np.ndarray[Any, Any]  # (N,) bool, the token was the most probable one
+    hit: np.ndarray[Any, Any] | None  # (N,) bool, the token was the most probable one, if known
 
     @property
     def nll(self) -> float:
         """-Σ log p, summed in double precision."""
         return float(-self.log_prob.sum(dtype=np.float64))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of tokens that were the most probable one; NaN where that is not known."""
+        return float("nan") if self.hit is None else float(self.hit.mean())
 
 
 @torch.no_grad()
@@ -37,6 +44,7 @@ def score_stream(
     stripes: int = 1,
     warmup: int = 0,
     chunk: int = 512,
+    watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> TokenScores:
     """Read `ids` (N,) from `<eos>` on, the state carried from the first token to the last.
@@ -47,6 +55,7 @@ def score_stream(
 
     Args:
         chunk: tokens per call of the model; it changes memory and speed, not the result.
+        watch: shown the hidden vectors of the only stripe as it is read.
         progress: called with the number of tokens just scored.
     """
     total = len(ids)
@@ -64,6 +73,9 @@ def score_stream(
         inputs, targets = rows(ids, np.minimum(starts + offset, total - 1), steps)
         scored = model.score(inputs.to(device), targets.to(device), state)
         state = scored.state
+        if watch is not None:
+            assert scored.hidden is not None
+            watch(scored.hidden[0], targets[0].to(device))
         log_prob[:, offset : offset + steps] = scored.log_prob.float().cpu().numpy()
         if scored.hit is not None:
             hit[:, offset : offset + steps] = scored.hit.cpu().numpy()

@@ -100,7 +100,8 @@ class MixtureLM:
         return tuple(member.advance(ids, one) for member, one in pairs)
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """ids (B, T) → logits (B, T, V): the logarithm of the mixed distribution."""
+        """ids (B, T) → logits (B, T, V): the logarithm of the mixed distribution. The hidden
+        vectors are those of the first member that has some."""
         import torch
 
         if not self.members:
@@ -109,14 +110,15 @@ class MixtureLM:
             member.forward(ids, one) for member, one in zip(self.members, state, strict=True)
         ]
         logits = mix([output.logits for output in outputs], self.weights, self.config.kind)
-        return Output(logits, tuple(output.state for output in outputs))
+        hidden = next((output.hidden for output in outputs if output.hidden is not None), None)
+        return Output(logits, tuple(output.state for output in outputs), hidden)
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T), some tokens at a time."""
         import torch
 
         steps = max(1, _NUMBERS // (self.vocab_size * max(1, ids.shape[0])))
-        log_probs, hits = [], []
+        log_probs, hits, hidden = [], [], []
         parts = zip(torch.split(ids, steps, 1), torch.split(targets, steps, 1), strict=True)
         for some, wanted in parts:
             output = self.forward(some, state)
@@ -124,7 +126,10 @@ class MixtureLM:
             log_prob = output.logits.log_softmax(-1)
             log_probs.append(log_prob.gather(-1, wanted[..., None]).squeeze(-1))
             hits.append(output.logits.argmax(-1) == wanted)
-        return Scored(torch.cat(log_probs, 1), state, torch.cat(hits, 1))
+            if output.hidden is not None:
+                hidden.append(output.hidden)
+        together = torch.cat(hidden, 1) if hidden else None
+        return Scored(torch.cat(log_probs, 1), state, torch.cat(hits, 1), together)
 
 
 def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) -> Tensor:

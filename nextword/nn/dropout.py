@@ -41,9 +41,8 @@ def drop_words(vectors: Tensor, ids: Tensor, p: float, vocab_size: int, training
     return vectors * keep[ids].unsqueeze(-1)
 
 
-def drop_weights(U: Tensor, p: float, training: bool) -> Tensor:
+def weight_mask(U: Tensor, p: float, training: bool) -> Tensor | None:
     """DropConnect on a matrix (Wan et al. 2013; on hidden-to-hidden weights Merity et al. 2017,
-    arXiv:1708.02182, section 2). The raw matrix stays the parameter and gets the gradient."""
-    if not training or p == 0:
-        return U
-    return U * mask_like(U, p)
+    arXiv:1708.02182, section 2): what U is to be multiplied with, none to leave it alone. The raw
+    matrix stays the parameter and gets the gradient."""
+    return mask_like(U, p) if training and p else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Protocol
 
@@ -54,6 +55,92 @@ class SoftmaxHead(nn.Module):
             return log_prob(h, E, self.b, y).view(targets.shape), None
         log_probs, best = _scored(h, E, self.b, y)
         return log_probs.view(targets.shape), (best == y).view(targets.shape)
+
+
+class SampledHead(SoftmaxHead):
+    """A softmax whose normaliser is estimated where a gradient is asked for, and exact elsewhere.
+
+        Z ≈ Σ_{w in A} exp z_w + (V - |A|) / K · Σ_{w in S} exp z_w
+
+    A holds the `frequent` first words and all targets of the batch, S is K words drawn evenly from
+    the others, the same for the whole batch: the estimate's mean is Z (importance sampling: Bengio
+    and Senécal 2008; targets and samples shared by a batch: Jean et al. 2015, arXiv:1412.2007).
+    The work no longer grows with the vocabulary, and the embedding may be tied.
+    """
+
+    def __init__(
+        self, width: int, vocab_size: int, tied: bool, frequent: int, samples: int
+    ) -> None:
+        """Ids below `frequent` are always counted; `samples` others are."""
+        super().__init__(width, vocab_size, tied)
+        self.frequent, self.samples = frequent, samples
+
+    def score(
+        self, hidden: Tensor, targets: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Head`."""
+        if not torch.is_grad_enabled():
+            return super().score(hidden, targets, embedding)
+        E = embedding if self.E is None else self.E
+        y = targets.contiguous().flatten()
+        counted = torch.zeros(len(self.b), dtype=torch.bool, device=y.device)
+        counted[: self.frequent] = True
+        counted[y] = True
+        others = (~counted).nonzero()[:, 0]
+        drawn = others[torch.randperm(len(others), device=y.device)[: self.samples]]
+        counted[drawn] = True
+        candidates = counted.nonzero()[:, 0]
+        place = counted.cumsum(0) - 1  # id → its row among the candidates
+        weight = torch.zeros(len(candidates), dtype=E.dtype, device=y.device)
+        if len(drawn):
+            weight[place[drawn]] = math.log(len(others) / len(drawn))
+        log_probs = log_prob(
+            hidden.flatten(0, -2), E[candidates], self.b[candidates] + weight, place[y]
+        )
+        return log_probs.view(targets.shape), None
+
+
+class MixtureHead(SoftmaxHead):
+    """Mixture of softmaxes (Yang et al. 2018, arXiv:1711.03953, section 2.3, equation 5): the
+    logarithm of its distribution has a higher rank than one softmax's can.
+
+        p(w) = Σ_k π_k softmax(E h_k + b)_w,   π = softmax(P hidden),   h_k = tanh(M_k hidden + m_k)
+    """
+
+    def __init__(self, width: int, vocab_size: int, tied: bool, softmaxes: int) -> None:
+        super().__init__(width, vocab_size, tied)
+        self.prior = nn.Linear(width, softmaxes, bias=False)
+        self.latent = nn.Linear(width, softmaxes * width)
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """hidden (..., H) → log-probabilities (..., V), which are logits too."""
+        shares, latent = self._parts(hidden)
+        logits = super().forward(latent, embedding)
+        return (shares[..., None] + logits.log_softmax(dim=-1)).logsumexp(dim=-2)
+
+    def score(
+        self, hidden: Tensor, targets: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Head`."""
+        h, y = hidden.flatten(0, -2), targets.contiguous().flatten()
+        if torch.is_grad_enabled():
+            E = embedding if self.E is None else self.E
+            shares, latent = self._parts(h)  # (N, K), (N, K, H)
+            each = log_prob(latent.flatten(0, 1), E, self.b, y.repeat_interleave(shares.shape[1]))
+            return (shares + each.view(shares.shape)).logsumexp(dim=-1).view(targets.shape), None
+        log_probs, best = [], []
+        for some in chunks(len(h), len(self.b) * self.prior.out_features):
+            mixed = self(h[some], embedding)
+            log_probs.append(mixed.gather(1, y[some, None])[:, 0])
+            best.append(mixed.argmax(dim=-1))
+        hit = torch.cat(best) == y
+        return torch.cat(log_probs).view(targets.shape), hit.view(targets.shape)
+
+    def _parts(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden (..., H) → log π (..., K), h_k (..., K, H)."""
+        latent = self.latent(hidden).tanh()
+        shares = self.prior(hidden).float().log_softmax(dim=-1)
+        return shares.to(self.b.dtype), latent.view(*hidden.shape[:-1], -1, hidden.shape[-1])
 
 
 class AdaptiveHead(nn.Module):

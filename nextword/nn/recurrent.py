@@ -11,13 +11,22 @@ from torch import Tensor, nn
 from .. import registry
 from . import kernels
 from .cells.cell import Cell
-from .dropout import drop_weights, dropout
+from .dropout import dropout, weight_mask
+from .mogrifier import Mogrifier
 
 
 class RecurrentLayer(nn.Module):
     """A cell with its matrices, run over time."""
 
-    def __init__(self, cell: str, inputs: int, hidden: int, weight_drop: float = 0.0) -> None:
+    def __init__(
+        self,
+        cell: str,
+        inputs: int,
+        hidden: int,
+        weight_drop: float = 0.0,
+        mogrify: tuple[int, int] = (0, 0),
+    ) -> None:
+        """`mogrify`: rounds and rank of a `Mogrifier`; no rounds = none."""
         super().__init__()
         self.cell: Cell = registry.load("cell", cell)(hidden)
         rows = self.cell.gates * hidden
@@ -25,6 +34,7 @@ class RecurrentLayer(nn.Module):
         self.U = nn.Parameter(torch.empty(rows, hidden))
         self.b = nn.Parameter(torch.empty(rows))
         self.weight_drop = weight_drop
+        self.mogrifier = Mogrifier(inputs, hidden, *mogrify) if mogrify[0] else None
         self.cell.init(self.W, self.U, self.b)
 
     def start(self, batch_size: int) -> tuple[Tensor, ...]:
@@ -32,9 +42,12 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
-        U = drop_weights(self.U, self.weight_drop, self.training)
+        mask = weight_mask(self.U, self.weight_drop, self.training)
+        if self.mogrifier is not None:
+            U = self.U if mask is None else self.U * mask
+            return self.mogrifier.run(self.cell, x, state, self.W, U, self.b)
         how = kernels.choose(self.cell, x)
-        return kernels.run(how, self.cell, x, state, self.W, U, self.b)
+        return kernels.run(how, self.cell, x, state, self.W, self.U, self.b, mask)
 
 
 class RecurrentStack(nn.Module):
@@ -47,11 +60,13 @@ class RecurrentStack(nn.Module):
         dropout: float = 0.0,
         locked: bool = True,
         weight_drop: float = 0.0,
+        mogrify: tuple[int, int] = (0, 0),
     ) -> None:
         """`widths`: the input's, then each layer's."""
         super().__init__()
         layers = [
-            RecurrentLayer(cell, inputs, hidden, weight_drop) for inputs, hidden in pairwise(widths)
+            RecurrentLayer(cell, inputs, hidden, weight_drop, mogrify)
+            for inputs, hidden in pairwise(widths)
         ]
         self.layers: Sequence[RecurrentLayer] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.dropout = dropout

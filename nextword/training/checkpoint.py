@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import state as trees
 from ..run import STATE, load_weights, read_tensors, write_tensors
 from ..types import State
+from .averaging import Average
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Standing:
     valid_step: int = -1  # of the last validation
     history: list[float] = field(default_factory=list)  # nats per token, validation by validation
     kept_step: int = -1  # of the weights in model.safetensors
+    averaged_steps: int = 0
+    averaged_from: int = 0  # validations before the averaging began
     metrics_bytes: int = 0
 
     @property
@@ -44,11 +47,12 @@ def save(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    average: Average,
     state: State,
     standing: Standing,
 ) -> None:
-    """Write `state.safetensors`: weights, gradients waiting for their step, the optimizer's
-    averages, the hidden state, the random generators, and where the data stands."""
+    """Write `state.safetensors`: weights and their mean, gradients waiting for their step, the
+    optimizer's averages, the hidden state, the random generators, and where the data stands."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -61,6 +65,8 @@ def save(
                 tensors[key] = value
             else:
                 plain[key] = value
+    tensors |= {f"average.{index}": mean for index, mean in enumerate(average.means)}
+    standing.averaged_steps = average.steps
     tensors |= trees.flatten(trees.detach(state), "state")
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
@@ -69,7 +75,9 @@ def save(
     write_tensors(folder / STATE, tensors, meta)
 
 
-def restore(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> tuple[State, Standing]:
+def restore(
+    folder: Path, model: Any, optimizer: torch.optim.Optimizer, average: Average
+) -> tuple[State, Standing]:
     """Put everything back; returns the hidden state and the standing."""
     tensors, meta = read_tensors(folder / STATE)
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
@@ -87,4 +95,10 @@ def restore(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> tuple
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     state = trees.unflatten(model.start(1), tensors, "state") if meta["carried"] else None
-    return state, Standing(**meta["standing"])
+    standing = Standing(**meta["standing"])
+    if "average.0" in tensors:
+        average.begin()
+        for index, mean in enumerate(average.means):
+            mean.copy_(tensors[f"average.{index}"])
+        average.steps = standing.averaged_steps
+    return state, standing

@@ -50,11 +50,14 @@ def descend(
     where: str,
     quiet: bool,
     began: float,
+    asked: bool = False,
 ) -> None:
-    """Prepare the text, build the model and train it; see `train`."""
+    """Prepare the text, build the model and train it; see `train`. `asked`: the length of
+    `train.bptt` was set by hand."""
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
         notes = prepare_text(config, parent, train_spans, valid_spans, fresh, bar)
         tokenizer = load_tokenizer(fresh / TOKENIZER)
+        _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         torch.manual_seed(config.train.seed)
         model = config.model.build(tokenizer.vocab_size)
         if parent and load_run_config(parent).model.name == config.model.name:
@@ -64,6 +67,16 @@ def descend(
             notes.append(_set_vectors(model, config, tokenizer))
         write_text(fresh / CONFIG, as_json(config.dump()))
     _go(out, config, model.to(where), where, began, notes, quiet=quiet, resume=False)
+
+
+def _check_length(config: Config, tokens: int, asked: bool) -> None:
+    """Where somebody set a length, or the learning rate goes by it, it must fit; a default that is
+    too long for a tiny text is cut, with a note."""
+    if config.train.bptt > tokens and (asked or config.train.stream == "variable"):
+        raise InputError(
+            f"train.bptt = {config.train.bptt} is longer than the training text of {tokens:,} "
+            f"tokens; set a smaller one, for example --set train.bptt={max(1, tokens // 4)}"
+        )
 
 
 def resume(out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool) -> None:
@@ -94,12 +107,14 @@ def _go(
     quiet: bool,
     resume: bool,
 ) -> None:
+    if where.startswith("cuda"):
+        torch.cuda.set_device(where)
     with locked(out):
         write_text(out / CONFIG, as_json(config.dump()))
         corpus = open_corpus(out / DATA / "train")
         valid = open_corpus(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
         training = Training(out, config, model, corpus, valid, torch.device(where), began)
-        notes = [*notes, *_size_notes(training)]
+        notes = [*notes, *_notes(training)]
         say = speaker(quiet)
         for note in notes:
             say(note)
@@ -141,14 +156,19 @@ def _adjust(config: Config, overrides: Any) -> Config:
     return Config.parse(tables, config.recipe)
 
 
-def _size_notes(training: Training) -> list[str]:
+def _notes(training: Training) -> list[str]:
     wanted, length = training.wanted_batch, training.config.train.bptt
     batch_size, bptt = fit_batch(len(training.train), wanted, length)
-    if (batch_size, bptt) == (wanted, length):
-        return []
-    return [
-        f"the text is shorter than one batch of {wanted} x {length}: using {batch_size} x {bptt}"
-    ]
+    notes = []
+    if (batch_size, bptt) != (wanted, length):
+        notes.append(
+            f"the text is shorter than one batch of {wanted} x {length}: "
+            f"using {batch_size} x {bptt}"
+        )
+    if training.config.train.graphs and not training.by_graphs:
+        why = "CUDA" if training.device.type != "cuda" else "models with a full softmax"
+        notes.append(f"train.graphs is for {why} and does nothing here")
+    return notes
 
 
 def _set_vectors(model: Any, config: Config, tokenizer: Tokenizer) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from ..evaluation.stream import score_stream
 from ..nn import kernels
 from ..nn.kernels.memory import keep_freed_memory
 from ..run import WEIGHTS, usable, write_weights
-from ..state import detach
 from ..text.corpus import Corpus
 from ..types import Batch, State, Term
 from . import checkpoint
+from .averaging import Average, worsening
 from .checkpoint import Standing
+from .graphs import Graphs, Learnt, descend, on_cuda
 from .interrupt import Interrupt
 from .journal import Journal
 
@@ -63,13 +65,29 @@ class Training:
     def learn(self, batch: Batch, state: State) -> tuple[dict[str, Term], float, State]:
         """Add a batch's gradient to the parameters': terms, loss, the state for the next batch."""
         batch = batch.to(self.device)
-        carried = batch.continues and state is not None
-        state = detach(state) if carried else self.model.start(len(batch.ids))
+        if not batch.continues or state is None:
+            state = self.model.start(len(batch.ids))
+        terms, value, state = self.descend(batch, state)
+        return terms, value * self.config.train.accumulate, state
+
+    @property
+    def by_graphs(self) -> bool:
+        """A graph is bound to shapes: no word may decide how much work there is."""
+        fixed = getattr(self.model, "fixed_shapes", False)
+        return self.config.train.graphs and self.device.type == "cuda" and fixed
+
+    @cached_property
+    def descend(self) -> Callable[[Batch, State], Learnt]:
+        """The passes through the model, as CUDA graphs if that is wanted."""
+        if self.by_graphs:
+            return Graphs(self.forward, list(self.model.parameters()), on_cuda())
+        return partial(descend, self.forward)
+
+    def forward(self, batch: Batch, state: State) -> tuple[dict[str, Term], torch.Tensor, State]:
+        """Terms, the share of a batch in a step's loss, the state after it."""
         with self.precision():
             terms, state = self.config.objective(self.model, batch, state)
-        loss = sum_of(terms)
-        (loss / self.config.train.accumulate).backward()  # type: ignore[no-untyped-call]
-        return terms, float(loss.detach()), state
+        return terms, sum_of(terms) / self.config.train.accumulate, state
 
     def precision(self) -> AbstractContextManager[Any]:
         if self.config.train.precision == "bf16":
@@ -94,7 +112,7 @@ class Training:
             )
         finally:
             self.model.train()
-        return scores.nll / len(ids), float(scores.hit.mean())
+        return scores.nll / len(ids), scores.accuracy
 
 
 def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Standing:
@@ -107,11 +125,12 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     config, model = training.config.train, training.model
     keep_freed_memory()
     optimizer = training.config.optimizer.build(model.parameters())
+    average = Average(model.parameters())
     stream = training.stream(0)
     state: State = None
     at = Standing()
     if resume:
-        state, at = checkpoint.restore(training.folder, model, optimizer)
+        state, at = checkpoint.restore(training.folder, model, optimizer, average)
         stream = training.stream(at.epoch)
     budget = Budget(training, at, len(stream))
     interrupt = Interrupt()
@@ -121,7 +140,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
 
     def save() -> None:
         at.seconds, at.metrics_bytes = budget.elapsed, journal.size
-        checkpoint.save(training.folder, model, optimizer, state, at)
+        checkpoint.save(training.folder, model, optimizer, average, state, at)
 
     model.train()
     kernel = kernels.backend(config.backend)
@@ -131,6 +150,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
         told = False  # what runs the recurrent layers
         try:
             if not resume:
+                if config.average == "always":
+                    average.begin()
                 save()  # from now on there is something to go on from
             while True:
                 epoch_over = at.index >= len(stream)
@@ -138,14 +159,18 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 due = at.step % config.eval_every == 0 if config.eval_every else epoch_over
                 if (due or over) and at.step and at.valid_step != at.step:
                     began = time.perf_counter()
-                    result = training.validate()
-                    budget.reserve = time.perf_counter() - began
-                    with interrupt.step():
-                        _note_validation(training, at, journal, budget, result)
+                    with average.applied():
+                        result = training.validate()
+                        budget.reserve = time.perf_counter() - began
+                        with interrupt.step():
+                            _note_validation(training, at, journal, budget, result)
+                            if _time_to_average(config, at, average):
+                                average.begin()
+                                at.averaged_from = len(at.history)
+                                journal.say("no better for a while: averaging weights from here on")
                     save()
                     saved = time.perf_counter()
-                patience = config.patience or math.inf
-                if over or at.bad >= patience:
+                if over or _given_up(config, at):
                     break
                 if epoch_over:
                     at.epoch, at.index = at.epoch + 1, 0
@@ -163,6 +188,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                         apply_rates(optimizer, training.config.optimizer.lr, rates, batch.lr_scale)
                         optimizer.step()
                         optimizer.zero_grad()
+                        average.update()
                     at.step, at.index, at.tokens = (
                         at.step + 1,
                         at.index + 1,
@@ -244,6 +270,18 @@ def clip_gradients(model: Any, config: TrainConfig) -> float:
     if config.clip_value is not None:
         clip_grad_value_(model.parameters(), config.clip_value)
     return float(clip_grad_norm_(model.parameters(), config.clip or math.inf))
+
+
+def _time_to_average(config: TrainConfig, at: Standing, average: Average) -> bool:
+    wanted = config.average == "non-monotone" and not average.begun
+    return wanted and worsening(at.history, config.non_monotone)
+
+
+def _given_up(config: TrainConfig, at: Standing) -> bool:
+    """Whether validation has not got better for too long, by either rule."""
+    since = at.history[at.averaged_from :]
+    stop = config.non_monotone_stop and worsening(since, config.non_monotone)
+    return stop or at.bad >= (config.patience or math.inf)
 
 
 def _note_validation(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..config import Part
 
@@ -86,6 +86,24 @@ class Plateau(Part):
             if bad >= self.patience:
                 factor, bad = factor * self.factor, 0
         return Rates(max(self.smallest, factor))
+
+
+class Milestones(Part):
+    """lr times `factor` at each of some points of the training."""
+
+    name: Literal["milestones"] = "milestones"
+    at: list[float] = Field([0.6, 0.8], min_length=1, description="shares of the training")
+    factor: float = Field(0.1, gt=0, lt=1)
+
+    @field_validator("at")
+    @classmethod
+    def _shares(cls, at: list[float]) -> list[float]:
+        if not all(0 < share < 1 for share in at):
+            raise ValueError("at: give shares between 0 and 1, for example [0.6, 0.8]")
+        return at
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        return Rates(self.factor ** sum(fraction >= share for share in self.at))
 
 
 class InverseSquareRoot(Part):

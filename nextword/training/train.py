@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, load_config, read_recipe
+from ..config import Config, load_config, override_items, read_recipe
 from ..errors import InputError
 from ..run import Run, check_target, is_arpa, load, pick_device
 from ..run import load_config as load_run_config
@@ -99,6 +99,7 @@ def make(
         where=where,
         quiet=quiet,
         began=began,
+        asked="train.bptt" in override_items(overrides),
     )
 
 

@@ -101,7 +101,7 @@ def test_evaluate_table(cli: Cli, run: Path, text: Path) -> None:
     status, out, _ = cli("evaluate", run, "--data", text, "--dynamic", "--dynamic-set", "lr=1e-3")
     assert status == 0
     assert "perplexity" in out
-    assert "dynamic:lr=0.001" in out
+    assert "dynamic:method=running,lr=0.001" in out
 
 
 def test_score(cli: Cli, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

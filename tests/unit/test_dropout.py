@@ -12,7 +12,7 @@ from torch import nn
 from nextword import registry
 from nextword.models.recurrent import RecurrentConfig
 from nextword.nn import kernels
-from nextword.nn.dropout import drop_weights, drop_words, dropout, mask_like
+from nextword.nn.dropout import drop_words, dropout, mask_like, weight_mask
 from nextword.nn.kernels.masks import fill_mask
 from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
 
@@ -214,7 +214,7 @@ def test_off_means_untouched(training: bool, p: float) -> None:
     assert (dropout(x, p, training) is x) == off
     assert (dropout(x, p, training, locked=False) is x) == off
     assert (drop_words(x, ids, p, 5, training) is x) == off
-    assert (drop_weights(U, p, training) is U) == off
+    assert (weight_mask(U, p, training) is None) == off
 
 
 # -------------------------------------------------------------------------------------- weight drop

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
-from . import torch_layer
+from . import cudnn, torch_layer
 from .product import Frozen, low_precision
 
 __all__ = ["Frozen", "backend", "choose", "run"]
@@ -31,7 +31,7 @@ def backend(name: str) -> Iterator[dict[str, str]]:
     """Within it, recurrent layers run as `name` says: `step` (the readable code), `torch` (torch's
     layer), `fast` (our loops, on a CPU), each where there is one; or `auto`, see `choose`.
 
-    Yields what was chosen so far: layer → one of `NAMES`.
+    Yields what was chosen so far: layer → one of `NAMES`, or cuDNN.
     """
     used: dict[str, str] = {}
     token = _backend.set((name, used))
@@ -51,7 +51,8 @@ def choose(cell: Cell, x: Tensor) -> Backend:
         how = "fast"
     elif wanted != "step" and cell.torch_layer:
         how = "torch"
-    used[f"{type(cell).__name__} {x.shape[2]}→{cell.hidden}"] = NAMES[how]
+    said = "cuDNN" if how == "torch" and cudnn.available(x) else NAMES[how]
+    used[f"{type(cell).__name__} {x.shape[2]}→{cell.hidden}"] = said
     return how
 
 
@@ -78,14 +79,17 @@ def run(
     W: Tensor,
     U: Tensor,
     b: Tensor,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
+    """x (T, B, I), state, a mask on U (G·H, H) → outputs h_1 … h_T (T, B, H), the last state."""
+    if how == "torch":
+        return torch_layer.run(cell, x, state, W, U, b, mask)
+    if mask is not None:
+        U = U * mask
     if how == "fast":
         from . import recurrence  # brings the compiled loops, which take a moment to load
 
         return recurrence.run(str(cell.loops), x, state, W, U, b, next(cell.parameters(), None))
-    if how == "torch":
-        return torch_layer.run(cell, x, state, W, U, b)
     wx = x @ W.T + b  # (T, B, G·H): the input's share of all steps at once
     outputs = []
     for wx_t in wx:

@@ -74,19 +74,25 @@ class Frozen:
         """W (N, K) for products with about so many rows."""
         if rows == 1 and W.dtype == low:
             return W  # `matvec` takes it as it is
-        return self._once((W,), low, rows)
+        return self._lay((W,), low, rows)
 
     def lay_side_by_side(self, W: Tensor, U: Tensor, low: torch.dtype, rows: int) -> Tensor:
         """W (N, K) and U (N, L) as one matrix (N, K + L): one product instead of two."""
-        return self._once((W, U), low, rows)
+        return self._lay((W, U), low, rows)
 
-    def _once(self, parts: tuple[Tensor, ...], low: torch.dtype, rows: int) -> Tensor:
-        key = (*((W.data_ptr(), W.shape, W.stride()) for W in parts), low, rows > 1)
+    def once(self, key: Any, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` made at the first call with this key."""
         if key not in self._laid:
-            rounded = torch.cat([W.detach().to(low) for W in parts], dim=1)
-            lay_out = rows > 1 and _suits(rounded)
-            self._laid[key] = _lay_out(rounded, rows) if lay_out else rounded
+            self._laid[key] = make()
         return self._laid[key]
+
+    def _lay(self, parts: tuple[Tensor, ...], low: torch.dtype, rows: int) -> Tensor:
+        def lay() -> Tensor:
+            rounded = torch.cat([W.detach().to(low) for W in parts], dim=1)
+            return _lay_out(rounded, rows) if rows > 1 and _suits(rounded) else rounded
+
+        key = (*((W.data_ptr(), W.shape, W.stride()) for W in parts), low, rows > 1)
+        return self.once(key, lay)
 
 
 _frozen: ContextVar[Frozen | None] = ContextVar("frozen", default=None)

@@ -1,0 +1,133 @@
+"""The neural cache: what followed situations like this one, a little while ago (Grave, Joulin,
+Usunier 2017, arXiv:1612.04426, section 3, equations 2 to 4).
+
+    p_cache(w) ∝ Σ_{i in the last `window`} 1{w = w_{i+1}} exp(θ h_t · h_i)
+    p(w) = (1 - λ) p_model(w) + λ p_cache(w)
+
+h_t is the hidden vector the model predicts from. Nothing is trained: the cache holds the hidden
+vectors of the text read so far and the words that followed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..config import Section
+from ..data.stream import Ids
+
+THETAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # tried by `tune`
+WINDOWS = (500, 1000, 2000, 4000)
+
+Array = np.ndarray[Any, Any]
+
+
+class Cache(Section):
+    """How far back the cache reaches and how much it counts."""
+
+    window: int = Field(2000, ge=1, description="tokens")
+    theta: float = Field(0.3, ge=0, description="how sharply it picks similar situations")
+    weight: float = Field(0.1, ge=0, lt=1, description="λ, its share")
+
+    @property
+    def signature(self) -> str:
+        return ",".join(f"{key}={value:g}" for key, value in self.model_dump().items())
+
+
+class Reach(NamedTuple):
+    """What makes a cache's distribution, its share apart."""
+
+    window: int
+    theta: float
+
+
+class Watcher:
+    """Follows a text and notes p_cache of every token, for several reaches at once."""
+
+    def __init__(self, reaches: Sequence[Reach], tokens: int) -> None:
+        self.reaches = list(reaches)
+        self.p = np.zeros((len(self.reaches), tokens), dtype=np.float32)  # p_cache(token)
+        self.at = 0
+        self.longest = max(reach.window for reach in self.reaches)
+        self.hidden: Tensor | None = None  # (C, H), C at most `longest`
+        self.words: Tensor | None = None  # (C,) which word followed
+
+    @torch.no_grad()
+    def __call__(self, hidden: Tensor, targets: Tensor) -> None:
+        """The next tokens: hidden (T, H) that predict targets (T,)."""
+        hidden, steps = hidden.detach().float(), len(targets)
+        if self.hidden is None or self.words is None:
+            self.hidden, self.words = hidden[:0], targets[:0]
+        past = len(self.words)
+        keys, words = torch.cat([self.hidden, hidden]), torch.cat([self.words, targets])
+        similar = hidden @ keys.T  # (T, C + T)
+        here = torch.arange(past, past + steps, device=hidden.device)[:, None]
+        back = here - torch.arange(past + steps, device=hidden.device)  # tokens ago
+        same = words == targets[:, None]
+        for row, (window, theta) in enumerate(self.reaches):
+            seen = (back > 0) & (back <= window)
+            power = (theta * similar).masked_fill_(~seen, -torch.inf)
+            top = power.amax(dim=1, keepdim=True).clamp_min(-1e30)
+            power = power.sub_(top).exp_()
+            share = (power * same).sum(dim=1) / power.sum(dim=1).clamp_min(1e-30)
+            self.p[row, self.at : self.at + steps] = share.cpu().numpy()
+        self.at += steps
+        self.hidden, self.words = keys[-self.longest :], words[-self.longest :]
+
+
+def with_cache(log_prob: Array, p_cache: Array, weight: float) -> Array:
+    """Log-probabilities (N,) of a model and p_cache (N,) → of both together. The first token has
+    no cache to look into."""
+    mixed = np.logaddexp(
+        np.log1p(-weight) + log_prob.astype(np.float64),
+        np.log(np.maximum(weight * p_cache.astype(np.float64), 1e-300)),
+    )
+    mixed[:1] = log_prob[:1]
+    return np.asarray(mixed, dtype=np.float32)
+
+
+def reaches(tokens: int) -> list[Reach]:
+    """All that `tune` tries on a text of so many tokens."""
+    windows = [window for window in WINDOWS if window < tokens] or [max(1, tokens - 1)]
+    return [Reach(window, theta) for window, theta in product(windows, THETAS)]
+
+
+def tune(log_prob: Array, watcher: Watcher) -> Cache:
+    """The reach and the share under which a text is most probable."""
+    best: tuple[float, Cache] | None = None
+    for reach, p_cache in zip(watcher.reaches, watcher.p, strict=True):
+        weight = best_share(log_prob, p_cache)
+        total = float(with_cache(log_prob, p_cache, weight).sum(dtype=np.float64))
+        if best is None or total > best[0]:
+            best = total, Cache(window=reach.window, theta=reach.theta, weight=weight)
+    assert best is not None
+    return best[1]
+
+
+def best_share(log_prob: Array, p_cache: Array, steps: int = 60) -> float:
+    """λ that maximises Σ log((1 - λ) p + λ p_cache), which has one maximum: by bisection on the
+    slope, to four digits."""
+    p, q = np.exp(log_prob[1:].astype(np.float64)), p_cache[1:].astype(np.float64)
+    low, high = 0.0, 0.9999
+    for _ in range(steps):
+        middle = (low + high) / 2
+        slope = ((q - p) / ((1 - middle) * p + middle * q)).sum() if len(p) else -1.0
+        low, high = (middle, high) if slope > 0 else (low, middle)
+    return round(low, 4)
+
+
+def check_window(window: int, ids: Ids) -> None:
+    """Raise InputError where the cache is larger than the text."""
+    from ..errors import InputError
+
+    if window >= len(ids):
+        raise InputError(
+            f"a cache of {window:,} tokens is larger than the text of {len(ids):,}; give a "
+            f"smaller one: --cache-set window={max(1, len(ids) // 4)}"
+        )

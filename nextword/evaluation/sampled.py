@@ -1,0 +1,36 @@
+"""Monte-Carlo dropout: the mean of what many thinned networks predict (Gal and Ghahramani 2016,
+arXiv:1506.02142; for recurrent models arXiv:1512.05287, section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.stream import Ids
+from .stream import Progress, TokenScores, score_stream
+
+
+def score_sampled(
+    model: Any,
+    ids: Ids,
+    device: torch.device,
+    samples: int,
+    progress: Progress | None = None,
+    **reading: Any,
+) -> TokenScores:
+    """As `score_stream`, dropout drawn as in training: log of the mean probability over `samples`
+    passes, the s-th with masks from seed s. Which token was the most probable is not known."""
+    total = np.full(len(ids), -np.inf)
+    devices = [device] if device.type == "cuda" else []
+    model.train()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            for seed in range(samples):
+                torch.manual_seed(seed)
+                scores = score_stream(model, ids, device, progress=progress, **reading)
+                total = np.logaddexp(total, scores.log_prob.astype(np.float64))
+    finally:
+        model.eval()
+    return TokenScores((total - np.log(samples)).astype(np.float32), None)

@@ -1,0 +1,61 @@
+"""The Mogrifier: a layer's input and its last output gate each other before the cell sees them
+(Melis, Kočiský, Blunsom 2020, arXiv:1909.01792, section 2, equations 1 and 2). For any cell.
+
+    x^-1 = x_t,  h^0 = h_{t-1}
+    x^i = 2 σ(Q_i h^{i-1}) ∘ x^{i-2}     odd i
+    h^i = 2 σ(R_i x^{i-1}) ∘ h^{i-2}     even i,   i = 1 … rounds
+
+Q_i and R_i are products of two matrices of low rank (the paper's section 2: "to reduce the number
+of parameters"). Where they are zero every gate is 2 σ(0) = 1, and what is left is the cell.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .cells.cell import Cell
+
+
+class Mogrifier(nn.Module):
+    """Sizes: B batch, I input, H hidden."""
+
+    def __init__(self, inputs: int, hidden: int, rounds: int, rank: int) -> None:
+        """`rank` of the gating matrices; 0 = full."""
+        super().__init__()
+        self.rounds = rounds
+        self.gatings = nn.ModuleList()
+        for i in range(1, rounds + 1):
+            source, target = (hidden, inputs) if i % 2 else (inputs, hidden)
+            if rank:
+                parts = [nn.Linear(source, rank, bias=False), nn.Linear(rank, target, bias=False)]
+            else:
+                parts = [nn.Linear(source, target, bias=False)]
+            self.gatings.append(nn.Sequential(*parts))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, I), h (B, H) → the same, gated."""
+        for i, gating in enumerate(self.gatings, start=1):
+            if i % 2:
+                x = 2 * gating(h).sigmoid() * x
+            else:
+                h = 2 * gating(x).sigmoid() * h
+        return x, h
+
+    def run(
+        self,
+        cell: Cell,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        W: Tensor,
+        U: Tensor,
+        b: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state: step by step, for
+        every input waits for the output before it."""
+        outputs = []
+        for x_t in x:
+            x_t, h = self(x_t, state[0])
+            state = cell.step(x_t @ W.T + b, (h, *state[1:]), U)
+            outputs.append(state[0])
+        return torch.stack(outputs), state

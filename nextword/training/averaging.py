@@ -1,0 +1,67 @@
+"""Averaged weights: the mean of all steps from some step on is what is evaluated and kept.
+
+ASGD (Polyak and Juditsky 1992) takes the mean of plain SGD's iterates. NT-ASGD begins it by itself,
+at the first validation that is worse than the best of those more than n validations ago (Merity et
+al. 2017, arXiv:1708.02182, section 3, algorithm 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+def worsening(history: Sequence[float], n: int) -> bool:
+    """Whether the last validation loss is worse than the best of those more than `n` before it
+    (algorithm 1, line 8: t > n and v > min of logs up to t - n - 1)."""
+    earlier = history[:-1]
+    return len(earlier) > n and history[-1] > min(earlier[: len(earlier) - n])
+
+
+class Average:
+    """The mean of the parameters over the steps since `begin`.
+
+    w̄ ← w̄ + (w - w̄) / k     after the k-th step
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.parameters: list[Tensor] = list(parameters)
+        self.steps = 0
+        self.means: list[Tensor] = []
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.means)
+
+    def begin(self) -> None:
+        """Until the first step the mean is where the weights stand now."""
+        self.means = [p.detach().clone() for p in self.parameters]
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights after a step into the mean; nothing happens before `begin`."""
+        if self.begun:
+            self.steps += 1
+            torch._foreach_lerp_(self.means, self.parameters, 1 / self.steps)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within it the parameters hold the mean; afterwards what they held before."""
+        if not self.begun:
+            yield
+            return
+        held = [p.detach().clone() for p in self.parameters]
+        self._put(self.means)
+        try:
+            yield
+        finally:
+            self._put(held)
+
+    @torch.no_grad()
+    def _put(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
