@@ -9,7 +9,19 @@ from typing import NoReturn
 import typer
 
 from ..errors import InputError, Interrupted, TrainingError
-from . import compare, demo, evaluate, export, find_lr, generate, inspect, recipes, score, train
+from . import (
+    ablate,
+    compare,
+    demo,
+    evaluate,
+    export,
+    find_lr,
+    generate,
+    inspect,
+    recipes,
+    score,
+    train,
+)
 
 app = typer.Typer(
     name="nextword",
@@ -18,7 +30,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, evaluate, score, generate, compare, inspect, find_lr, export, recipes):
+for verb in (
+    demo,
+    train,
+    ablate,
+    evaluate,
+    score,
+    generate,
+    compare,
+    inspect,
+    find_lr,
+    export,
+    recipes,
+):
     app.command(verb.NAME)(verb.command)
 
 

@@ -10,4 +10,4 @@ def command() -> None:
     from ..config import RECIPES, read_recipe
 
     for path in sorted(RECIPES.glob("*.toml")):
-        print(f"{path.stem:<16}{read_recipe(path.stem).get('about', '')}")
+        print(f"{path.stem:<19}{read_recipe(path.stem).get('about', '')}")

@@ -1,0 +1,310 @@
+"""`ablate`: the recipe as it is, then once without each ingredient of AWD-LSTM (Merity, Keskar,
+Socher 2017, arXiv:1708.02182, table 4)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import plot
+from ..config import Config, load_config, override_items
+from ..errors import InputError
+from ..evaluation.perplexity import evaluate
+from ..evaluation.stream import Bar
+from ..run import METRICS, STATE, load, locked, write_text
+from ..text.reader import open_texts
+from .train import make, resume
+
+TABLE, PICTURE, SETTINGS, ROWS = "ablation.json", "ablation.png", "settings.json", "rows"
+_TUNED = {"train.average": "always", "train.non_monotone_stop": True}
+
+Say = Callable[[str], None]
+Bars = Callable[[], AbstractContextManager[Bar | None]]
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One row: what is left out, by which settings, and what the paper measured."""
+
+    title: str
+    slug: str
+    without: Callable[[Config], dict[str, Any]]  # {} = the recipe has no such ingredient
+    ptb: float  # the paper's test perplexity without it
+    wt2: float
+
+
+def _off(table: str, key: str, off: Any) -> Callable[[Config], dict[str, Any]]:
+    def without(config: Config) -> dict[str, Any]:
+        value = getattr(getattr(config, table), key, off)
+        return {} if value == off else {f"{table}.{key}": off}
+
+    return without
+
+
+def _no_penalties(config: Config) -> dict[str, Any]:
+    used = config.objective.model_dump(include={"ar", "tar"})
+    return {f"objective.{key}": 0.0 for key, value in used.items() if value}
+
+
+def _full_embedding(config: Config) -> dict[str, Any]:
+    hidden, width = config.model.hidden, config.model.embedding
+    return {} if width in (None, hidden) else {"model.embedding": hidden}
+
+
+def _same_lengths(config: Config) -> dict[str, Any]:
+    return {"train.stream": "stripes"} if config.train.stream == "variable" else {}
+
+
+FULL = Ingredient("full recipe", "full", lambda config: {}, 57.3, 65.8)
+FINE_TUNING = Ingredient("no fine-tuning", "no-fine-tuning", lambda config: {}, 58.8, 66.0)
+NT_ASGD = Ingredient("no NT-ASGD", "no-nt-asgd", _off("train", "average", "none"), 63.7, 69.7)
+INGREDIENTS = (
+    NT_ASGD,
+    Ingredient("no variable-length BPTT", "no-variable-length", _same_lengths, 58.9, 66.2),
+    Ingredient(
+        "no embedding dropout",
+        "no-embedding-dropout",
+        _off("model", "dropout_embedding", 0.0),
+        62.7,
+        68.1,
+    ),
+    Ingredient(
+        "no weight decay", "no-weight-decay", _off("optimizer", "weight_decay", 0.0), 61.0, 68.7
+    ),
+    Ingredient("no AR/TAR", "no-ar-tar", _no_penalties, 60.3, 70.1),
+    Ingredient("full-size embedding", "full-size-embedding", _full_embedding, 65.6, 70.7),
+    Ingredient(
+        "no weight drop", "no-weight-drop", _off("model", "dropout_weight", 0.0), 68.9, 74.9
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished row. Perplexities of the texts, every token predicted once."""
+
+    title: str
+    valid: float
+    test: float | None
+    paper: tuple[float, float]  # test perplexity: Penn Treebank, WikiText-2
+    parameters: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "row": self.title,
+            "valid_perplexity": self.valid,
+            "test_perplexity": self.test,
+            "paper_test_ptb": self.paper[0],
+            "paper_test_wt2": self.paper[1],
+            "parameters": self.parameters,
+            "seconds": round(self.seconds, 1),
+        }
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Row:
+        return cls(
+            row["row"],
+            row["valid_perplexity"],
+            row["test_perplexity"],
+            (row["paper_test_ptb"], row["paper_test_wt2"]),
+            row["parameters"],
+            row["seconds"],
+        )
+
+
+def plan(config: Config, fine_tune: bool) -> tuple[list[Ingredient], list[Ingredient]]:
+    """The rows of a recipe, and the ingredients that it does not have."""
+    rows, missing = [FULL], list[Ingredient]()
+    (rows if fine_tune else missing).append(FINE_TUNING)
+    for ingredient in INGREDIENTS:
+        (rows if ingredient.without(config) else missing).append(ingredient)
+    return rows, missing
+
+
+def ablate(
+    recipe: str,
+    train: list[Path],
+    valid: list[Path],
+    out: str | os.PathLike[str],
+    *,
+    test: list[Path] | None = None,
+    overrides: list[str] | dict[str, Any] | None = None,
+    fine_tune: int = 0,
+    device: str = "cpu",
+    quiet: bool = False,
+    say: Say = lambda line: None,
+    bars: Bars = lambda: nullcontext(None),
+) -> list[Row]:
+    """Train the full recipe and one run less each ingredient into the directory `out`.
+
+    Called again with the same arguments it goes on: finished rows stay, an interrupted training is
+    resumed. Writes ablation.json and ablation.png after every row.
+
+    Args:
+        fine_tune: epochs, at most, of the fine-tuning run (ASGD from the start) that follows each
+            training; 0 = none. The row without NT-ASGD has none either: it is plain SGD.
+        bars: for the evaluations: a context with what starts a progress bar.
+
+    Raises:
+        InputError: a file cannot be read, or `out` holds something else.
+        Interrupted: Ctrl-C; everything is saved.
+    """
+    config = load_config(recipe, overrides)
+    if config.model.trained_by != "descend" or config.model.name != "recurrent":
+        raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
+    for text in (train, valid, test):
+        if text:
+            open_texts(text)
+    out = Path(out)
+    settings = {
+        "config": config.dump(),
+        "train": [str(path) for path in train],
+        "valid": [str(path) for path in valid],
+        "test": [str(path) for path in test or []],
+        "fine_tune": fine_tune,
+    }
+    _claim(out, settings)
+    rows, missing = plan(config, fine_tune > 0)
+    for ingredient in missing:
+        say(f"{ingredient.title}: the recipe has none, left out")
+    with locked(out):
+        done = {row["row"]: Row.from_dict(row) for row in _read(out)}
+        for number, ingredient in enumerate(rows, start=1):
+            if ingredient.title in done:
+                continue
+            say(f"row {number} of {len(rows)}: {ingredient.title}{_left(done, len(rows))}")
+            trial = _Trial(recipe, train, valid, overrides, fine_tune, device, quiet)
+            runs = trial.run(out / ROWS, ingredient, config)
+            loaded = load(runs[-1], device)
+            with bars() as bar:
+                done[ingredient.title] = Row(
+                    ingredient.title,
+                    evaluate(loaded, valid, bar=bar).perplexity,
+                    evaluate(loaded, test, bar=bar).perplexity if test else None,
+                    (ingredient.ptb, ingredient.wt2),
+                    loaded.parameters,
+                    sum(_seconds(run) for run in runs),
+                )
+            table = [done[row.title] for row in rows if row.title in done]
+            write_text(out / TABLE, json.dumps([row.as_dict() for row in table], indent=1))
+            draw(table, out / PICTURE)
+    return [done[row.title] for row in rows]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    recipe: str
+    train: list[Path]
+    valid: list[Path]
+    overrides: Any
+    fine_tune: int
+    device: str
+    quiet: bool
+
+    def run(self, folder: Path, ingredient: Ingredient, config: Config) -> list[Path]:
+        """The runs of a row, trained and fine-tuned as far as they are not yet."""
+        slug = FULL.slug if ingredient is FINE_TUNING else ingredient.slug
+        changes = override_items(self.overrides) | ingredient.without(config)
+        trained = folder / slug / "trained"
+        self._finish(trained, changes, None)
+        if not self.fine_tune or ingredient in (FINE_TUNING, NT_ASGD):
+            return [trained]
+        tuned = folder / slug / "tuned"
+        changes |= _TUNED | {"train.epochs": self.fine_tune, "train.minutes": None}
+        self._finish(tuned, changes, trained)
+        return [trained, tuned]
+
+    def _finish(self, out: Path, changes: dict[str, Any], start_from: Path | None) -> None:
+        """Train, or go on where a training stopped; nothing happens to a finished one."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if (out / STATE).is_file():
+            resume(out, device=self.device, quiet=self.quiet)
+            return
+        if start_from is not None:  # its vocabulary is kept
+            changes = {key: value for key, value in changes.items() if not key.startswith("text.")}
+        make(
+            self.recipe,
+            self.train,
+            out,
+            valid=self.valid,
+            overrides=changes,
+            start_from=start_from,
+            overwrite=True,
+            device=self.device,
+            quiet=self.quiet,
+        )
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the directory, or see that it holds this very ablation."""
+    if (out / SETTINGS).is_file():
+        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        if before != json.loads(json.dumps(settings)):
+            raise InputError(
+                f"'{out}' holds an ablation with other settings or texts; name another directory"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"'{out}' holds something else; name another directory")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / SETTINGS, json.dumps(settings, indent=1))
+
+
+def _read(out: Path) -> list[dict[str, Any]]:
+    if not (out / TABLE).is_file():
+        return []
+    rows: list[dict[str, Any]] = json.loads((out / TABLE).read_text(encoding="utf-8"))
+    return rows
+
+
+def _seconds(run: Path) -> float:
+    """How long a training took."""
+    lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
+    records = (json.loads(line) for line in reversed(lines))
+    return next((record["seconds"] for record in records if "seconds" in record), 0.0)
+
+
+def _left(done: dict[str, Row], rows: int) -> str:
+    if not done:
+        return ""
+    mean = sum(row.seconds for row in done.values()) / len(done)
+    return f" (about {mean * (rows - len(done)) / 60:.0f} minutes left)"
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """How much worse each row is than the full recipe, here and in the paper, in percent."""
+    from math import nan
+
+    full = rows[0]
+
+    def change(value: float | None, base: float | None) -> float:
+        return nan if value is None or base is None else 100 * (value / base - 1)
+
+    others = rows[1:]
+    series = {
+        "here, validation text": [change(row.valid, full.valid) for row in others],
+        "here, test text": [change(row.test, full.test) for row in others],
+        "paper, Penn Treebank": [change(row.paper[0], full.paper[0]) for row in others],
+        "paper, WikiText-2": [change(row.paper[1], full.paper[1]) for row in others],
+    }
+    if full.test is None:
+        del series["here, test text"]
+    with plot.figure(path, size=(8, 1.6 + 0.65 * max(1, len(others)))) as (ax,):
+        height = 0.8 / len(series)
+        for index, (name, values) in enumerate(series.items()):
+            places = [
+                place + (index - (len(series) - 1) / 2) * height for place in range(len(values))
+            ]
+            ax.barh(places, values, height=height, label=name, color=plot.COLOURS[index])
+        ax.set_yticks(range(len(others)), [row.title for row in others])
+        ax.invert_yaxis()
+        ax.axvline(0, color="black", lw=0.8)
+        ax.grid(visible=False, axis="y")
+        ax.set(xlabel=f"perplexity against the full recipe ({full.valid:.1f} valid), %")
+        ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
