@@ -23,6 +23,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.awd_lstm
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.gpu
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,0 +1,62 @@
+"""Scripts that are run by hand, at a size that shows they run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nextword.run import STATE
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_gpu_benchmark_says_when_there_is_none() -> None:
+    """Without a CUDA device nothing is measured, in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "no CUDA device here" in done.stdout
+
+
+def test_one_cycle_in_pieces(tmp_path: Path) -> None:
+    """The script stops with status 3 while there is more to do, goes on when called again, and the
+    last call says how good the model is."""
+    data, out = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    for name in ("train", "valid", "test"):
+        text = "the cat sat on the mat .\na dog ran after the cat .\n" * 40
+        (data / f"{name}.txt").write_text(text, encoding="utf-8")
+    sizes = ["model.hidden=16", "model.embedding=8", "train.batch_size=4", "train.bptt=10"]
+
+    def piece(minutes: str, *settings: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "benchmarks.onecycle", "--data", data, "--out", out]
+        command += ["--device", "cpu", "--piece", minutes]
+        for setting in settings:
+            command += ["--set", setting]
+        return subprocess.run(
+            [str(part) for part in command], cwd=ROOT, capture_output=True, text=True
+        )
+
+    first = piece("0.15", "train.epochs=100000", *sizes)
+    assert first.returncode == 3, first.stderr
+    assert (out / STATE).is_file()
+    assert not (out / "result.json").exists()
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    config["train"]["epochs"] = 1  # what was done is enough
+    (out / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    last = piece("1")
+    assert last.returncode == 0, last.stderr
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result["device"] == "cpu"
+    assert 1 < result["test_perplexity"] < 100
+    assert result["valid_perplexity"] == result["test_perplexity"]
+    assert result["seconds"] > 0
