@@ -251,12 +251,12 @@ def override_items(overrides: list[str] | dict[str, Any] | None) -> dict[str, An
     return dict(parse_override(text) for text in overrides or [])
 
 
-def parse_override(text: str) -> tuple[str, Any]:
+def parse_override(text: str, option: str = "--set") -> tuple[str, Any]:
     """`model.hidden=650` → ("model.hidden", 650). Values are TOML; anything else is a string;
     `none` unsets."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"'--set {text}' has no '='; write --set key=value")
+        raise InputError(f"'{option} {text}' has no '='; write {option} key=value")
     raw = raw.strip()
     if raw.lower() in ("none", "null"):
         return key.strip(), None

@@ -35,7 +35,7 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
         raise InputError(f"{'--cache-set' if items else '--tune'} needs --cache")
     if items and tune:
         raise InputError("--tune finds the settings itself; leave --cache-set out")
-    values = dict(parse_override(item) for item in items)
+    values = dict(parse_override(item, "--cache-set") for item in items)
     return parse_section(Cache, values, "--cache-set") if wanted else None
 
 
@@ -70,11 +70,12 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """How well a run predicts a text: perplexity, bits per byte, accuracy."""
-    from ..evaluation.perplexity import evaluate, tune_cache
+    from ..evaluation.perplexity import Reading, evaluate, tune_cache
     from ..run import load
 
     adapting = dynamic_settings(dynamic, dynamic_set)
     caching = _cache_settings(cache, cache_set, tune)
+    Reading(adapting, caching, mc_dropout, stripes).check()
     loaded = load(run, device)
     if tune:
         with token_bar("tuning the cache", quiet) as bar:

@@ -28,7 +28,7 @@ DynamicSet = Annotated[
     typer.Option(
         "--dynamic-set",
         metavar="KEY=VALUE",
-        help="lr, segment, decay, clip or momentum of --dynamic; repeatable.",
+        help="method, lr, segment, decay, clip or momentum of --dynamic; repeatable.",
     ),
 ]
 Stripes = Annotated[
@@ -45,7 +45,7 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Any:
 
     if not wanted and items:
         raise InputError("--dynamic-set needs --dynamic")
-    values = dict(parse_override(item) for item in items)
+    values = dict(parse_override(item, "--dynamic-set") for item in items)
     return parse_section(Dynamic, values, "--dynamic-set") if wanted else None
 
 

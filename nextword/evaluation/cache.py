@@ -32,7 +32,9 @@ class Cache(Section):
     """How far back the cache reaches and how much it counts."""
 
     window: int = Field(2000, ge=1, description="tokens")
-    theta: float = Field(0.3, ge=0, description="how sharply it picks similar situations")
+    theta: float = Field(
+        0.3, ge=0, allow_inf_nan=False, description="how sharply it picks similar situations"
+    )
     weight: float = Field(0.1, ge=0, lt=1, description="λ, its share")
 
     @property
@@ -84,10 +86,9 @@ class Watcher:
 def with_cache(log_prob: Array, p_cache: Array, weight: float) -> Array:
     """Log-probabilities (N,) of a model and p_cache (N,) → of both together. The first token has
     no cache to look into."""
-    mixed = np.logaddexp(
-        np.log1p(-weight) + log_prob.astype(np.float64),
-        np.log(np.maximum(weight * p_cache.astype(np.float64), 1e-300)),
-    )
+    with np.errstate(divide="ignore"):  # what neither knows is impossible: -∞
+        from_cache = np.log(weight * p_cache.astype(np.float64))
+    mixed = np.logaddexp(np.log1p(-weight) + log_prob.astype(np.float64), from_cache)
     mixed[:1] = log_prob[:1]
     return np.asarray(mixed, dtype=np.float32)
 
@@ -114,6 +115,8 @@ def best_share(log_prob: Array, p_cache: Array, steps: int = 60) -> float:
     """λ that maximises Σ log((1 - λ) p + λ p_cache), which has one maximum: by bisection on the
     slope, to four digits."""
     p, q = np.exp(log_prob[1:].astype(np.float64)), p_cache[1:].astype(np.float64)
+    possible = (p > 0) | (q > 0)
+    p, q = p[possible], q[possible]
     low, high = 0.0, 0.9999
     for _ in range(steps):
         middle = (low + high) / 2
@@ -127,7 +130,8 @@ def check_window(window: int, ids: Ids) -> None:
     from ..errors import InputError
 
     if window >= len(ids):
+        smaller = f"--cache-set window={len(ids) // 2} in place of --tune"
         raise InputError(
-            f"a cache of {window:,} tokens is larger than the text of {len(ids):,}; give a "
-            f"smaller one: --cache-set window={max(1, len(ids) // 4)}"
+            f"a cache of {window:,} tokens is larger than the text of {len(ids):,}; "
+            + (f"give a smaller one: {smaller}" if len(ids) > 1 else "leave --cache out")
         )

@@ -120,6 +120,8 @@ class Reading:
 
     def check(self) -> None:
         """Raise InputError where two ways exclude each other."""
+        if self.mc_dropout < 0:
+            raise InputError(f"mc_dropout = {self.mc_dropout}: give the number of passes")
         one_stream = [("dynamic evaluation", self.dynamic), ("a cache", self.cache)]
         for what, wanted in one_stream:
             if wanted and self.stripes > 1:

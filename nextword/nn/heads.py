@@ -139,8 +139,8 @@ class MixtureHead(SoftmaxHead):
     def _parts(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """hidden (..., H) → log π (..., K), h_k (..., K, H)."""
         latent = self.latent(hidden).tanh()
-        shares = self.prior(hidden).float().log_softmax(dim=-1)
-        return shares.to(self.b.dtype), latent.view(*hidden.shape[:-1], -1, hidden.shape[-1])
+        shares = self.prior(hidden).to(self.b.dtype).log_softmax(dim=-1)
+        return shares, latent.view(*hidden.shape[:-1], -1, hidden.shape[-1])
 
 
 class AdaptiveHead(nn.Module):

@@ -77,6 +77,21 @@ MODELS: dict[str, Callable[[], Any]] = {
     "windowed-adaptive": lambda: Windowed(
         recurrent(softmax="adaptive", cutoffs=[1, 2, 9]), 3
     ).eval(),
+    # So many samples, or frequent words, that learning is exact too.
+    "recurrent-sampled": lambda: recurrent(softmax="sampled", cutoffs=[3], samples=V),
+    "recurrent-sampled-tied": lambda: recurrent(
+        "gru", tied=True, softmax="sampled", cutoffs=[2 * V], samples=1
+    ),
+    "recurrent-softmaxes": lambda: recurrent(softmaxes=3),
+    "recurrent-softmaxes-tied": lambda: recurrent("gru", softmaxes=2, tied=True),
+    **{
+        f"recurrent-mogrified-{cell}": lambda cell=cell: recurrent(cell, mogrify=5, mogrify_rank=2)
+        for cell in CELLS
+    },
+    "recurrent-mogrified-full": lambda: recurrent(
+        tied=True, mogrify=2, mogrify_rank=0, softmaxes=2
+    ),
+    "windowed-mogrified": lambda: Windowed(recurrent(mogrify=5, softmaxes=3), 3).eval(),
     "unigram": lambda: ngram(1, "add-k"),
     "ngram-1": lambda: ngram(1),
     "ngram-2": lambda: ngram(2),
@@ -89,6 +104,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         f"mixture-{kind}": lambda kind=kind: mixed(kind, recurrent(), ngram(3))
         for kind in ("linear", "log-linear")
     },
+    "mixture-mogrified": lambda: mixed("linear", ngram(3), recurrent(mogrify=5, softmaxes=3)),
     "mixture-ngrams": lambda: mixed("linear", ngram(1), ngram(4)),
     "mixture-ngrams-log-linear": lambda: mixed("log-linear", ngram(2), ngram(4)),
     "mixture-of-mixtures": lambda: mixed("linear", mixed("linear", ngram(2), ngram(3)), ngram(1)),

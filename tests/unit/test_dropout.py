@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -266,24 +267,26 @@ def test_weight_drop_is_a_mask_on_the_recurrent_matrix(cell: str, backend: str) 
     assert "U" in dict(layer.named_parameters())
 
 
+@pytest.mark.parametrize("backend", ["step", "torch", "fast"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_weight_drop_trains_the_raw_matrix(cell: str) -> None:
+def test_weight_drop_trains_the_raw_matrix(cell: str, backend: str) -> None:
     """An optimizer moves what was kept and leaves what was dropped; over several draws all of U
     moves."""
     layer = dropping(cell)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
     raw = layer.U.detach().clone()
-    run(layer, seed=0).pow(2).sum().backward()
-    optimizer.step()
-    torch.manual_seed(0)
-    dropped = mask_like(layer.U, 0.5) == 0
-    moved = layer.U.detach() != raw
-    assert not moved[dropped].any()
-    assert moved[~dropped].double().mean() > 0.5
-    for seed in range(1, 12):
-        optimizer.zero_grad()
-        run(layer, seed).pow(2).sum().backward()
+    with kernels.backend(backend):
+        run(layer, seed=0).pow(2).sum().backward()
         optimizer.step()
+        torch.manual_seed(0)
+        dropped = mask_like(layer.U, 0.5) == 0
+        moved = layer.U.detach() != raw
+        assert not moved[dropped].any()
+        assert moved[~dropped].double().mean() > 0.5
+        for seed in range(1, 12):
+            optimizer.zero_grad()
+            run(layer, seed).pow(2).sum().backward()
+            optimizer.step()
     assert (layer.U.detach() != raw)[dropped].double().mean() > 0.5
 
 
@@ -300,6 +303,46 @@ def test_weight_drop_on_and_off(cell: str, backend: str) -> None:
         layer.train()
         assert not torch.allclose(run(layer, seed=1), run(layer, seed=2))
         torch.testing.assert_close(run(layer, seed=1), run(layer, seed=1), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("backend", ["step", "torch", "fast"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_weight_drop_survives_being_kept_and_moved(cell: str, backend: str) -> None:
+    """`state_dict` holds the raw U under its own name and no mask; a layer that loads it, a copy
+    and one that went through another precision draw and learn as the first one does."""
+    layer = dropping(cell)
+    weights = layer.state_dict()
+    assert {"W", "U", "b"} <= weights.keys()
+    assert weights.keys() == dict(layer.named_parameters()).keys()
+    with kernels.backend(backend):
+        expected = run(layer, seed=3).detach()
+        torch.testing.assert_close(layer.state_dict()["U"], layer.U.detach(), atol=0, rtol=0)
+        loaded = RecurrentLayer(cell, 4, 6, weight_drop=0.5).double()
+        loaded.load_state_dict(weights)
+        moved = dropping(cell)
+        run(moved, seed=9).sum().backward()  # whatever a pass leaves behind moves along
+        moved.zero_grad()
+        moved = moved.to(torch.float32).to("cpu").to(torch.float64)
+        moved.load_state_dict(weights)
+        for other in (loaded, copy.deepcopy(layer), moved):
+            torch.testing.assert_close(run(other, seed=3), expected, atol=0, rtol=0)
+            assert isinstance(other.U, nn.Parameter) and other.U.is_leaf
+            optimizer = torch.optim.SGD(other.parameters(), lr=0.01)
+            run(other, seed=4).pow(2).sum().backward()
+            optimizer.step()
+            torch.manual_seed(4)
+            kept = mask_like(other.U, 0.5) != 0
+            assert other.U.ne(weights["U"])[kept].double().mean() > 0.5
+            assert not torch.equal(run(other, seed=3), expected)
+        short = copy.deepcopy(layer).float()
+        generator = torch.Generator().manual_seed(9)
+        x = torch.randn(5, 3, 4, dtype=torch.float64, generator=generator).float()
+        torch.manual_seed(5)
+        outputs, _ = short(x, short.start(3))
+        assert outputs.dtype == torch.float32
+        torch.manual_seed(5)
+        exact, _ = layer(x.double(), layer.start(3))  # the same places are dropped
+        torch.testing.assert_close(outputs.double(), exact, atol=1e-5, rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------ where models use it

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from nextword.config import Config, TextConfig
 from nextword.errors import InputError
+from nextword.evaluation import dynamic as dynamic_module
 from nextword.evaluation import sentences
 from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
 from nextword.evaluation.perplexity import evaluate, safe_exp, spelled_bits, summarise
@@ -182,43 +184,145 @@ def test_no_adaptation_is_static_evaluation(settings: Dynamic) -> None:
     assert (dynamic.hit == static.hit).all()
 
 
-def test_dynamic_rule_by_hand() -> None:
-    """w ← w - lr g/(√s + ε) + decay (w_0 - w), s ← 0.999 s + 0.001 g² bias-corrected, g the mean
-    gradient of the segment, clipped; the state is carried, its graph is not."""
-    settings = Dynamic(lr=0.02, segment=5, decay=0.1, clip=0.64)
-    ids, model = text_ids(38), tiny()
-    result = score_dynamic(model, ids, CPU, settings)
+RULES = [
+    Dynamic(lr=0.02, segment=5, decay=0.1, clip=0.64),
+    Dynamic(lr=0.02, segment=5, clip=0.64, momentum=0.5),
+    Dynamic(method="sgd", lr=0.3, segment=5, clip=0.64),
+    Dynamic(method="sgd", lr=0.3, segment=5, clip=0.64, decay=0.2, momentum=0.7),
+    Dynamic(method="rms", lr=0.02, segment=5, clip=0.64),
+    Dynamic(method="rms", lr=0.02, segment=5, clip=0.64, decay=0.04),
+    Dynamic(method="rms", lr=0.1, segment=7, clip=0.6, decay=0.5),  # some are pulled all the way
+]
+
+
+@pytest.mark.parametrize("settings", RULES, ids=lambda rule: rule.signature)
+def test_dynamic_rule_by_hand(settings: Dynamic) -> None:
+    """g is the mean gradient of a segment, clipped; the state is carried, its graph is not. Every
+    weight then takes its step, and after it the pull towards the trained ones:
+
+    sgd       w ← w - lr m,   m ← momentum m + g;   w ← w + decay (w_0 - w)
+    running   w ← w - lr m/(√s + ε),   m and s running means of g and g², bias-corrected;
+              w ← w + decay (w_0 - w)
+    rms       w ← w - lr g/(√s + ε),   s the mean of g², not clipped, over segments of the text
+              learnt;   w ← w + min(1, decay √s/mean(√s)) (w_0 - w)
+    """
+    ids, learnt, model = text_ids(38), text_ids(44, seed=9), tiny()
+    result = score_dynamic(model, ids, CPU, settings, learnt=learnt)
 
     twin: Any = copy.deepcopy(model).double()
-    trained = weights(twin)
+    parameters, trained = list(twin.parameters()), weights(twin)
+
+    def segments(text: np.ndarray) -> Any:
+        state, last = twin.start(1), EOS
+        for start in range(0, len(text), settings.segment):
+            segment = [int(i) for i in text[start : start + settings.segment]]
+            state = tuple(tuple(t.detach() for t in layer) for layer in state)
+            inputs = torch.tensor([[last, *segment[:-1]]])
+            logits, state = twin.forward(inputs, state)[:2]
+            log_prob = logits[0].log_softmax(-1)[range(len(segment)), segment]
+            yield start, log_prob, torch.autograd.grad(-log_prob.mean(), parameters)
+            last = segment[-1]
+
+    roots: list[Any] = [None] * len(trained)
+    pulls: list[Any] = [settings.decay] * len(trained)
+    if settings.method == "rms":
+        found = [gradients for _, _, gradients in segments(learnt)]
+        roots = [torch.stack(each).pow(2).mean(0).sqrt() for each in zip(*found, strict=True)]
+        mean = torch.cat([root.flatten() for root in roots]).mean()
+        pulls = [(settings.decay * root / mean).clamp(max=1) for root in roots]
+        full = torch.cat([(pull == 1).flatten() for pull in pulls])
+        assert bool(full.any()) == (settings.decay > 0.1) and not full.all()
+    m = [torch.zeros_like(w) for w in trained]
     s = [torch.zeros_like(w) for w in trained]
-    state, last = twin.start(1), EOS
+    beta = settings.momentum
     clipped = []
-    for step, start in enumerate(range(0, len(ids), settings.segment), start=1):
-        segment = [int(i) for i in ids[start : start + settings.segment]]
-        state = tuple(tuple(t.detach() for t in layer) for layer in state)
-        inputs = torch.tensor([[last, *segment[:-1]]])
-        logits, state = twin.forward(inputs, state)[:2]
-        log_prob = logits[0].log_softmax(-1)[range(len(segment)), segment]
+    for step, (start, log_prob, gradients) in enumerate(segments(ids), start=1):
         np.testing.assert_allclose(
             result.log_prob[start : start + settings.segment], log_prob.detach(), atol=2e-4
         )
-        gradients = torch.autograd.grad(-log_prob.mean(), list(twin.parameters()))
         norm = torch.stack([g.pow(2).sum() for g in gradients]).sum().sqrt()
         clipped.append(bool(norm > settings.clip))
-        with torch.no_grad():
-            for i, (w, g) in enumerate(zip(twin.parameters(), gradients, strict=True)):
-                g = g * min(1.0, settings.clip / float(norm))
+        for i, (w, g) in enumerate(zip(twin.parameters(), gradients, strict=True)):
+            g = g * min(1.0, settings.clip / float(norm))
+            if settings.method == "sgd":
+                m[i] = beta * m[i] + g
+                change = m[i]
+            elif settings.method == "running":
+                m[i] = beta * m[i] + (1 - beta) * g
                 s[i] = 0.999 * s[i] + 0.001 * g**2
-                w -= settings.lr * g / ((s[i] / (1 - 0.999**step)).sqrt() + 1e-8)
-                w += settings.decay * (trained[i] - w)
-        last = segment[-1]
+                root = (s[i] / (1 - 0.999**step)).sqrt()
+                change = m[i] / (1 - beta**step) / (root + 1e-8)
+            else:
+                change = g / (roots[i] + 2e-5)
+            with torch.no_grad():
+                w -= settings.rate * change
+                w += pulls[i] * (trained[i] - w)
     assert any(clipped) and not all(clipped)
+    static = score_stream(model, ids, CPU)
+    assert np.abs(result.log_prob[20:] - static.log_prob[20:]).max() > 0.02
 
 
-def test_weights_come_back() -> None:
+def test_rms_looks_at_the_text_learnt_and_no_further_than_it_must(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another text learnt gives other scores; of a long one the first segments are enough; the
+    first segment read is scored before anything moves, and looking is not learning."""
+    settings = Dynamic(method="rms", lr=0.003, segment=5, decay=0.1)
+    ids, model = text_ids(30), tiny()
+    texts = [text_ids(40, seed=seed) for seed in (1, 2)]
+    a, b = (score_dynamic(model, ids, CPU, settings, learnt=text) for text in texts)
+    assert np.abs(a.log_prob - b.log_prob)[5:].max() > 1e-3
+    static = score_stream(model, ids, CPU)
+    close(TokenScores(a.log_prob[:5], None), static.log_prob[:5])
+    cut = score_dynamic(model, ids, CPU, settings, learnt=texts[0][:15])
+    monkeypatch.setattr(dynamic_module, "_LEARNT", 3)
+    short = score_dynamic(model, ids, CPU, settings, learnt=texts[0])
+    np.testing.assert_array_equal(short.log_prob, cut.log_prob)
+    assert np.abs(short.log_prob - a.log_prob).max() > 1e-4
+    looking = Dynamic(method="rms", lr=1e-9, segment=5)
+    nothing = score_dynamic(model, ids, CPU, looking, learnt=texts[0])
+    close(nothing, static.log_prob, atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "rate"), [("running", 3e-4), ("rms", 5e-5), ("sgd", 0.1)])
+def test_dynamic_settings(method: Any, rate: float) -> None:
+    """Each method's own rate unless another is given, and that is the one used and signed; other
+    methods, values and keys are refused."""
+    usual = Dynamic(method=method)
+    assert usual.rate == rate
+    assert Dynamic(method=method, lr=0.02).rate == 0.02
+    assert f"method={method}," in usual.signature and f"lr={rate:g}," in usual.signature
+    assert Dynamic(method=method, lr=rate).signature == usual.signature
+    ids, learnt, model = text_ids(40), text_ids(40, seed=1), tiny()
+    a, b, c = (
+        score_dynamic(model, ids, CPU, Dynamic(method=method, lr=lr), learnt=learnt)
+        for lr in (None, rate, 2 * rate)
+    )
+    np.testing.assert_array_equal(a.log_prob, b.log_prob)
+    assert np.abs(a.log_prob - c.log_prob).max() > 1e-5
+    fields = {"lr": 0.0321, "segment": 77, "decay": 0.0456, "clip": 0.789}
+    for key, value in fields.items():
+        assert f"{key}={value:g}" in Dynamic(method=method, **{key: value}).signature
+    for wrong in (
+        {"method": "adam"}, {"lr": 0}, {"lr": -1}, {"segment": 0}, {"decay": 1}, {"decay": -0.1},
+        {"clip": 0}, {"momentum": 1}, {"momentum": -0.1}, {"rate": 1},
+    ):  # fmt: skip
+        with pytest.raises(ValidationError):
+            Dynamic(**{"method": method, **wrong})
+
+
+def test_rms_has_no_momentum() -> None:
+    """The published rule has none, so one that is given would do nothing."""
+    with pytest.raises(ValidationError, match="no momentum"):
+        Dynamic(method="rms", momentum=0.5)
+    assert Dynamic(method="sgd", momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize("method", ["running", "rms", "sgd"])
+def test_weights_come_back(method: Any) -> None:
     """After dynamic evaluation, and after an error in the middle of it, the model is as it was."""
-    ids, model = text_ids(64), tiny()
+    ids, learnt, model = text_ids(64), text_ids(40, seed=1), tiny()
+    settings = Dynamic(method=method, lr=0.1, decay=0.01)
     next(model.parameters()).requires_grad_(False)
     before, flags = weights(model), [p.requires_grad for p in model.parameters()]
 
@@ -228,7 +332,7 @@ def test_weights_come_back() -> None:
             assert parameter.grad is None
         assert [p.requires_grad for p in model.parameters()] == flags
 
-    score_dynamic(model, ids, CPU, Dynamic(lr=0.1))
+    score_dynamic(model, ids, CPU, settings, learnt=learnt)
     same()
 
     calls = []
@@ -240,7 +344,7 @@ def test_weights_come_back() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_dynamic(model, ids, CPU, Dynamic(lr=0.1), fail)
+        score_dynamic(model, ids, CPU, settings, fail, learnt=learnt)
     assert len(calls) == 3
     same()
 
@@ -415,6 +519,7 @@ def test_signature_says_what_changes_a_score(run: Run, tmp_path: Path) -> None:
         evaluate(run, path, stripes=3, warmup=2).signature,
         evaluate(run, path, dynamic=Dynamic()).signature,
         evaluate(run, path, dynamic=Dynamic(lr=0.5)).signature,
+        evaluate(run, path, dynamic=Dynamic(method="sgd")).signature,
         evaluate(windowed, path).signature,
     ]
     assert len(set(signatures)) == len(signatures)
@@ -431,6 +536,8 @@ def test_what_cannot_be_evaluated(run: Run, tmp_path: Path) -> None:
     counts = Run("counts", run.config, run.tokenizer, NgramConfig().build(vocab_size))
     with pytest.raises(InputError, match="nothing to adapt"):
         evaluate(counts, path, dynamic=Dynamic())
+    with pytest.raises(InputError, match="does not have the text it was trained on"):
+        evaluate(run, path, dynamic=Dynamic(method="rms"))
     assert evaluate(counts, path).perplexity == pytest.approx(vocab_size, rel=1e-5)
 
 

@@ -1,7 +1,8 @@
-"""The two heads, and the log-probability they share."""
+"""The heads, and the log-probability they share."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nextword.errors import InputError
 from nextword.models.recurrent import RecurrentConfig
 from nextword.nn import kernels
-from nextword.nn.heads import AdaptiveHead, SoftmaxHead
+from nextword.nn.heads import AdaptiveHead, MixtureHead, SampledHead, SoftmaxHead
 from nextword.nn.kernels import cross_entropy
 from nextword.nn.kernels.cross_entropy import log_prob
 
@@ -142,18 +144,31 @@ def test_log_prob_under_autocast(dtype: torch.dtype) -> None:
         assert float((a - c).norm() / c.norm()) < 0.03
 
 
-@pytest.mark.parametrize("softmax", ["full", "adaptive"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"softmax": "adaptive"},
+        {"softmax": "sampled", "samples": 60},
+        {"softmax": "sampled", "samples": 60, "tied": True},
+        {"softmaxes": 3},
+        {"softmaxes": 3, "tied": True},
+        {"mogrify": 3, "mogrify_rank": 4},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("backend", ["fast", "torch", "step"])
-def test_models_learn_under_autocast(backend: str, softmax: str) -> None:
+def test_models_learn_under_autocast(backend: str, settings: dict[str, Any]) -> None:
     """Whatever runs the layers and whichever head: log-probabilities in float32 near those
     without autocast, and finite gradients for every parameter."""
-    config = RecurrentConfig(hidden=32, softmax=softmax, cutoffs=[20, 50])
-    model = config.build(200)
+    model = RecurrentConfig(hidden=32, cutoffs=[20, 50], **settings).build(200)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     ids, targets = torch.randint(0, 200, (2, 4, 7)).unbind()
     with kernels.backend(backend):
+        torch.manual_seed(1)
         exact = model.score(ids, targets, model.start(4)).log_prob
+        torch.manual_seed(1)
         with torch.autocast("cpu", BF16):
             found = model.score(ids, targets, model.start(4)).log_prob
     torch.testing.assert_close(found.float(), exact, atol=0.1, rtol=0.02)
@@ -318,6 +333,346 @@ def test_adaptive_is_torchs(cutoffs: list[int]) -> None:
         assert torch.equal(hit, twin.predict(hidden) == targets)
 
 
+# ---------------------------------------------------------------------------------- sampled softmax
+
+
+def sampled(
+    frequent: int, samples: int, tied: bool = False, size: int = V
+) -> tuple[SampledHead, SoftmaxHead, Tensor]:
+    """A sampled head and the full one with the same weights, and the embedding (V, H)."""
+    head, full = SampledHead(H, size, tied, frequent, samples), SoftmaxHead(H, size, tied)
+    embedding = torch.randn(size, H, dtype=F64, requires_grad=True)
+    for parameter in head.double().parameters():
+        nn.init.normal_(parameter)
+    full.double().load_state_dict(head.state_dict())
+    return head, full, embedding
+
+
+def gradients_of(head: Any, hidden: Tensor, targets: Tensor, embedding: Tensor) -> list[Tensor]:
+    """Of the hidden vectors, the embedding and all parameters."""
+    leaves = [hidden, embedding, *head.parameters()]
+    log_prob, _ = head.score(hidden, targets, embedding)
+    weights = torch.linspace(-1, 2, targets.numel(), dtype=F64).view(targets.shape)
+    return list(torch.autograd.grad((log_prob * weights).sum(), leaves, materialize_grads=True))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(("frequent", "samples"), [(1, 1), (5, 3), (28, 1)])
+def test_sampled_is_exact_where_nothing_is_learnt(frequent: int, samples: int, tied: bool) -> None:
+    """Without a gradient, and in `forward` at any time, it is the full softmax, hits included, and
+    draws nothing."""
+    head, full, embedding = sampled(frequent, samples, tied)
+    hidden, targets = torch.randn(3, 4, H, dtype=F64), torch.randint(0, V, (3, 4))
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        found, hit = head.score(hidden, targets, embedding)
+        expected, hits = full.score(hidden, targets, embedding)
+    torch.testing.assert_close(found, expected, **EXACT)
+    assert hit is not None and hits is not None and torch.equal(hit, hits)
+    torch.testing.assert_close(head(hidden, embedding), full(hidden, embedding), **EXACT)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(
+    ("frequent", "samples"), [(V - 1, 1), (V, 5), (V + 1, 5), (2000, 2000), (1, V), (9, V - 9)]
+)
+def test_sampled_counts_everything_if_it_can(frequent: int, samples: int, tied: bool) -> None:
+    """As many samples as rare words, or a vocabulary of frequent words alone: the full softmax in
+    value and gradient."""
+    head, full, embedding = sampled(frequent, samples, tied)
+    hidden = torch.randn(3, 4, H, dtype=F64, requires_grad=True)
+    for low in (0, V - 3):  # any words, or the rarest alone
+        targets = torch.randint(low, V, (3, 4))
+        targets[0, 0], targets[0, 1] = low, V - 1
+        found, hit = head.score(hidden, targets, embedding)
+        assert hit is None and found.shape == targets.shape
+        torch.testing.assert_close(found, full.score(hidden, targets, embedding)[0], **EXACT)
+        torch.testing.assert_close(
+            gradients_of(head, hidden, targets, embedding),
+            gradients_of(full, hidden, targets, embedding),
+            **EXACT,
+        )
+
+
+@pytest.mark.parametrize(
+    ("frequent", "samples", "low"), [(4, 6, 0), (4, 6, 20), (1, 1, 0), (12, 10, 12)]
+)
+def test_sampled_normaliser_is_right_on_average(frequent: int, samples: int, low: int) -> None:
+    """The mean over many draws of the Z that the scores are made with is Z, whatever the targets:
+    for each row within four standard errors."""
+    head, full, embedding = sampled(frequent, samples)
+    with torch.no_grad():
+        head.b.mul_(0.5), full.b.mul_(0.5)
+    hidden, targets = 0.4 * torch.randn(5, H, dtype=F64), torch.randint(low, V, (5,))
+    logits = full(hidden, embedding).detach()
+    of_target = logits.gather(1, targets[:, None])[:, 0]
+    draws = torch.stack(
+        [(of_target - head.score(hidden, targets, embedding)[0].detach()) for _ in range(2000)]
+    ).exp()
+    error = draws.mean(0) - logits.exp().sum(1)
+    spread = draws.std(0) / math.sqrt(len(draws))
+    assert (error.abs() < 4 * spread).all()
+    assert (spread < 0.1 * logits.exp().sum(1)).all() and (spread > 0).all()
+
+
+def test_sampled_gradient_is_nearly_right_on_average() -> None:
+    """The mean over many draws is near the full gradient, nearer than a single draw's, and nearer
+    the more words are drawn."""
+    errors = []
+    hidden, targets = 0.3 * torch.randn(6, H, dtype=F64), torch.randint(0, 90, (6,))
+    hidden.requires_grad_()
+    for samples in (10, 60):
+        torch.manual_seed(3)
+        head, full, embedding = sampled(9, samples, size=90)
+        exact = gradients_of(full, hidden, targets, embedding)
+        draws = [gradients_of(head, hidden, targets, embedding) for _ in range(300)]
+        for place, expected in enumerate(exact):
+            if not expected.any():
+                continue  # the embedding is not used
+            off = torch.stack([draw[place] for draw in draws]) - expected
+            single = float(off.flatten(1).norm(dim=1).mean() / expected.norm())
+            mean = float(off.mean(0).norm() / expected.norm())
+            errors.append((samples, place, mean))
+            assert mean < 0.4 * single
+            assert mean < (0.02 if samples == 60 else 0.1)
+    few, many = ([e for s, _, e in errors if s == samples] for samples in (10, 60))
+    assert len(few) == len(many) == 3
+    assert all(b < a for a, b in zip(few, many, strict=True))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_sampled_counts_frequent_words_targets_and_a_draw(tied: bool) -> None:
+    """The words that get a gradient: all below `frequent`, all targets, and `samples` others, every
+    one of them as often; one draw for the batch, another at the next call, fixed by the seed."""
+    head, _, embedding = sampled(5, 6, tied)
+    hidden, targets = torch.randn(8, H, dtype=F64), torch.tensor([2, 2, 0, 20, 20, 28, 11, 11])
+    always = {0, 1, 2, 3, 4, 11, 20, 28}
+    rest = sorted(set(range(V)) - always)
+    E = embedding if head.E is None else head.E
+    counts = torch.zeros(V)
+    drawn = set()
+    for seed in range(800):
+        torch.manual_seed(seed)
+        (gradient,) = torch.autograd.grad(head.score(hidden, targets, embedding)[0].sum(), E)
+        counted = set(gradient.any(1).nonzero()[:, 0].tolist())
+        assert always <= counted and len(counted) == len(always) + 6
+        counts[list(counted)] += 1
+        drawn.add(frozenset(counted))
+    assert len(drawn) > 750
+    share = 6 / len(rest)
+    spread = math.sqrt(share * (1 - share) / 800)
+    assert ((counts[rest] / 800 - share).abs() < 4 * spread).all()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        first, _ = head.score(hidden, targets, embedding)
+        other, _ = head.score(hidden, targets, embedding)
+        torch.manual_seed(seed)
+        assert torch.equal(head.score(hidden, targets, embedding)[0], first)
+        assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("targets", [[28] * 6, [28, 27, 26, 25, 24, 23], list(range(20, 26))])
+def test_sampled_where_all_targets_are_rare(targets: list[int]) -> None:
+    """Each target is among the counted words and scored by its own logit: as by the equation, the
+    draw read off the gradient."""
+    head, full, embedding = sampled(3, 4)
+    hidden, y = torch.randn(6, H, dtype=F64, requires_grad=True), torch.tensor(targets)
+    found, _ = head.score(hidden, y, embedding)
+    assert head.E is not None
+    (gradient,) = torch.autograd.grad(found.sum(), head.E, retain_graph=True)
+    counted = gradient.any(1)
+    always = torch.zeros(V, dtype=torch.bool)
+    always[:3], always[y] = True, True
+    drawn = counted & ~always
+    assert int(drawn.sum()) == 4
+    logits = full(hidden, embedding)
+    powers = logits.exp()
+    Z = powers[:, always].sum(1) + int((~always).sum()) / 4 * powers[:, drawn].sum(1)
+    torch.testing.assert_close(found, logits[range(6), targets] - Z.log(), **EXACT)
+    (ours,) = torch.autograd.grad(found.sum(), hidden, retain_graph=True)
+    (theirs,) = torch.autograd.grad((logits[range(6), targets] - Z.log()).sum(), hidden)
+    torch.testing.assert_close(ours, theirs, **EXACT)
+
+
+def test_a_sampled_model_is_scored_exactly() -> None:
+    """What it learns with is an estimate, what it says of a text is not: two models that differ in
+    the samples alone agree wherever no gradient is asked for."""
+    models = []
+    for samples in (3, 7):
+        torch.manual_seed(0)
+        model = RecurrentConfig(hidden=8, softmax="sampled", cutoffs=[5], samples=samples).build(V)
+        models.append(model.double())
+    ids, targets = torch.randint(0, V, (2, 3, 9)).unbind()
+    a, b = (model.score(ids, targets, model.start(3)).log_prob for model in models)
+    assert not torch.allclose(a, b)
+    with torch.no_grad():
+        a, b = (model.score(ids, targets, model.start(3)).log_prob for model in models)
+    torch.testing.assert_close(a, b, atol=0, rtol=0)
+    logits = models[0].forward(ids, models[0].start(3)).logits
+    torch.testing.assert_close(a, logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0])
+
+
+# ---------------------------------------------------------------------------- mixture of softmaxes
+
+
+def mixture(softmaxes: int, tied: bool = False, width: int = H, spread: float = 0.7) -> MixtureHead:
+    """Every parameter drawn at random."""
+    head = MixtureHead(width, V, tied, softmaxes).double()
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=spread)
+    return head
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("softmaxes", [1, 2, 5])
+def test_mixture_is_its_equation(softmaxes: int, tied: bool) -> None:
+    """Σ_k π_k softmax(E h_k + b), word by word; a distribution."""
+    head = mixture(softmaxes, tied)
+    embedding = torch.randn(V, H, dtype=F64)
+    hidden = torch.randn(3, 4, H, dtype=F64)
+    found = head(hidden, embedding)
+    assert (head.E is None) == tied
+    E = embedding if head.E is None else head.E
+    assert found.shape == (3, 4, V)
+    for row in range(3):
+        for step in range(4):
+            h = hidden[row, step]
+            shares = (head.prior.weight @ h).softmax(0)
+            expected = torch.zeros(V, dtype=F64)
+            for k in range(softmaxes):
+                some = slice(k * H, (k + 1) * H)
+                h_k = (head.latent.weight[some] @ h + head.latent.bias[some]).tanh()
+                expected += shares[k] * (E @ h_k + head.b).softmax(0)
+            torch.testing.assert_close(found[row, step].exp(), expected, **EXACT)
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(3, 4, dtype=F64), **EXACT)
+    torch.testing.assert_close(found.log_softmax(-1), found, **EXACT)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("softmaxes", [1, 4])
+@pytest.mark.parametrize("chunk", [1, 3 * V, 9 * V + 2, 1 << 23])
+def test_mixture_scores_what_it_says(
+    chunk: int, softmaxes: int, tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`score` = forward at the targets, its gradients those of forward and gather, however few
+    rows go through at once; `hit` is the argmax of the mixture."""
+    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    head = mixture(softmaxes, tied)
+    embedding = torch.randn(V, H, dtype=F64, requires_grad=True)
+    hidden = torch.randn(3, 5, H, dtype=F64, requires_grad=True)
+    targets, weights = torch.randint(0, V, (3, 5)), torch.randn(3, 5, dtype=F64)
+    logits = head(hidden, embedding)
+    expected = logits.gather(-1, targets[..., None])[..., 0]
+    found, hit = head.score(hidden, targets, embedding)
+    assert hit is None and found.shape == targets.shape
+    torch.testing.assert_close(found, expected, **EXACT)
+    leaves = [hidden, *head.parameters(), *([embedding] if tied else [])]
+    wanted = torch.autograd.grad((expected * weights).sum(), leaves)
+    torch.testing.assert_close(
+        list(torch.autograd.grad((found * weights).sum(), leaves)), list(wanted), **EXACT
+    )
+    best = logits.argmax(-1)
+    aimed = torch.where(torch.arange(5) % 2 == 0, best, targets)
+    with torch.no_grad():
+        found, hit = head.score(hidden, aimed, embedding)
+    expected = logits.gather(-1, aimed[..., None])[..., 0]
+    torch.testing.assert_close(found, expected, **EXACT)
+    assert hit is not None and torch.equal(hit, best == aimed)
+    assert hit[:, ::2].all() and not hit.all()
+
+
+def test_mixture_is_differentiated_right() -> None:
+    """The gradients of forward and of score are what differences say, in every parameter."""
+    head = MixtureHead(3, 7, False, 2).double()
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    names = [name for name, _ in head.named_parameters()]
+    assert names == ["b", "E", "prior.weight", "latent.weight", "latent.bias"]
+    leaves = [torch.randn(4, 3, dtype=F64, requires_grad=True)]
+    leaves += [p.detach().clone().requires_grad_() for p in head.parameters()]
+    targets = torch.tensor([0, 6, 3, 3])
+
+    def forward(h: Tensor, *parameters: Tensor) -> Tensor:
+        values = dict(zip(names, parameters, strict=True))
+        return functional_call(head, values, (h, NONE))
+
+    class Scores(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+
+        def forward(self, h: Tensor) -> Tensor:
+            return head.score(h, targets, NONE)[0]
+
+    def score(h: Tensor, *parameters: Tensor) -> Tensor:
+        values = {f"head.{name}": p for name, p in zip(names, parameters, strict=True)}
+        return functional_call(Scores(), values, (h,))
+
+    assert torch.autograd.gradcheck(forward, leaves)
+    assert torch.autograd.gradcheck(score, leaves)
+
+
+def test_one_softmax_is_the_plain_head() -> None:
+    """softmaxes = 1 makes no mixture: the same head, parameters and start as if it had not been
+    said; a mixture of one is a softmax of one latent vector."""
+    heads = []
+    for settings in ({}, {"softmaxes": 1}):
+        torch.manual_seed(0)
+        heads.append(RecurrentConfig(hidden=8, **settings).build(V).head)
+    assert [type(head) for head in heads] == [SoftmaxHead, SoftmaxHead]
+    for a, b in zip(heads[0].parameters(), heads[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+    one, plain = mixture(1), SoftmaxHead(H, V, False).double()
+    plain.load_state_dict({"b": one.b, "E": one.E})
+    hidden = torch.randn(9, H, dtype=F64)
+    expected = plain(one.latent(hidden).tanh(), NONE).log_softmax(-1)
+    torch.testing.assert_close(one(hidden, NONE), expected, **EXACT)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_mixture_has_a_higher_rank(tied: bool) -> None:
+    """Over many contexts the log-probabilities of one softmax of vectors of width H have rank
+    H + 1, or H + 2 with a bias (Yang et al. 2018, section 2.2); those of a mixture have more."""
+    width, contexts = 3, 60
+    embedding = torch.randn(V, width, dtype=F64)
+    hidden = 2 * torch.randn(contexts, width, dtype=F64)
+
+    def rank(head: SoftmaxHead) -> int:
+        with torch.no_grad():
+            log_probs = head(hidden, embedding).log_softmax(-1)
+        return int(torch.linalg.matrix_rank(log_probs, rtol=1e-9))
+
+    plain = SoftmaxHead(width, V, tied).double()
+    assert rank(plain) == width + 1
+    mixed = mixture(3, tied, width, spread=1.5)
+    nn.init.zeros_(mixed.b)
+    assert rank(mixed) > 2 * (width + 2)
+    one = mixture(1, tied, width, spread=1.5)
+    nn.init.zeros_(one.b)
+    assert rank(one) == width + 1
+    for head in (plain, one):
+        nn.init.normal_(head.b)
+        assert rank(head) == width + 2
+
+
+def test_mixture_of_far_logits() -> None:
+    """Logits in the thousands overflow nothing."""
+    head = mixture(3).float()
+    with torch.no_grad():
+        assert head.E is not None
+        head.E.mul_(3e3)
+    hidden, targets = torch.randn(N, H, requires_grad=True), torch.randint(0, V, (N,))
+    found, _ = head.score(hidden, targets, NONE)
+    assert found.isfinite().all()
+    found.sum().backward()
+    assert hidden.grad is not None and hidden.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+    with torch.no_grad():
+        exact, _ = head.score(hidden, targets, NONE)
+    torch.testing.assert_close(found, exact, atol=1e-2, rtol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------- settings
 
 
@@ -345,3 +700,39 @@ def test_cutoffs_beyond_the_vocabulary_are_refused(cutoffs: list[int]) -> None:
         RecurrentConfig(softmax="adaptive", cutoffs=cutoffs).build(V)
     RecurrentConfig(softmax="full", cutoffs=cutoffs).build(V)
     RecurrentConfig(softmax="adaptive", cutoffs=[V - 1]).build(V)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"softmaxes": 2, "softmax": "adaptive"}, "softmaxes=1"),
+        ({"softmaxes": 2, "softmax": "sampled"}, "softmaxes=1"),
+        ({"softmaxes": 0}, "softmaxes"),
+        ({"softmax": "sampled", "samples": 0}, "samples"),
+        ({"softmax": "sampled", "cutoffs": [0]}, "rising"),
+        ({"softmax": "sampled", "cutoffs": []}, "cutoffs"),
+        ({"softmax": "hierarchical"}, "softmax"),
+    ],
+)
+def test_bad_settings_of_heads_are_refused(settings: dict[str, Any], says: str) -> None:
+    """A mixture is of full softmaxes; at least one word is counted, and one drawn."""
+    with pytest.raises(ValidationError, match=says):
+        RecurrentConfig(**settings)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_settings_choose_the_head(tied: bool) -> None:
+    """Each with the sizes that were set; a vocabulary smaller than the cutoffs is no matter to a
+    sampled softmax, and sharing vectors with the input none to either new head."""
+    sizes = {"embedding": 5, "hidden": 7, "tied": tied}
+    width = 5 if tied else 7
+    head = RecurrentConfig(softmax="sampled", cutoffs=[20, 25], samples=6, **sizes).build(V).head
+    assert isinstance(head, SampledHead) and (head.frequent, head.samples) == (20, 6)
+    assert RecurrentConfig(softmax="sampled", **sizes).build(V).head.frequent == 2000
+    mixed = RecurrentConfig(softmaxes=4, **sizes).build(V).head
+    assert isinstance(mixed, MixtureHead)
+    assert mixed.latent.weight.shape == (4 * width, width)
+    assert mixed.prior.weight.shape == (4, width)
+    for built in (head, mixed):
+        assert (built.E is None) == tied
+        assert tied or built.E.shape == (V, width)
