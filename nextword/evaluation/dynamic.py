@@ -8,9 +8,9 @@ gradient moves them, and they drift back towards the trained ones:
     rms       w ← w - lr g/(√s + ε) + decay √s/mean(√s) (w_0 - w)    section 4.1, equations 5 and 6
     running   w ← w - lr g/(√s + ε) + decay (w_0 - w),   s ← 0.999 s + 0.001 g²  (bias-corrected)
 
-g is the segment's mean gradient, clipped to norm `clip`; the pull is from where the step has led. The
-s of `rms` is the mean of g² over segments of the text the run was trained on; `running` gathers it
-from the text it reads, and needs no other. The trained weights come back at the end.
+g is the segment's mean gradient, clipped to norm `clip`; the pull is from where the step has led.
+The s of `rms` is the mean of g² over segments of the text the run was trained on; `running` gathers
+it from the text it reads, and needs no other. The trained weights come back at the end.
 """
 
 from __future__ import annotations
