@@ -104,7 +104,9 @@ class TrainConfig(Section):
     )
     eval_every: int | None = Field(None, ge=1, description="steps; none = after every epoch")
     save_every_minutes: float = Field(5.0, gt=0, description="how often the state is written")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="of products; auto = bf16 where the processor or GPU has such products"
+    )
     backend: Literal["auto", "fast", "torch", "step"] = Field(
         "auto", description="recurrent layers: our loops, torch's, or the readable step by step"
     )

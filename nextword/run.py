@@ -170,6 +170,16 @@ def pick_device(name: str) -> str:
     return name
 
 
+def multiplies_bf16(where: str) -> bool:
+    """Whether a device has instructions for products in bfloat16; without, they are slow."""
+    import torch
+
+    if where.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in checks)
+
+
 def count_parameters(model: Any) -> int:
     """Trainable numbers; what is shared counts once."""
     return sum(p.numel() for p in model.parameters())

@@ -7,8 +7,9 @@ al. 2017, arXiv:1708.02182, section 3, algorithm 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,17 +50,22 @@ class Average:
             torch._foreach_lerp_(self.means, self.parameters, 1 / self.steps)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Within it the parameters hold the mean; afterwards what they held before."""
+    def applied(
+        self, whole: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> Iterator[None]:
+        """Within it the parameters hold the mean; afterwards what they held before. `whole`: a
+        context that no interrupt ends."""
         if not self.begun:
             yield
             return
         held = [p.detach().clone() for p in self.parameters]
-        self._put(self.means)
         try:
+            with whole():
+                self._put(self.means)
             yield
         finally:
-            self._put(held)
+            with whole():
+                self._put(held)
 
     @torch.no_grad()
     def _put(self, values: list[Tensor]) -> None:

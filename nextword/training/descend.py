@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..run import (
     count_parameters,
     load_weights,
     locked,
+    multiplies_bf16,
     pick_device,
     read_tensors,
     replacing,
@@ -54,6 +56,10 @@ def descend(
 ) -> None:
     """Prepare the text, build the model and train it; see `train`. `asked`: the length of
     `train.bptt` was set by hand."""
+    if config.train.precision == "auto":
+        precision = "bf16" if multiplies_bf16(where) else "fp32"
+        settled = config.train.model_copy(update={"precision": precision})
+        config = replace(config, train=settled)
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
         notes = prepare_text(config, parent, train_spans, valid_spans, fresh, bar)
         tokenizer = load_tokenizer(fresh / TOKENIZER)
@@ -168,6 +174,8 @@ def _notes(training: Training) -> list[str]:
     if training.config.train.graphs and not training.by_graphs:
         why = "CUDA" if training.device.type != "cuda" else "models with a full softmax"
         notes.append(f"train.graphs is for {why} and does nothing here")
+    if training.config.train.precision == "bf16" and not multiplies_bf16(training.device.type):
+        notes.append("no bfloat16 products in this processor: train.precision=fp32 is faster here")
     return notes
 
 

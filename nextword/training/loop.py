@@ -159,7 +159,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 due = at.step % config.eval_every == 0 if config.eval_every else epoch_over
                 if (due or over) and at.step and at.valid_step != at.step:
                     began = time.perf_counter()
-                    with average.applied():
+                    with average.applied(interrupt.step):
                         result = training.validate()
                         budget.reserve = time.perf_counter() - began
                         with interrupt.step():
@@ -175,6 +175,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 if epoch_over:
                     at.epoch, at.index = at.epoch + 1, 0
                     stream = training.stream(at.epoch)
+                    budget.batches = len(stream)
 
                 with interrupt.step():
                     batch = stream.batch(at.index)
@@ -238,7 +239,7 @@ class Budget:
     def __init__(self, training: Training, at: Standing, batches: int) -> None:
         config = training.config.train
         self.minutes = config.minutes
-        self.steps = config.epochs * batches
+        self.epochs, self.batches = config.epochs, batches  # of the present pass: they may vary
         self.began = training.began - at.seconds
         self.first_step, self.first_second = at.step, self.elapsed  # preparing text is no step
         self.valid_tokens = len(training.valid) if training.valid is not None else 0
@@ -251,7 +252,7 @@ class Budget:
     def used(self, at: Standing) -> float:
         """From 0 to 1."""
         if self.minutes is None:
-            return at.step / self.steps
+            return self._taken(at) / (self.epochs * self.batches)
         reserve = self.reserve
         if reserve is None:  # no validation yet: a forward pass is about a third of a step
             reserve = self.valid_tokens * self.elapsed / max(1, at.tokens) / 3 if at.step else 0.0
@@ -262,7 +263,12 @@ class Budget:
         if self.minutes is not None:
             return max(0.0, 60 * self.minutes - self.elapsed)
         done = max(1, at.step - self.first_step)
-        return (self.elapsed - self.first_second) / done * (self.steps - at.step)
+        to_come = self.epochs * self.batches - self._taken(at)
+        return (self.elapsed - self.first_second) / done * to_come
+
+    def _taken(self, at: Standing) -> int:
+        """Steps so far, if every pass had as many batches as this one."""
+        return at.epoch * self.batches + at.index
 
 
 def clip_gradients(model: Any, config: TrainConfig) -> float:

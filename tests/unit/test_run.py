@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+import nextword
 from nextword import run as runs
 from nextword.config import load_config
 from nextword.errors import InputError
@@ -553,3 +554,28 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("gpu", "", "cuda:x", "cpu:-1"):
         with pytest.raises(InputError, match="there are: cpu, cuda"):
             runs.pick_device(name)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_automatic_precision_is_what_the_processor_has(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train.precision=auto` is settled when a training begins and kept in its settings."""
+    monkeypatch.setattr("nextword.training.descend.multiplies_bf16", lambda where: there)
+    (tmp_path / "text.txt").write_text("one two three four .\n" * 30, encoding="utf-8")
+    sizes = {"model.hidden": 8, "model.embedding": 8, "train.epochs": 1, "train.precision": "auto"}
+    run = nextword.train(
+        "lstm", tmp_path / "text.txt", tmp_path / "run", overrides=sizes, quiet=True
+    )
+    assert run.config.train.precision == ("bf16" if there else "fp32")
+
+
+def test_slow_bfloat16_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for on a processor without such products, it is done, and a line says it is slow."""
+    monkeypatch.setattr("nextword.training.descend.multiplies_bf16", lambda where: False)
+    (tmp_path / "text.txt").write_text("one two three four .\n" * 30, encoding="utf-8")
+    sizes = {"model.hidden": 8, "model.embedding": 8, "train.epochs": 1, "train.precision": "bf16"}
+    nextword.train("lstm", tmp_path / "text.txt", tmp_path / "run", overrides=sizes)
+    assert "no bfloat16 products" in capsys.readouterr().err
