@@ -59,7 +59,7 @@ def command(
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted("stopped and saved; the same command again goes on") from None
     if json:
-        print_json([row.as_dict() for row in rows])
+        print_json({"rows": [row.as_dict() for row in rows]})
         return
     full = rows[0]
     print(f"{'':<26}{'valid':>9}{'':>9}{'test':>9}{'paper: PTB':>13}{'WT2':>8}{'minutes':>9}")

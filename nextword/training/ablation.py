@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -162,15 +163,34 @@ def ablate(
         if text:
             open_texts(text)
     out = Path(out)
+    trial = _Trial(recipe, train, valid, overrides, fine_tune, device, quiet)
     settings = {
         "config": config.dump(),
-        "train": [str(path) for path in train],
-        "valid": [str(path) for path in valid],
-        "test": [str(path) for path in test or []],
+        "train": _texts(train),
+        "valid": _texts(valid),
+        "test": _texts(test or []),
         "fine_tune": fine_tune,
     }
-    _claim(out, settings)
-    rows, missing = plan(config, fine_tune > 0)
+    fresh = _claim(out, settings)
+    try:
+        return _rows(out, config, trial, test, fine_tune > 0, say, bars)
+    except InputError:
+        if fresh and not any((out / ROWS).glob(f"*/*/{STATE}")):  # nothing trained, nothing left
+            shutil.rmtree(out)
+        raise
+
+
+def _rows(
+    out: Path,
+    config: Config,
+    trial: _Trial,
+    test: list[Path] | None,
+    fine_tune: bool,
+    say: Say,
+    bars: Bars,
+) -> list[Row]:
+    """Train and evaluate what is not done yet; all rows."""
+    rows, missing = plan(config, fine_tune)
     for ingredient in missing:
         say(f"{ingredient.title}: the recipe has none, left out")
     with locked(out):
@@ -179,13 +199,12 @@ def ablate(
             if ingredient.title in done:
                 continue
             say(f"row {number} of {len(rows)}: {ingredient.title}{_left(done, len(rows))}")
-            trial = _Trial(recipe, train, valid, overrides, fine_tune, device, quiet)
             runs = trial.run(out / ROWS, ingredient, config)
-            loaded = load(runs[-1], device)
+            loaded = load(runs[-1], trial.device)
             with bars() as bar:
                 done[ingredient.title] = Row(
                     ingredient.title,
-                    evaluate(loaded, valid, bar=bar).perplexity,
+                    evaluate(loaded, trial.valid, bar=bar).perplexity,
                     evaluate(loaded, test, bar=bar).perplexity if test else None,
                     (ingredient.ptb, ingredient.wt2),
                     loaded.parameters,
@@ -226,8 +245,6 @@ class _Trial:
         if (out / STATE).is_file():
             resume(out, device=self.device, quiet=self.quiet)
             return
-        if start_from is not None:  # its vocabulary is kept
-            changes = {key: value for key, value in changes.items() if not key.startswith("text.")}
         make(
             self.recipe,
             self.train,
@@ -241,19 +258,25 @@ class _Trial:
         )
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make the directory, or see that it holds this very ablation."""
+def _texts(paths: list[Path]) -> list[Any]:
+    """What tells texts apart: where they are and how long."""
+    return [[str(Path(path).resolve()), Path(path).stat().st_size] for path in paths]
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> bool:
+    """Make the directory, or see that it holds this very ablation; whether it is new."""
     if (out / SETTINGS).is_file():
         before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
         if before != json.loads(json.dumps(settings)):
             raise InputError(
                 f"'{out}' holds an ablation with other settings or texts; name another directory"
             )
-        return
+        return False
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{out}' holds something else; name another directory")
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / SETTINGS, json.dumps(settings, indent=1))
+    return True
 
 
 def _read(out: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 ASGD (Polyak and Juditsky 1992) takes the mean of plain SGD's iterates. NT-ASGD begins it by itself,
 at the first validation that is worse than the best of those more than n validations ago (Merity et
-al. 2017, arXiv:1708.02182, section 3, algorithm 1).
+al. 2017, arXiv:1708.02182, section 3; algorithm 1 as the authors' code has it).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 def worsening(history: Sequence[float], n: int) -> bool:
     """Whether the last validation loss is worse than the best of those more than `n` before it
-    (algorithm 1, line 8: t > n and v > min of logs up to t - n - 1)."""
+    (t > n and v > min of the losses up to t - n - 1, v being loss t)."""
     earlier = history[:-1]
     return len(earlier) > n and history[-1] > min(earlier[: len(earlier) - n])
 

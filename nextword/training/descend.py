@@ -66,13 +66,14 @@ def descend(
         _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         torch.manual_seed(config.train.seed)
         model = config.model.build(tokenizer.vocab_size)
-        if parent and load_run_config(parent).model.name == config.model.name:
+        warm = parent is not None and load_run_config(parent).model.name == config.model.name
+        if parent and warm:
             weights, _ = read_tensors(parent / WEIGHTS)
             load_weights(model, weights, parent / WEIGHTS)
         elif config.text.vectors:
             notes.append(_set_vectors(model, config, tokenizer))
         write_text(fresh / CONFIG, as_json(config.dump()))
-    _go(out, config, model.to(where), where, began, notes, quiet=quiet, resume=False)
+    _go(out, config, model.to(where), where, began, notes, quiet=quiet, warm=warm)
 
 
 def _check_length(config: Config, tokens: int, asked: bool) -> None:
@@ -111,7 +112,8 @@ def _go(
     notes: list[str],
     *,
     quiet: bool,
-    resume: bool,
+    resume: bool = False,
+    warm: bool = False,
 ) -> None:
     if where.startswith("cuda"):
         torch.cuda.set_device(where)
@@ -119,7 +121,7 @@ def _go(
         write_text(out / CONFIG, as_json(config.dump()))
         corpus = open_corpus(out / DATA / "train")
         valid = open_corpus(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
-        training = Training(out, config, model, corpus, valid, torch.device(where), began)
+        training = Training(out, config, model, corpus, valid, torch.device(where), began, warm)
         notes = [*notes, *_notes(training)]
         say = speaker(quiet)
         for note in notes:

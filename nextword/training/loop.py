@@ -47,6 +47,7 @@ class Training:
     valid: Corpus | None
     device: torch.device
     began: float  # time.perf_counter() when the wall-time budget began
+    warm: bool = False  # the weights come from another run: how good they are is the first question
 
     @property
     def wanted_batch(self) -> int:
@@ -157,7 +158,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 epoch_over = at.index >= len(stream)
                 over = budget.used(at) >= 1
                 due = at.step % config.eval_every == 0 if config.eval_every else epoch_over
-                if (due or over) and at.step and at.valid_step != at.step:
+                due = training.warm if at.step == 0 else due or over
+                if due and at.valid_step != at.step:
                     began = time.perf_counter()
                     with average.applied(interrupt.step):
                         result = training.validate()

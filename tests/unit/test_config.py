@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,160 @@ def test_recipe_says_what_it_is(name: str) -> None:
 
 def test_there_are_recipes() -> None:
     """The names that scripts rely on."""
-    assert {"rnn", "irnn", "lstm", "peephole", "gru", "gru-tutorial"} <= set(NAMES)
+    assert {"rnn", "irnn", "lstm", "peephole", "gru", "gru-tutorial", *PUBLISHED} <= set(NAMES)
+
+
+# arXiv:1708.02182, section 5, and the tables of the papers that came after it.
+AWD_LSTM: dict[str, Any] = {
+    "text.tokenizer": "word",
+    "text.split": "whitespace",
+    "text.vocab_size": None,
+    "text.lower": False,
+    "text.min_count": 1,
+    "model.name": "recurrent",
+    "model.cell": "lstm",
+    "model.layers": 3,
+    "model.hidden": 1150,
+    "model.embedding": 400,
+    "model.tied": True,
+    "model.locked": True,
+    "model.softmax": "full",
+    "model.softmaxes": 1,
+    "model.mogrify": 0,
+    "model.dropout_input": 0.4,
+    "model.dropout_hidden": 0.3,
+    "model.dropout_output": 0.4,
+    "model.dropout_embedding": 0.1,
+    "model.dropout_weight": 0.5,
+    "model.embedding_std": pytest.approx(0.1 / 3**0.5, rel=1e-3),  # of uniform(-0.1, 0.1)
+    "objective.ar": 2,
+    "objective.tar": 1,
+    "optimizer.name": "sgd",
+    "optimizer.lr": 30,
+    "optimizer.momentum": 0,
+    "optimizer.weight_decay": 1.2e-6,
+    "schedule.name": "constant",
+    "schedule.warmup": 0,
+    "train.epochs": 750,
+    "train.minutes": None,
+    "train.batch_size": 40,
+    "train.bptt": 70,
+    "train.stream": "variable",
+    "train.clip": 0.25,
+    "train.clip_value": None,
+    "train.accumulate": 1,
+    "train.patience": None,
+    "train.eval_every": None,
+    "train.average": "non-monotone",
+    "train.non_monotone": 5,
+    "train.non_monotone_stop": False,
+    "train.keep": "best",
+    "train.precision": "fp32",
+}
+ONE_CYCLE: dict[str, Any] = {
+    key: value
+    for key, value in AWD_LSTM.items()
+    if key not in ("optimizer.momentum", "train.non_monotone")
+} | {
+    "model.hidden": 1152,
+    "model.dropout_input": 0.6,
+    "model.dropout_hidden": 0.2,
+    "objective.ar": 3,
+    "objective.tar": 1.5,
+    "optimizer.name": "adamw",
+    "optimizer.lr": 5e-3,
+    "optimizer.betas": (0.8, 0.99),
+    "optimizer.weight_decay": 0.1,
+    "schedule.name": "one-cycle",
+    "schedule.warmup": 0.3,
+    "schedule.momentum": (0.8, 0.7),
+    "train.epochs": 90,
+    "train.batch_size": 100,
+    "train.stream": "stripes",
+    "train.clip": 0.12,
+    "train.average": "none",
+    "train.precision": "auto",
+}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "awd-lstm-ptb": AWD_LSTM,
+    "awd-lstm-wt2": AWD_LSTM | {"model.dropout_input": 0.65, "train.batch_size": 80},
+    "awd-lstm-onecycle": ONE_CYCLE,
+    "awd-gru": ONE_CYCLE | {"model.cell": "gru"},
+    "awd-lstm-char": {  # arXiv:1803.08240, table 2
+        "text.tokenizer": "char",
+        "text.vocab_size": None,
+        "model.name": "recurrent",
+        "model.cell": "lstm",
+        "model.layers": 3,
+        "model.hidden": 1000,
+        "model.embedding": 200,
+        "model.tied": True,
+        "model.locked": True,
+        "model.dropout_input": 0.1,
+        "model.dropout_hidden": 0.25,
+        "model.dropout_output": 0.1,
+        "model.dropout_embedding": 0,
+        "model.dropout_weight": 0.5,
+        "model.embedding_std": AWD_LSTM["model.embedding_std"],
+        "objective.ar": 0,
+        "objective.tar": 0,
+        "optimizer.name": "adam",
+        "optimizer.lr": 2e-3,
+        "optimizer.betas": (0.9, 0.999),
+        "optimizer.weight_decay": 1.2e-6,
+        "schedule.name": "milestones",
+        "schedule.at": [300 / 500, 400 / 500],
+        "schedule.factor": 0.1,
+        "train.epochs": 500,
+        "train.batch_size": 128,
+        "train.bptt": 150,
+        "train.stream": "variable",
+        "train.clip": 0.25,
+        "train.average": "none",
+        "train.patience": None,
+        "train.precision": "auto",
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_recipe_has_the_published_settings(name: str) -> None:
+    """Key by key what the paper trained with, those that a recipe leaves to the defaults too."""
+    config = load_config(name)
+    found = {
+        key: getattr(getattr(config, key.split(".")[0]), key.split(".")[1])
+        for key in PUBLISHED[name]
+    }
+    assert found == PUBLISHED[name]
+    settings = {f"{t}.{k}" for t, v in read_recipe(name).items() if t != "about" for k in v}
+    assert settings <= PUBLISHED[name].keys()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_recipe_says_where_it_comes_from(name: str) -> None:
+    """Its comments name the source, what was published and how long it takes, on any machine."""
+    lines = recipe_path(name).read_text(encoding="utf-8").splitlines()
+    comments = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    parts = re.findall(r"(Source|Published|Time): (.+?)(?= Source:| Published:| Time:|$)", comments)
+    assert [part for part, _ in parts] == ["Source", "Published", "Time"]
+    said = dict(parts)
+    assert all(len(words) > 10 for words in said.values())
+    assert re.search(r"\b(hours?|minutes?|days?|weeks?)\b", said["Time"])
+    assert "on two cores" in said["Time"] and re.search(r"\bGPU\b", said["Time"])
+    if name == "awd-gru":
+        assert "nothing" in said["Published"]
+    else:
+        assert re.search(r"arXiv:\d{4}\.\d{5}", said["Source"])
+        assert re.search(r"\d+\.\d", said["Published"])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_commands_in_a_recipe_are_right(name: str) -> None:
+    """What its comments propose to set is a setting, and the recipes they name exist."""
+    text = recipe_path(name).read_text(encoding="utf-8")
+    load_config(name, re.findall(r"--set (\S+)", text))
+    assert set(re.findall(r"nextword train ([a-z0-9-]+)", text)) <= set(NAMES)
+    assert set(re.findall(r"\bawd-[a-z0-9-]+", text)) <= set(NAMES)
 
 
 def test_recipe_of_ones_own(recipe: Any) -> None:
@@ -257,6 +411,10 @@ NEAREST = {
     "optimizer.name=rmsprob": "rmsprop",
     "schedule.name=one-cicle": "one-cycle",
     "objective.name=casual": "causal",
+    "train.stream=variabel": "variable",
+    "train.avrage=always": "train.average",
+    "train.non_monoton=3": "train.non_monotone",
+    "schedule.name=milestone": "milestones",
 }
 
 
@@ -297,6 +455,9 @@ BAD = [
     "train.bptt=none",
     "train.minutes=0",
     "train.precision=fp8",
+    "train.average=sometimes",
+    "train.non_monotone=0",
+    "train.non_monotone_stop=perhaps",
     "train.clip=-1",
     "train.memory=lots",
     "train.memory=-1MB",
@@ -321,6 +482,13 @@ def test_bad_values_are_one_line_that_names_the_key(text: str) -> None:
     message = complaint(load_config, "lstm", [text])
     assert message.startswith(key)
     assert value.strip("[]").split(",")[0].lower() in message.lower()
+
+
+@pytest.mark.parametrize("value", ["[0.5, 1]", "[0]", "[]", "0.5", "[late]", "[1.5, 0.5]"])
+def test_milestones_out_of_range_are_one_line(value: str) -> None:
+    """The message names the key; shares of a training lie within it."""
+    message = complaint(load_config, "awd-lstm-char", [f"schedule.at={value}"])
+    assert message.startswith("schedule.at")
 
 
 @pytest.mark.parametrize("value", ["[1]", "3", "none", "{a = 1}", "''"])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from nextword import registry
 from nextword.training.schedules import (
     Constant,
     Cosine,
     InverseSquareRoot,
+    Milestones,
     OneCycle,
     Plateau,
 )
@@ -139,3 +142,42 @@ def test_inverse_square_root() -> None:
         assert schedule(step - 1, 0, ()).lr == pytest.approx(step / 100)
     assert schedule(400 - 1, 0, ()).lr == pytest.approx(1 / 2)
     assert schedule(10000 - 1, 0, ()).lr == pytest.approx(1 / 10)
+
+
+def test_milestones() -> None:
+    """1, then times `factor` from each share of the training on, that share included."""
+    schedule = Milestones(at=[0.6, 0.8], factor=0.1)
+    for fraction, expected in ((0, 1), (0.3, 1), (0.599, 1), (0.6, 0.1), (0.7, 0.1), (0.799, 0.1)):
+        assert schedule(7, fraction, ()).lr == pytest.approx(expected)
+    for fraction in (0.8, 0.9, 1, 1.3):
+        assert schedule(7, fraction, ()).lr == pytest.approx(0.01)
+    assert schedule(0, 0.7, ()).momentum is None
+    assert Milestones() == schedule
+    once = curve(Milestones(at=[0.5], factor=0.25))
+    assert (once[:100] == 1).all() and (once[100:] == 0.25).all()
+
+
+@given(
+    st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5),
+    st.floats(0.01, 0.99),
+    st.randoms(use_true_random=False),
+)
+def test_milestones_in_any_order(at: list[float], factor: float, order: object) -> None:
+    """The factor never rises, ends at factor to the number of milestones, and depends on neither
+    their order nor anything but the share of the training."""
+    values = curve(Milestones(at=at, factor=factor))
+    assert (np.diff(values) <= 0).all()
+    assert values[0] == 1
+    assert values[-1] == pytest.approx(factor ** len(at))
+    mixed = list(at)
+    order.shuffle(mixed)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(curve(Milestones(at=mixed, factor=factor), [1.0, 2.0]), values)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"at": []}, {"at": [0.5, 0]}, {"at": [1]}, {"at": [-0.1]}, {"factor": 1}, {"at": 0.5}]
+)
+def test_milestones_lie_within_the_training(wrong: dict[str, Any]) -> None:
+    """At least one, each after the beginning and before the end; a factor below one."""
+    with pytest.raises(ValidationError):
+        Milestones(**wrong)

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword import registry
+from nextword.config import load_config
 from nextword.data.stream import Ids, Stream, fit_batch, rows
 from nextword.data.stripes import Stripes
+from nextword.data.variable import Variable
 from nextword.data.windows import Windows
 from nextword.text.tokenizer import EOS
 
@@ -58,7 +60,8 @@ def test_pairs_are_neighbours(name: str, shape: tuple[int, int, int], seed: int)
         assert batch.ids.shape == batch.targets.shape
         assert batch.mask is None
         assert len(batch.ids) <= batch_size
-        assert batch.ids.shape[1] <= bptt
+        assert batch.ids.shape[1] <= bptt or name == "variable"
+        assert batch.lr_scale == (batch.ids.shape[1] / bptt if name == "variable" else 1)
         before = torch.where(batch.targets == FIRST, EOS, batch.targets - 1)
         assert torch.equal(batch.ids, before)
         assert torch.equal(batch.ids[:, 1:], batch.targets[:, :-1])
@@ -82,6 +85,7 @@ def test_any_batch_at_any_time(
         assert torch.equal(two[index].ids, in_order[index].ids)
         assert torch.equal(two[index].targets, in_order[index].targets)
         assert two[index].continues == in_order[index].continues
+        assert two[index].lr_scale == in_order[index].lr_scale
     for outside in (-1, len(two)):
         with pytest.raises(IndexError):
             two[outside]
@@ -143,6 +147,107 @@ def test_stripes_by_hand() -> None:
     assert [batch.ids.tolist() for batch in batches] == [[[1, 2], [4, 5]], [[3], [6]]]
     assert [batch.targets.tolist() for batch in batches] == [[[2, 3], [5, 6]], [[4], [7]]]
     assert Stripes(text_of(7), 2, 2, seed=1)[0].ids.tolist() == [[2, 3], [5, 6]]
+
+
+# ---------------------------------------------------------------- variable
+
+
+def lengths_of(stream: Stream) -> list[int]:
+    return [batch.ids.shape[1] for batch in stream]
+
+
+@given(shape=shapes(), seed=SEEDS)
+def test_variable_is_stripes_cut_elsewhere(shape: tuple[int, int, int], seed: int) -> None:
+    """Row by row it reads what stripes read, every token once, and each batch goes on where the
+    one before stopped."""
+    length, batch_size, bptt = shape
+    stream = Variable(text_of(length), batch_size, bptt, seed=seed)
+    batches = list(stream)
+    assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
+    assert {len(batch.ids) for batch in batches} == {batch_size}
+    for left, right in pairwise(batches):
+        assert torch.equal(right.ids[:, 0], left.targets[:, -1])
+    stripes = list(Stripes(text_of(length), batch_size, bptt, seed=seed))
+    for part in ("ids", "targets"):
+        found, expected = (
+            torch.cat([getattr(batch, part) for batch in one], dim=1) for one in (batches, stripes)
+        )
+        assert torch.equal(found, expected)
+    assert set(targets_of(stream).values()) == {1}
+
+
+@given(st.integers(20, 3000), st.integers(1, 4), st.integers(1, 40), SEEDS)
+def test_variable_lengths_are_five_or_more(
+    length: int, batch_size: int, bptt: int, seed: int
+) -> None:
+    """But the last one, which takes what is left."""
+    *whole, last = lengths_of(Variable(text_of(length), batch_size, bptt, seed=seed))
+    assert all(steps >= 5 for steps in whole)
+    assert last >= 1
+    assert sum(whole) + last == length // batch_size
+
+
+@pytest.mark.parametrize("bptt", [70, 150])
+def test_variable_lengths_are_drawn_around_two_values(bptt: int) -> None:
+    """One in twenty around half of `bptt`, all others around it, five more or less: on average
+    about 0.975 `bptt`."""
+    text = np.zeros(2_000_000, dtype=np.uint16)
+    stream = Variable(text, 2, bptt, seed=3)
+    lengths = np.diff(stream.edges)[:-1]
+    assert len(lengths) > 6000
+    assert lengths[:50].tolist() == [stream[index].ids.shape[1] for index in range(50)]
+    assert lengths.mean() == pytest.approx(0.975 * bptt - 0.5, abs=0.012 * bptt)  # rounded down
+    short = lengths < 0.75 * bptt
+    assert short.mean() == pytest.approx(0.05, abs=0.01)
+    assert np.median(lengths[short]) == pytest.approx(bptt / 2 - 0.5, abs=1)
+    assert np.median(lengths[~short]) == pytest.approx(bptt - 0.5, abs=1)
+    for some in (short, ~short):
+        assert lengths[some].std() == pytest.approx(5, abs=0.7)
+
+
+def test_variable_lengths_are_drawn_by_seed() -> None:
+    """The same seed cuts at the same places, others elsewhere; no two passes are alike."""
+    drawn = [
+        tuple(lengths_of(Variable(text_of(4000), 4, 20, seed=seed))) for seed in (1, 1, *range(30))
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[2:])) == 30
+    assert len({len(lengths) for lengths in drawn}) > 1
+
+
+def test_variable_batches_by_hand() -> None:
+    """Cut where the edges say, the scale of the learning rate the share of the full length."""
+    stream = Variable(text_of(60), 2, 8, seed=0)
+    stream.edges = np.array([0, 5, 17, 30])
+    assert len(stream) == 3
+    first, second, third = stream
+    assert first.targets.tolist() == [[2, 3, 4, 5, 6], [32, 33, 34, 35, 36]]
+    assert first.ids.tolist() == [[EOS, 2, 3, 4, 5], [31, 32, 33, 34, 35]]
+    assert second.targets.tolist() == [[*range(7, 19)], [*range(37, 49)]]
+    assert third.targets.tolist() == [[*range(19, 32)], [*range(49, 62)]]
+    assert [b.lr_scale for b in (first, second, third)] == [5 / 8, 12 / 8, 13 / 8]
+    assert [b.tokens for b in (first, second, third)] == [10, 24, 26]
+
+
+@pytest.mark.parametrize("name", ["stripes", "variable"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_where_a_text_is_cut_changes_no_prediction(name: str, cell: str) -> None:
+    """The state carried from batch to batch, a model predicts what it predicts of the rows as a
+    whole."""
+    settings = {"model.cell": cell, "model.hidden": 12, "model.embedding": 8}
+    torch.manual_seed(0)
+    model = load_config("lstm", settings).model.build(FIRST + 300).eval()
+    stream = registry.load("stream", name)(text_of(300), 3, 9, seed=1)
+    assert len(stream) > 5
+    found, state = [], model.start(3)
+    with torch.no_grad():
+        for batch in stream:
+            scored = model.score(batch.ids, batch.targets, state)
+            state = scored.state
+            found.append(scored.log_prob)
+        (whole,) = Stripes(text_of(300), 3, 100, seed=1)
+        expected = model.score(whole.ids, whole.targets, model.start(3)).log_prob
+    torch.testing.assert_close(torch.cat(found, dim=1), expected)
 
 
 # ---------------------------------------------------------------- windows

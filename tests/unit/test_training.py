@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import optim
 
 import nextword
-from nextword.config import load_config
+from nextword.cli.main import main
+from nextword.config import RECIPES, load_config
 from nextword.errors import InputError, Interrupted, TrainingError
 from nextword.models.windowed import Windowed
 from nextword.registry import names
@@ -91,6 +93,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "accumulate": {"train__accumulate": 3, "optimizer__name": "rmsprop", "train__keep": "last"},
     "windows": {"train__stream": "windows", "model__cell": "irnn", "train__eval_every": 4},
+    "variable": {"train__stream": "variable", "model__dropout_hidden": 0.3},
+    "averaged": {"train__average": "always", "train__eval_every": 3, "schedule__name": "cosine"},
 }
 
 
@@ -523,3 +527,197 @@ def test_precision_is_named_in_the_run_and_learns(text: Path, tmp_path: Path) ->
         losses.append(min(r["valid_nll"] for r in read_metrics(out) if "valid_nll" in r))
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert losses[0] != losses[1]
+
+
+# ---------------------------------------------------------------- streams and passes
+
+
+@pytest.mark.parametrize("stream", names("stream"))
+def test_an_epoch_is_a_whole_pass(stream: str, text: Path, tmp_path: Path) -> None:
+    """As many passes as asked for, each over every token, each with a validation at its end;
+    however many batches it takes."""
+    fit(text, tmp_path / "run", train__stream=stream, train__epochs=6)
+    records = read_metrics(tmp_path / "run")
+    validations = [r for r in records if "valid_nll" in r]
+    assert [r["epoch"] for r in validations] == [0, 1, 2, 3, 4, 5]
+    one = validations[0]["tokens"]
+    assert [r["tokens"] for r in validations] == [one * count for count in range(1, 7)]
+    if stream == "variable":
+        steps = np.diff([0, *(r["step"] for r in validations)])
+        assert len(set(steps)) > 1
+
+
+@pytest.mark.parametrize("stream", names("stream"))
+def test_resuming_a_finished_training_changes_nothing(
+    stream: str, text: Path, tmp_path: Path
+) -> None:
+    """Not a weight, and nothing of where it stands."""
+    fit(text, tmp_path / "run", train__stream=stream, train__epochs=3)
+    kept = ("model.safetensors", "metrics.jsonl", "config.json")
+    before = [(tmp_path / "run" / name).read_bytes() for name in kept]
+    state = read_tensors(tmp_path / "run" / "state.safetensors")
+    nextword.resume(tmp_path / "run", quiet=True)
+    assert [(tmp_path / "run" / name).read_bytes() for name in kept] == before
+    tensors, meta = read_tensors(tmp_path / "run" / "state.safetensors")
+    assert meta == state[1]
+    torch.testing.assert_close(tensors, state[0], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("stream", ["stripes", "variable"])
+def test_the_learning_rate_goes_by_the_length_of_a_batch(
+    stream: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variable lengths L: the optimizer steps with the schedule's rate times L / bptt. Stripes:
+    with the schedule's, the last batch of a pass too."""
+    lengths, rates = [], []
+    learn, step = Training.learn, optim.SGD.step
+
+    def watched_learn(self: Training, *args: Any) -> Any:
+        lengths.append(args[0].ids.shape[1])
+        return learn(self, *args)
+
+    def watched_step(self: optim.Optimizer, *args: Any, **named: Any) -> Any:
+        rates.append([group["lr"] for group in self.param_groups])
+        return step(self, *args, **named)
+
+    monkeypatch.setattr(Training, "learn", watched_learn)
+    monkeypatch.setattr(optim.SGD, "step", watched_step)
+    fit(
+        text,
+        tmp_path / "run",
+        train__stream=stream,
+        train__epochs=4,
+        optimizer__name="sgd",
+        optimizer__lr=0.5,
+        schedule__name="milestones",
+        schedule__at=[0.5],
+    )
+    assert len(lengths) == len(rates) > 40
+    assert len(set(lengths)) > (5 if stream == "variable" else 1)
+    factors = [
+        rate / 0.5 / (length / 10 if stream == "variable" else 1)
+        for length, (rate,) in zip(lengths, rates, strict=True)
+    ]
+    early = sum(factor > 0.5 for factor in factors)
+    assert 0.4 < early / len(factors) < 0.6
+    assert factors == pytest.approx([1] * early + [0.1] * (len(factors) - early))
+
+
+# ---------------------------------------------------------------- sequences longer than the text
+
+
+def short_text(folder: Path) -> Path:
+    """Forty characters."""
+    (folder / "short.txt").write_text("abcdefgh" * 5, encoding="utf-8")
+    return folder / "short.txt"
+
+
+def train(capfd: Any, text: Path, out: Path, recipe: str, *settings: str) -> tuple[int, str]:
+    """Status and standard error of `nextword train`, the model a small one."""
+    small = ["text.tokenizer=char", "model.hidden=12", "model.embedding=8", "train.epochs=1"]
+    options = [part for setting in (*small, *settings) for part in ("--set", setting)]
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["train", recipe, "--train", str(text), "--out", str(out), "--overwrite", *options])
+    return int(end.value.code or 0), capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "bptt"),
+    [
+        ("lstm", ["train.bptt=41"], 41),
+        ("lstm", ["train.bptt = 1000"], 1000),
+        ("irnn", ["train.bptt=41"], 41),
+        ("lstm", ["train.bptt=41", "train.stream=variable"], 41),
+        ("lstm", ["train.stream=variable"], 64),
+        ("awd-lstm-ptb", [], 70),
+        ("awd-lstm-char", ["train.epochs=2"], 150),
+    ],
+)
+def test_sequences_longer_than_the_text_are_refused(
+    recipe: str, settings: list[str], bptt: int, tmp_path: Path, capfd: Any
+) -> None:
+    """If somebody set the length, or the learning rate goes by it: status 2 and one line whose
+    advice works. Nothing is left behind, and what was there stays."""
+    text = short_text(tmp_path)
+    status, said = train(capfd, text, tmp_path / "new", recipe, *settings)
+    assert (status, said.count("\n")) == (2, 1)
+    assert f"train.bptt = {bptt} is longer than the training text of 40 tokens" in said
+    assert list(tmp_path.iterdir()) == [text]
+    advice = said.strip().rpartition("--set ")[2]
+    assert advice == "train.bptt=10"
+    rest = [setting for setting in settings if "bptt" not in setting]
+    assert train(capfd, text, tmp_path / "new", recipe, *rest, advice)[0] == 0
+    before = (tmp_path / "new" / "model.safetensors").read_bytes()
+    assert train(capfd, text, tmp_path / "new", recipe, *settings)[0] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "short.txt"]
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == before
+    overrides = {"text.tokenizer": "char", "train.stream": "variable", "train.bptt": bptt}
+    with pytest.raises(InputError, match=f"{bptt} is longer"):
+        nextword.train(recipe, text, tmp_path / "other", overrides=overrides, quiet=True)
+
+
+@pytest.mark.parametrize("settings", [[], ["train.bptt=40"], ["train.bptt=40", "train.epochs=2"]])
+def test_a_default_longer_than_the_text_is_cut(
+    settings: list[str], tmp_path: Path, capfd: Any
+) -> None:
+    """With a note; a length that just fits is nobody's mistake."""
+    status, said = train(capfd, short_text(tmp_path), tmp_path / "run", "lstm", *settings)
+    assert status == 0
+    assert "shorter than one batch" in said
+    assert "using 1 x 40" in said
+
+
+def test_a_length_in_a_recipe_of_ones_own_is_a_default(tmp_path: Path, capfd: Any) -> None:
+    """It is cut; for stripes alone."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[train]\nbptt = 1000\n", encoding="utf-8")
+    status, said = train(capfd, short_text(tmp_path), tmp_path / "run", str(mine))
+    assert status == 0 and "using 1 x 40" in said
+    mine.write_text('[train]\nbptt = 1000\nstream = "variable"\n', encoding="utf-8")
+    status, said = train(capfd, short_text(tmp_path), tmp_path / "run", str(mine))
+    assert status == 2 and "longer than the training text" in said
+
+
+# ---------------------------------------------------------------- published recipes
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("awd-*.toml")))
+def test_published_recipes_train(recipe: str, text: Path, tmp_path: Path) -> None:
+    """A few steps with everything but the size as it is: every weight moves, to a finite place."""
+    small = {"train.batch_size": 4, "train.bptt": 10, "train.epochs": 1}
+    small |= {"model.hidden": 12, "model.embedding": 8}
+    run = nextword.train(recipe, text, tmp_path / "run", overrides=small, quiet=True)
+    records = read_metrics(tmp_path / "run")
+    assert max(r["step"] for r in records) >= 2
+    assert all(math.isfinite(r["valid_nll"]) for r in records if "valid_nll" in r)
+    assert math.isfinite(nextword.evaluate(run, text).perplexity)
+    torch.manual_seed(1)
+    first = run.config.model.build(run.tokenizer.vocab_size).state_dict()
+    assert sum(name.startswith("stack") for name in first) >= 9  # W, U and b of three layers
+    for name, weight in run.model.state_dict().items():  # type: ignore[attr-defined]
+        assert torch.isfinite(weight).all()
+        assert not torch.equal(weight, first[name]), name
+
+
+def test_a_start_that_is_never_beaten_is_kept(text: Path, tmp_path: Path) -> None:
+    """A training from another run's weights asks first how good they are, and keeps them if
+    nothing better comes."""
+    fit(text, tmp_path / "start", train__epochs=6)
+    overrides = {
+        "train.epochs": 1,
+        "train.batch_size": 4,
+        "train.bptt": 10,
+        "optimizer.name": "sgd",
+        "optimizer.lr": 100.0,
+        "train.clip": None,
+    }
+    start = tmp_path / "start"
+    nextword.train(
+        "lstm", text, tmp_path / "worse", overrides=overrides, start_from=start, quiet=True
+    )
+    first = next(r for r in read_metrics(tmp_path / "worse") if "valid_nll" in r)
+    assert first["step"] == 0
+    before, _ = read_tensors(tmp_path / "start" / "model.safetensors")
+    after, _ = read_tensors(tmp_path / "worse" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
