@@ -22,8 +22,10 @@ from torch import Tensor
 from ..config import Section
 from ..data.stream import Ids
 
-THETAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # tried by `tune`
-WINDOWS = (500, 1000, 2000, 4000)
+THETAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)  # tried by `tune`
+WINDOWS = (500, 1000, 2000, 4000, 8000)
+
+_LOST = 1e-6  # a window with less than this share of the longest one's mass is summed by itself
 
 Array = np.ndarray[Any, Any]
 
@@ -71,16 +73,47 @@ class Watcher:
         similar = hidden @ keys.T  # (T, C + T)
         here = torch.arange(past, past + steps, device=hidden.device)[:, None]
         back = here - torch.arange(past + steps, device=hidden.device)  # tokens ago
-        same = words == targets[:, None]
-        for row, (window, theta) in enumerate(self.reaches):
-            seen = (back > 0) & (back <= window)
-            power = (theta * similar).masked_fill_(~seen, -torch.inf)
-            top = power.amax(dim=1, keepdim=True).clamp_min(-1e30)
-            power = power.sub_(top).exp_()
-            share = (power * same).sum(dim=1) / power.sum(dim=1).clamp_min(1e-30)
-            self.p[row, self.at : self.at + steps] = share.cpu().numpy()
+        similar.masked_fill_((back <= 0) | (back > self.longest), -torch.inf)
+        similar -= similar.amax(dim=1, keepdim=True).clamp_min(-1e30)
+        rows, places = (words == targets[:, None]).nonzero(as_tuple=True)  # the target itself
+        ago = back[rows, places]
+        for theta in dict.fromkeys(reach.theta for reach in self.reaches):
+            # Sums up to each token: a window's is the difference of two of them.
+            power = similar.mul(theta).nan_to_num_(nan=-torch.inf).exp_()
+            total, of_target = _sums(power), power[rows, places].double()
+            for row, reach in enumerate(self.reaches):
+                if reach.theta != theta:
+                    continue
+                first = (here - reach.window).clamp_min(0)
+                mass = total.gather(1, here) - total.gather(1, first)
+                inside = ago <= reach.window
+                hits = torch.zeros(steps, dtype=torch.float64, device=hidden.device)
+                hits.index_add_(0, rows[inside], of_target[inside])
+                share = (hits / mass[:, 0].clamp_min(1e-300)).clamp(0, 1)
+                lost = (mass < _LOST * total[:, -1:])[:, 0]  # too small a difference to trust
+                if lost.any():
+                    seen = (back[lost] > 0) & (back[lost] <= reach.window)
+                    same = words == targets[lost, None]
+                    share[lost] = _share(similar[lost].double(), same, seen, theta)
+                self.p[row, self.at : self.at + steps] = share.cpu().numpy()
         self.at += steps
         self.hidden, self.words = keys[-self.longest :], words[-self.longest :]
+
+
+def _share(similar: Tensor, same: Tensor, seen: Tensor, theta: float) -> Tensor:
+    """p_cache (T,) from similarities (T, N), where the word is the target (T, N), and what is in
+    the window (T, N)."""
+    nearest = similar.masked_fill(~seen, -torch.inf)
+    nearest = nearest - nearest.amax(dim=1, keepdim=True).clamp_min(-1e30)
+    power = nearest.mul(theta).nan_to_num_(nan=-torch.inf).exp_()
+    return (power * same).sum(dim=1) / power.sum(dim=1).clamp_min(1e-300)
+
+
+def _sums(x: Tensor) -> Tensor:
+    """x (T, N) → (T, N + 1) in double precision: the sum of the first 0, 1, … N."""
+    sums = x.new_zeros(x.shape[0], x.shape[1] + 1, dtype=torch.float64)
+    torch.cumsum(x, dim=1, dtype=torch.float64, out=sums[:, 1:])
+    return sums
 
 
 def with_cache(log_prob: Array, p_cache: Array, weight: float) -> Array:
