@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from ..text.vectors import read_vectors
 from .checkpoint import Standing
 from .journal import draw_curve
 from .loop import Training, clock, fit
-from .prepare import as_json, prepare_text, progress_bar, speaker
+from .prepare import as_json, prepare_text, progress_bar, settle, speaker
 
 _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
 
@@ -56,10 +55,7 @@ def descend(
 ) -> None:
     """Prepare the text, build the model and train it; see `train`. `asked`: the length of
     `train.bptt` was set by hand."""
-    if config.train.precision == "auto":
-        precision = "bf16" if multiplies_bf16(where) else "fp32"
-        settled = config.train.model_copy(update={"precision": precision})
-        config = replace(config, train=settled)
+    config = settle(config, where)
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
         notes = prepare_text(config, parent, train_spans, valid_spans, fresh, bar)
         tokenizer = load_tokenizer(fresh / TOKENIZER)

@@ -25,6 +25,7 @@ from ..text.reader import blocks, open_texts
 from ..text.tokenizer import train_tokenizer
 from ..types import State
 from .loop import Training, apply_rates, clip_gradients
+from .prepare import settle
 from .schedules import Rates
 
 _SMOOTH = 0.9  # weight of the past in the running mean of the loss
@@ -76,6 +77,7 @@ def find_lr(
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
     spans = open_texts(train)
     where = torch.device(pick_device(device))
+    config = settle(config, where.type)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         tokenizer = train_tokenizer(
             (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)

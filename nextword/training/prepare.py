@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from rich.text import Text
 
 from ..config import Config
 from ..errors import InputError
-from ..run import DATA, TOKENIZER, write_text
+from ..run import DATA, TOKENIZER, multiplies_bf16, write_text
 from ..text.corpus import Corpus, prepare
 from ..text.reader import Span, blocks, hold_out
 from ..text.tokenizer import load_tokenizer, train_tokenizer
@@ -47,6 +48,14 @@ class _Speed(ProgressColumn):
         unit = task.fields["unit"]
         speed = (task.finished_speed or task.speed or 0) / (1e6 if unit == "MB" else 1)
         return Text(f"{speed:,.{1 if unit == 'MB' else 0}f} {unit}/s")
+
+
+def settle(config: Config, where: str) -> Config:
+    """What `auto` means on this device, put in its place."""
+    if config.train.precision != "auto":
+        return config
+    precision = "bf16" if multiplies_bf16(where) else "fp32"
+    return replace(config, train=config.train.model_copy(update={"precision": precision}))
 
 
 def prepare_text(
