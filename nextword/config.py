@@ -37,6 +37,8 @@ class Part(Section):
 
     #: of a model: how `train` makes it; descend = by gradients
     trained_by: ClassVar[str] = "descend"
+    #: of a model: text, or pairs of sentences
+    reads: ClassVar[str] = "text"
 
 
 class TextConfig(Section):
@@ -75,11 +77,20 @@ class TrainConfig(Section):
     batch_size: int | None = Field(
         None, ge=1, description="rows; none = 4 to 32, so that a pass has about 100 steps or more"
     )
+    batch_tokens: int = Field(
+        4096, ge=1, description="pairs: most tokens of a batch on either side, padding included"
+    )
+    longest: int = Field(
+        200, ge=1, description="pairs: sentences of more tokens are left out, and counted"
+    )
+    bleu_lines: int = Field(
+        0, ge=0, description="pairs: translate so many at each validation, for its BLEU"
+    )
     bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
     stream: str = Field(
         "stripes",
         description="stripes carry the state on, variable are stripes cut at varying lengths "
-        "around bptt, windows start fresh",
+        "around bptt, windows start fresh; pairs are sentence pairs",
     )
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
     shuffle: bool = Field(True, description="windows: in random order, not the text's")
@@ -138,7 +149,19 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
-SECTIONS: dict[str, type[Section]] = {"text": TextConfig, "train": TrainConfig}
+class SourceConfig(TextConfig):
+    """How the source side of sentence pairs becomes ids; `[text]` is the target's."""
+
+    joint: bool = Field(
+        False, description="one vocabulary, learnt from both sides as [text] says, for both"
+    )
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "text": TextConfig,
+    "source": SourceConfig,
+    "train": TrainConfig,
+}
 PARTS: dict[str, str] = {  # table → the part it names when it says nothing
     "model": "recurrent",
     "objective": "causal",
@@ -158,9 +181,11 @@ class Config:
     optimizer: Any
     schedule: Any
     recipe: str = "custom"
+    source: SourceConfig | None = None  # of models that read sentence pairs
 
     keys: ClassVar[tuple[str, ...]] = (
         "text",
+        "source",
         "model",
         "objective",
         "train",
@@ -186,14 +211,28 @@ class Config:
                 parsed[table] = schema.model_validate(values)
             except ValidationError as error:
                 raise InputError(_explain(table, error, tables)) from None
-        registry.check("tokenizer", parsed["text"].tokenizer)
+        for side in ("text", "source"):
+            registry.check("tokenizer", parsed[side].tokenizer)
         registry.check("stream", parsed["train"].stream)
+        pairs = parsed["model"].reads == "pairs"
+        if not pairs:
+            if tables.get("source"):
+                raise InputError("[source] settings are for models of sentence pairs")
+            parsed["source"] = None
+        if pairs != (parsed["train"].stream == "pairs"):
+            model = parsed["model"].name
+            raise InputError(
+                f"the model '{model}' reads {'sentence pairs' if pairs else 'running text'}, not "
+                f"train.stream={parsed['train'].stream}" + ("; set train.stream=pairs" * pairs)
+            )
         return cls(**parsed, recipe=recipe)
 
     def dump(self) -> dict[str, Any]:
         """Plain tables that `parse` reads back."""
         return {"recipe": self.recipe} | {
-            key: getattr(self, key).model_dump(mode="json") for key in self.keys
+            key: part.model_dump(mode="json")
+            for key in self.keys
+            if (part := getattr(self, key)) is not None
         }
 
 

@@ -43,6 +43,14 @@ def check(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def has_chinese() -> bool:
+    """Whether a font with Chinese characters is installed."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return bool(installed & set(_FONTS[1:]))
+
+
 @contextmanager
 def figure(
     path: str | os.PathLike[str], columns: int = 1, size: tuple[float, float] = (7, 4.2)

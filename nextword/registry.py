@@ -28,6 +28,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "gru": "nextword.nn.cells.gru:GRU",
         "gru-before": "nextword.nn.cells.gru_before:GRUBefore",
     },
+    "attention": {
+        "dot": "nextword.nn.attention:DotScore",
+        "scaled-dot": "nextword.nn.attention:ScaledDotScore",
+        "general": "nextword.nn.attention:GeneralScore",
+        "additive": "nextword.nn.attention:AdditiveScore",
+    },
     "smoothing": {
         "maximum-likelihood": "nextword.ngram.smoothing:MaximumLikelihood",
         "add-k": "nextword.ngram.smoothing:AddK",
@@ -39,6 +45,9 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "model": {
         "recurrent": "nextword.models.recurrent:RecurrentConfig",
+        "transformer-lm": "nextword.models.transformer_lm:TransformerLMConfig",
+        "seq2seq": "nextword.models.seq2seq:Seq2SeqConfig",
+        "transformer": "nextword.models.transformer:TransformerConfig",
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
     },
@@ -46,9 +55,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "stripes": "nextword.data.stripes:Stripes",
         "variable": "nextword.data.variable:Variable",
         "windows": "nextword.data.windows:Windows",
+        "pairs": "nextword.data.pairs:Pairs",
     },
     "objective": {
         "causal": "nextword.objectives.causal:Causal",
+        "scheduled-sampling": "nextword.objectives.scheduled_sampling:ScheduledSampling",
     },
     "optimizer": {
         "sgd": "nextword.training.optimizers:SGD",

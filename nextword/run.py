@@ -2,6 +2,7 @@
 
     config.json          the settings (`Config.dump`)
     tokenizer.json       text ⇄ ids
+    source-tokenizer.json    of a model of sentence pairs: the same for its source side
     model.safetensors    the best weights so far
     state.safetensors    where an unfinished training stands, for `--resume`
     metrics.jsonl        one line per measurement
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # what needs no torch must not wait for it
     from torch import Tensor, nn
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+SOURCE_TOKENIZER = "source-tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
 _ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
@@ -50,6 +52,7 @@ class Run:
     model: LanguageModel  # in evaluation mode
     where: str = "cpu"
     folder: Path | None = None
+    source: Tokenizer | None = None  # of a model of sentence pairs: of its source side
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +81,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     where = pick_device(device)
     if config.model.trained_by == "mix":
         return load_mixture(folder, config, tokenizer, device)
-    model = config.model.build(tokenizer.vocab_size)
+    source = load_source_tokenizer(folder, config)
+    model = build_model(config, tokenizer, source)
     if isinstance(model, Stored):
         model.read(folder / WEIGHTS)
         model.to(where)
@@ -86,7 +90,33 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     weights, _ = read_tensors(folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
-    return Run(folder.name or str(folder), config, tokenizer, usable(model, config), where, folder)
+    return Run(
+        folder.name or str(folder), config, tokenizer, usable(model, config), where, folder, source
+    )
+
+
+def check_text(run: Run) -> None:
+    """Raise InputError unless a run is a model of running text."""
+    if run.source is not None:
+        raise InputError(
+            f"'{run.name}' translates sentences and is no language model; use translate, evaluate, "
+            "compare or score with it"
+        )
+
+
+def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
+    """The model that the settings describe, with fresh weights."""
+    if source is None:
+        return config.model.build(tokenizer.vocab_size)
+    assert config.source is not None
+    return config.model.build(tokenizer.vocab_size, source.vocab_size, config.source.joint)
+
+
+def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
+    """Of a run that reads sentence pairs."""
+    if config.model.reads != "pairs":
+        return None
+    return load_tokenizer(folder / SOURCE_TOKENIZER)
 
 
 def is_arpa(path: str | os.PathLike[str]) -> bool:
@@ -146,7 +176,7 @@ def load_config(folder: Path) -> Config:
 def usable(model: Any, config: Config) -> LanguageModel:
     """The model as everything but training sees it: trained on windows, it predicts from them."""
     language_model: LanguageModel = model
-    if config.train.stream == "windows":
+    if config.train.stream == "windows" and language_model.context is None:
         from .models.windowed import Windowed
 
         return Windowed(language_model, config.train.bptt).to(next(model.parameters()).device)

@@ -51,13 +51,23 @@ def repeat(state: State, times: int) -> State:
 
 
 def concatenate(states: list[State]) -> State:
-    """Several states of the same shape as one batch."""
+    """Several states as one batch. Leaves (B, P, ...) of what has been read so far may differ in P:
+    the shorter ones get zeros before their beginning."""
     first = states[0]
     if first is None:
         return None
     if isinstance(first, Tensor):
+        if first.dim() > 1 and len({leaf.shape[1] for leaf in states}) > 1:
+            longest = max(leaf.shape[1] for leaf in states)
+            states = [_pad_left(leaf, longest - leaf.shape[1]) for leaf in states]
         return torch.cat(states, dim=0)
     return tuple(concatenate(list(parts)) for parts in zip(*states, strict=True))
+
+
+def _pad_left(leaf: Tensor, places: int) -> Tensor:
+    """(B, P, ...) → (B, places + P, ...)."""
+    zeros = leaf.new_zeros(len(leaf), places, *leaf.shape[2:])
+    return torch.cat([zeros, leaf], dim=1)
 
 
 def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:

@@ -34,18 +34,14 @@ class Scored(NamedTuple):
     hit: Tensor | None = None  # (B, T) bool: the target was the most probable token (no-grad only)
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
+    even: Callable[[], Tensor] | None = None  # mean of log p over the whole vocabulary (B, T)
 
 
-@runtime_checkable
-class LanguageModel(Protocol):
+class Predictor(Protocol):
     """Ids and a state go in, a distribution over the next id and a state come out."""
 
     vocab_size: int
     context: int | None  # the longest usable past in tokens; None = no limit of its own
-
-    def start(self, batch_size: int) -> State:
-        """The state before the first token."""
-        ...
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after `ids` (B, T), when nobody asks for the logits on the way."""
@@ -58,6 +54,24 @@ class LanguageModel(Protocol):
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """Log-probability (B, T) of `targets` (B, T), never holding (B·T, V) when no gradient
         is asked for."""
+        ...
+
+
+@runtime_checkable
+class LanguageModel(Predictor, Protocol):
+    """Predicts a text from its beginning."""
+
+    def start(self, batch_size: int) -> State:
+        """The state before the first token."""
+        ...
+
+
+class Seq2Seq(Predictor, Protocol):
+    """Predicts a text from another one: a language model whose first state comes from it."""
+
+    def start(self, source: Tensor, mask: Tensor) -> State:
+        """The state before the first token of the target; source (B, S), mask (B, S) True = a
+        token, False = padding at the end."""
         ...
 
 
@@ -88,6 +102,9 @@ class Batch:
     continues: bool  # the state of the batch before carries over into this one
     mask: Tensor | None = None  # (B, T) bool, True = counts; None = everything counts
     lr_scale: float = 1.0  # the learning rate is multiplied by this
+    source: Tensor | None = None  # (B, S) int64, of sentence pairs
+    source_mask: Tensor | None = None  # (B, S) bool, True = a token
+    done: float = 0.0  # share of the training that is over
 
     @property
     def tokens(self) -> int:
@@ -98,10 +115,16 @@ class Batch:
         """The same batch on another device."""
         move = {
             name: value.to(where, non_blocking=True)
-            for name in ("ids", "targets", "mask")
+            for name in ("ids", "targets", "mask", "source", "source_mask")
             if (value := getattr(self, name)) is not None and value.device != where
         }
         return replace(self, **move) if move else self
+
+    def start(self, model: Any) -> State:
+        """A model's state before the first token."""
+        if self.source is None:
+            return model.start(len(self.ids))
+        return model.start(self.source, self.source_mask)
 
 
 class Term(NamedTuple):
@@ -112,4 +135,4 @@ class Term(NamedTuple):
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.
-Objective = Callable[[LanguageModel, Batch, State], tuple[dict[str, Term], State]]
+Objective = Callable[[Predictor, Batch, State], tuple[dict[str, Term], State]]

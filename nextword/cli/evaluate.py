@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from .options import (
+    Alpha,
+    Beam,
     Data,
     Device,
     DynamicFlag,
@@ -17,6 +19,7 @@ from .options import (
     Quiet,
     RunPath,
     Stripes,
+    Target,
     dynamic_settings,
     print_json,
     token_bar,
@@ -37,6 +40,35 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
         raise InputError("--tune finds the settings itself; leave --cache-set out")
     values = dict(parse_override(item, "--cache-set") for item in items)
     return parse_section(Cache, values, "--cache-set") if wanted else None
+
+
+def _translation(
+    run: Any, data: Any, targets: Any, how: dict[str, Any], *, json: bool, quiet: bool
+) -> None:
+    from ..config import parse_section
+    from ..evaluation.translation import evaluate_translation
+    from ..generation.translate import Decoding
+
+    decoding = parse_section(Decoding, how, "evaluate")
+    with token_bar("translating", quiet, unit="sentences") as bar:
+        result = evaluate_translation(run, data, targets, how=decoding, bar=bar)
+    if json:
+        print_json(result.as_dict())
+        return
+    quality, e = result.quality, result.targets
+    for name, value in (
+        ("sentences", f"{len(result.sources):,}"),
+        ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
+        ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
+        ("perplexity", f"{e.perplexity:.2f} per token"),
+        ("", f"{e.word_perplexity:.2f} per word"),
+        ("bits", f"{e.bits_per_byte:.4f} per byte"),
+        ("accuracy", f"{e.accuracy:.2%} of tokens, given those before them"),
+        ("unknown", f"{e.oov:,} tokens ({e.oov / e.tokens:.2%})"),
+        ("speed", f"{len(result.sources) / result.seconds:,.1f} sentences/s"),
+        ("signature", e.signature),
+    ):
+        print(f"{name:<11}{value}")
 
 
 def command(
@@ -64,12 +96,17 @@ def command(
     mc_dropout: Annotated[
         int, typer.Option(min=0, metavar="N", help="The mean over N passes with dropout.")
     ] = 0,
+    target: Target = [],  # noqa: B006
+    beam: Beam = 4,
+    alpha: Alpha = 0.6,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """How well a run predicts a text: perplexity, bits per byte, accuracy."""
+    """How well a run predicts a text: perplexity, bits per byte, accuracy; how well it translates:
+    BLEU and chrF too."""
+    from ..errors import InputError
     from ..evaluation.perplexity import Reading, evaluate, tune_cache
     from ..run import load
 
@@ -77,6 +114,18 @@ def command(
     caching = _cache_settings(cache, cache_set, tune)
     Reading(adapting, caching, mc_dropout, stripes).check()
     loaded = load(run, device)
+    if loaded.source is not None:
+        for option, given in (
+            ("--dynamic", dynamic),
+            ("--cache", cache),
+            ("--mc-dropout", mc_dropout),
+        ):
+            if given:
+                raise InputError(f"'{run}' translates: {option} is for models of running text")
+        _translation(loaded, data, target, {"beam": beam, "alpha": alpha}, json=json, quiet=quiet)
+        return
+    if target:
+        raise InputError(f"'{run}' reads running text, not pairs; leave --target out")
     if tune:
         with token_bar("tuning the cache", quiet) as bar:
             caching = tune_cache(loaded, tune, dynamic=adapting, bar=bar)

@@ -43,6 +43,10 @@ def command(
     samples: Annotated[
         int, typer.Option(help="How many texts, drawn side by side; a blank line between.", min=1)
     ] = 1,
+    beam: Annotated[
+        int | None,
+        typer.Option(help="Search for the likeliest text instead of drawing one.", min=1),
+    ] = None,
     precision: Annotated[
         Weights, typer.Option(help="Of the weights of large models while they are read.")
     ] = Weights.fp32,
@@ -50,7 +54,8 @@ def command(
 ) -> None:
     """Continue a text. The prompt is printed first, then the new text as it is drawn."""
     from ..config import parse_section
-    from ..generation.sample import Sampling, sample_texts, stream_text
+    from ..errors import InputError
+    from ..generation.sample import Sampling, sample_texts, search_text, stream_text
     from ..run import load
 
     values = {
@@ -65,7 +70,15 @@ def command(
     missing = loaded.tokenizer.unknown(prompt)
     if missing:
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
+    if beam and (samples > 1 or temperature != 1 or top_k or top_p or min_p):
+        raise InputError("--beam searches, it does not draw: leave the options of drawing out")
     ends = [text.replace("\\n", "\n") for text in stop]
+    if beam:
+        print(
+            prompt
+            + search_text(loaded, prompt, tokens=tokens, beam=beam, stop=ends, allow_unk=allow_unk)
+        )
+        return
     if samples > 1:
         texts = sample_texts(
             loaded,

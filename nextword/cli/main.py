@@ -21,6 +21,7 @@ from . import (
     recipes,
     score,
     train,
+    translate,
 )
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ for verb in (
     evaluate,
     score,
     generate,
+    translate,
     compare,
     inspect,
     find_lr,

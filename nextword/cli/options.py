@@ -36,6 +36,17 @@ Stripes = Annotated[
     typer.Option(min=1, help="Read in so many places at once: faster, slightly off, and signed."),
 ]
 
+Target = Annotated[
+    list[Path],
+    typer.Option(
+        "--target",
+        metavar="FILE",
+        help="Sentence pairs in two files: the translations of --data, line by line.",
+    ),
+]
+Beam = Annotated[int, typer.Option(min=1, help="Translating: hypotheses kept at each step.")]
+Alpha = Annotated[float, typer.Option(min=0, help="Translating: length penalty.")]
+
 
 def dynamic_settings(wanted: bool, items: list[str]) -> Any:
     """The `Dynamic` that the options describe, or None."""
@@ -97,3 +108,23 @@ def print_json(value: Any) -> None:
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
     print(json.dumps(plain(value), ensure_ascii=False))
+
+
+def text_lines(file: str) -> Iterator[str]:
+    """The lines of a file, or of standard input (-); a wrong path is found out at once."""
+    import sys
+
+    from ..errors import InputError
+    from ..text.reader import lines
+
+    if file != "-":
+        return lines(file)
+
+    def listen() -> Iterator[str]:
+        for number, raw in enumerate(sys.stdin.buffer, 1):
+            try:
+                yield raw.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise InputError(f"line {number} of the input is not UTF-8 text") from None
+
+    return listen()

@@ -32,6 +32,19 @@ def command(
             help="Text to choose the best weights by (default: the last 5 % of the training text).",
         ),
     ] = [],  # noqa: B006
+    target: Annotated[
+        list[Path],
+        typer.Option(
+            "--target",
+            metavar="FILE",
+            help="Sentence pairs in two files: the translation of --train, line by line "
+            "(default: each line of --train is source, tab, target).",
+        ),
+    ] = [],  # noqa: B006
+    valid_target: Annotated[
+        list[Path],
+        typer.Option("--valid-target", metavar="FILE", help="The same for --valid."),
+    ] = [],  # noqa: B006
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Directory for the run (n-grams: or an .arpa file)."),
@@ -52,7 +65,7 @@ def command(
     if out is None:
         raise InputError("name a directory for the run: --out RUN")
     if resume:
-        if overwrite or start_from or train or valid:
+        if overwrite or start_from or train or valid or target:
             raise InputError(
                 "--resume goes on with what the run has: leave --train, --valid, --from and "
                 "--overwrite out"
@@ -90,6 +103,8 @@ def command(
             train,
             out,
             valid=valid,
+            targets=target,
+            valid_targets=valid_target,
             overrides=settings,
             start_from=start_from,
             overwrite=overwrite,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import TrainConfig
+from ..text.corpus import Corpus
 from ..text.tokenizer import EOS
 from ..types import Batch
 
@@ -21,6 +23,9 @@ class Stream(Sequence[Batch], ABC):
 
     The first token's predecessor is `<eos>`, as at the start of every text.
     """
+
+    #: whether some batch goes on from the one before it
+    carries: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -37,6 +42,15 @@ class Stream(Sequence[Batch], ABC):
         self.ids = ids
         self.batch_size = batch_size
         self.bptt = bptt
+
+    @classmethod
+    def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
+        """One pass over a text, as the settings want it."""
+        wanted = train.batch_size or auto_batch(len(corpus), train.bptt)
+        batch_size, bptt = fit_batch(len(corpus), wanted, train.bptt)
+        return cls(
+            corpus.ids, batch_size, bptt, stride=train.stride, shuffle=train.shuffle, seed=seed
+        )
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ..types import Batch
@@ -11,6 +13,8 @@ from .stream import Ids, Stream, rows
 class Windows(Stream):
     """Batches (B, bptt) of windows that start every `stride` tokens (default: end to end), in an
     order drawn from `seed`, or in the text's; the last window ends with the text."""
+
+    carries: ClassVar[bool] = False
 
     def __init__(
         self,

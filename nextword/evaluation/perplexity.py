@@ -16,12 +16,13 @@ import numpy as np
 from .. import __version__
 from ..data.stream import Ids
 from ..errors import InputError
-from ..run import DATA, Run, count_parameters
+from ..run import DATA, Run, check_text, count_parameters
 from ..text.corpus import Corpus, Counts, open_corpus, prepare
 from ..text.reader import open_texts
 from ..text.tokenizer import UNK
 from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
+from .pairs import PairScores
 from .sampled import score_sampled
 from .stream import Bar, Progress, TokenScores, score_stream
 
@@ -101,6 +102,7 @@ def tune_cache(
 
 def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> Corpus:
     """Text files as the run's ids, in `folder`."""
+    check_text(run)
     paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
     if not len(corpus):
@@ -230,7 +232,7 @@ def _learnt(run: Run) -> Ids:
 
 
 def summarise(
-    scores: TokenScores,
+    scores: TokenScores | PairScores,
     counts: Counts,
     excluding_oov: float,
     parameters: int,
@@ -275,6 +277,8 @@ def signature(run: Run, how: Reading) -> str:
     """What a score depends on besides model and text: two scores compare when these agree."""
     tokenizer = run.tokenizer
     reading = f"window:{run.model.context}" if run.model.context else "carried"
+    if run.source is not None:
+        reading = f"source:{run.source.name}:{run.source.vocab_size}:{run.source.fingerprint}"
     if how.stripes > 1:
         reading += f"+stripes:{how.stripes}+warmup:{how.warmup}"
     parts = [

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
 import torch
 
+from ..data.pairs import pad, shifted
+from ..errors import InputError
+from ..generation.translate import check_fits
 from ..run import Run
 from ..text.tokenizer import EOS, UNK
+from ..types import Batch
 from .perplexity import safe_exp
 
 _TOKENS = 4096  # in a batch, padding included
@@ -37,18 +41,31 @@ def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[Sentence
 
 
 def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterator[SentenceScore]:
-    """`score`, a few batches at a time: for streams of any length, in their order."""
-    lines = iter(texts)
-    while block := list(islice(lines, 8 * batch_size)):
+    """`score`, a few batches at a time: for streams of any length, in their order.
+
+    A model of sentence pairs reads source, tab, target, and says how probable the target is.
+
+    Raises:
+        InputError: such a line has no tab, or a line is longer than the model's context.
+    """
+    lines = enumerate(texts, start=1)
+    while numbered := list(islice(lines, 8 * batch_size)):
+        block = [text for _, text in numbered]
+        sources = [_source(run, number, text) for number, text in numbered]
+        if run.source is not None:
+            block = [text.partition("\t")[2] for text in block]
         encoded = [[*run.tokenizer.encode(text), EOS] for text in block]
         order = sorted(range(len(block)), key=lambda i: len(encoded[i]))
         log_probs = dict[int, float]()
         for rows in _batches(order, [len(ids) for ids in encoded], batch_size):
-            log_probs |= zip(rows, _score(run, [encoded[i] for i in rows]), strict=True)
+            scores = _score(run, [encoded[i] for i in rows], [sources[i] for i in rows])
+            log_probs |= zip(rows, scores, strict=True)
         for index, text in enumerate(block):
             ids, log_prob = encoded[index], log_probs[index]
             oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
-            yield SentenceScore(text, log_prob, len(ids), oov, safe_exp(-log_prob / len(ids)))
+            yield SentenceScore(
+                numbered[index][1], log_prob, len(ids), oov, safe_exp(-log_prob / len(ids))
+            )
 
 
 def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:
@@ -62,15 +79,26 @@ def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[
     yield rows
 
 
+def _source(run: Run, number: int, text: str) -> list[int]:
+    """The ids of a line's source side; empty where the model reads no pairs."""
+    if run.source is None:
+        return []
+    if "\t" not in text:
+        raise InputError(f"line {number} has no tab; '{run.name}' scores source, tab, target")
+    source, _, target = text.partition("\t")
+    sides = [run.source.encode(source), run.tokenizer.encode(target)]
+    check_fits(run, max(map(len, sides)) + 1, number)
+    return [*sides[0], EOS]
+
+
 @torch.no_grad()
-def _score(run: Run, rows: list[list[int]]) -> list[float]:
+def _score(run: Run, rows: list[list[int]], sources: list[list[int]]) -> list[float]:
     """Padding stands after the end of a row, so it never reaches what counts."""
-    longest = max(map(len, rows))
-    padded = torch.full((len(rows), longest + 1), EOS)
-    for row, ids in zip(padded, rows, strict=True):
-        row[1 : len(ids) + 1] = torch.tensor(ids)
-    padded = padded.to(run.device)
-    log_prob = run.model.score(padded[:, :-1], padded[:, 1:], run.model.start(len(rows))).log_prob
-    lengths = torch.tensor([len(ids) for ids in rows], device=run.device)
-    counts = torch.arange(longest, device=run.device) < lengths[:, None]
-    return [float(x) for x in log_prob.double().where(counts, 0).sum(dim=1)]
+    targets, mask = pad(rows)
+    batch = Batch(shifted(targets), targets, continues=False, mask=mask)
+    if run.source is not None:
+        source, source_mask = pad(sources)
+        batch = replace(batch, source=source, source_mask=source_mask)
+    batch = batch.to(run.device)
+    log_prob = run.model.score(batch.ids, batch.targets, batch.start(run.model)).log_prob
+    return [float(x) for x in log_prob.double().where(mask.to(run.device), 0).sum(dim=1)]

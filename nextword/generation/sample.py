@@ -13,11 +13,12 @@ from .. import registry
 from ..config import Section, parse_section
 from ..errors import InputError
 from ..nn import kernels
-from ..run import Run
+from ..run import Run, check_text
 from ..state import concatenate, select
 from ..text.tokenizer import EOS, UNK, Tokenizer
 from ..types import LanguageModel, State
 from . import filters
+from .beam import beam_search
 
 Drawing = torch.Generator | Sequence[torch.Generator] | None
 Precision = Literal["fp32", "bf16"]  # of the weights as they are read at every step
@@ -102,6 +103,7 @@ def stream_text(
     Raises:
         InputError: a number out of its range.
     """
+    check_text(run)
     text = Continuation(run.tokenizer, prompt, tokens, stop)
     drawn = sample_ids(
         run.model,
@@ -129,6 +131,7 @@ def sample_texts(
 ) -> list[str]:
     """The continuations of several prompts; see `generate_many`. A row that is over leaves the
     batch."""
+    check_text(run)
     sampling = sampling or Sampling()
     texts = [Continuation(run.tokenizer, prompt, tokens, stop) for prompt in prompts]
     drawing = [_generator(None if seed is None else seed + i) for i in range(len(texts))]
@@ -212,6 +215,40 @@ def generate_many(
     return sample_texts(
         run, prompts, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
     )
+
+
+@torch.no_grad()
+def search_text(
+    run: Run,
+    prompt: str = "",
+    *,
+    tokens: int = 100,
+    beam: int = 4,
+    stop: Sequence[str] = (),
+    allow_unk: bool = False,
+) -> str:
+    """The continuation of `prompt` by `tokens` tokens that beam search finds most probable; cut
+    before the first of the `stop` texts.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    check_text(run)
+    if beam < 1:
+        raise InputError(f"beam = {beam}: give 1 or more")
+    text = Continuation(run.tokenizer, prompt, tokens, stop)
+    if text.over:
+        return ""
+    state = run.model.start(1)
+    if len(text.ids) > 1:
+        state = run.model.advance(torch.tensor([text.ids[:-1]], device=run.device), state)
+    last = torch.tensor(text.ids[-1:], device=run.device)
+    found = beam_search(run.model, last, state, [tokens], beam=beam, alpha=0.0, allow_unk=allow_unk)
+    pieces = []
+    for index in found[0][0].ids:
+        if not text.over:
+            pieces.append(text.add(index))
+    return "".join(pieces) + text.rest()
 
 
 class Continuation:

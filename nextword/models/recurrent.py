@@ -8,7 +8,6 @@ weight tying Merity et al. 2017, arXiv:1708.02182.)
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -16,15 +15,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import registry
-from ..config import Part
-from ..errors import InputError
 from ..nn.dropout import drop_words, dropout
-from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
 from ..nn.recurrent import RecurrentStack
 from ..types import Output, Scored, State
+from .softmax import SoftmaxSettings
 
 
-class RecurrentConfig(Part):
+class RecurrentConfig(SoftmaxSettings):
     name: Literal["recurrent"] = "recurrent"
     cell: str = "lstm"
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
@@ -44,38 +41,10 @@ class RecurrentConfig(Part):
     )
     mogrify_rank: int = Field(64, ge=0, description="of the gating matrices; 0 = full")
     locked: bool = Field(True, description="dropout keeps its mask over a sequence")
-    softmax: Literal["full", "sampled", "adaptive"] = Field(
-        "full",
-        description="for 30,000 words and more. sampled: training counts a sample of the rare "
-        "words; adaptive: rare words in narrow clusters",
-    )
-    cutoffs: list[int] = Field(
-        [2000, 10000],
-        min_length=1,
-        description="adaptive: the first id of each cluster; sampled: the first is the number of "
-        "words that always count",
-    )
-    softmaxes: int = Field(1, ge=1, description="a mixture of so many softmaxes")
-    samples: int = Field(2000, ge=1, description="sampled: rare words drawn for each batch")
 
     @model_validator(mode="after")
     def _known_cell(self) -> Self:
         registry.load("cell", self.cell)
-        return self
-
-    @model_validator(mode="after")
-    def _one_kind_of_softmax(self) -> Self:
-        if self.softmax == "adaptive" and self.tied:
-            raise ValueError(
-                "an adaptive softmax has narrow vectors of its own; use softmax=full or tied=false"
-            )
-        if self.softmaxes > 1 and self.softmax != "full":
-            raise ValueError(
-                f"a mixture of softmaxes is made of full ones, not of softmax={self.softmax}; "
-                "use softmax=full or softmaxes=1"
-            )
-        if self.cutoffs[0] < 1 or any(a >= b for a, b in pairwise(self.cutoffs)):
-            raise ValueError(f"cutoffs = {self.cutoffs}: give rising ids, for example [2000,10000]")
         return self
 
     @property
@@ -111,27 +80,12 @@ class RecurrentLM(nn.Module):
             config.dropout_weight,
             (config.mogrify, config.mogrify_rank),
         )
-        self.head = self._head(top)
-
-    def _head(self, width: int) -> Head:
-        c = self.config
-        if c.softmaxes > 1:
-            return MixtureHead(width, self.vocab_size, c.tied, c.softmaxes)
-        if c.softmax == "full":
-            return SoftmaxHead(width, self.vocab_size, c.tied)
-        if c.softmax == "sampled":
-            return SampledHead(width, self.vocab_size, c.tied, c.cutoffs[0], c.samples)
-        if c.cutoffs[-1] >= self.vocab_size:
-            raise InputError(
-                f"model.cutoffs = {c.cutoffs}: the vocabulary ends at {self.vocab_size:,}; give "
-                "smaller ones, or model.softmax=full"
-            )
-        return AdaptiveHead(width, self.vocab_size, c.cutoffs)
+        self.head = config.head(top, vocab_size)
 
     @property
     def fixed_shapes(self) -> bool:
         """Whether the work of a batch depends on nothing but its shape."""
-        return self.config.softmax == "full"
+        return self.config.fixed_shapes
 
     def start(self, batch_size: int) -> State:
         """Zeros: for each layer its cell's tensors (B, H)."""
@@ -167,6 +121,7 @@ class RecurrentLM(nn.Module):
             None if hit is None else hit.T,
             hidden.transpose(0, 1),
             raw.transpose(0, 1),
+            lambda: self.head.even(hidden, targets.T, log_prob, self.embedding.weight).T,
         )
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .kernels.cross_entropy import chunks, log_prob
 from .kernels.product import low_precision, product
 
@@ -26,6 +27,14 @@ class Head(Protocol):
     ) -> tuple[Tensor, Tensor | None]:
         """hidden (..., H), targets (...) → log-probabilities (...), and where no gradient is
         asked for whether each target was the most probable token (...)."""
+        ...
+
+    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+        """The mean of log p over the whole vocabulary (...), given what `score` answered.
+
+        Raises:
+            InputError: this kind of head has no cheap way to it.
+        """
         ...
 
 
@@ -55,6 +64,13 @@ class SoftmaxHead(nn.Module):
             return log_prob(h, E, self.b, y).view(targets.shape), None
         log_probs, best = _scored(h, E, self.b, y)
         return log_probs.view(targets.shape), (best == y).view(targets.shape)
+
+    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+        """See `Head`. The mean of the logits z less log Z, which is z_y - log p_y."""
+        E = embedding if self.E is None else self.E
+        h = hidden.to(E.dtype)
+        of_targets = (h * F.embedding(targets, E)).sum(dim=-1) + self.b[targets]
+        return h @ E.mean(dim=0) + self.b.mean() - (of_targets - log_prob)
 
 
 class SampledHead(SoftmaxHead):
@@ -136,6 +152,10 @@ class MixtureHead(SoftmaxHead):
         hit = torch.cat(best) == y
         return torch.cat(log_probs).view(targets.shape), hit.view(targets.shape)
 
+    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+        """See `Head`."""
+        raise InputError("label smoothing needs model.softmaxes=1")
+
     def _parts(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """hidden (..., H) → log π (..., K), h_k (..., K, H)."""
         latent = self.latent(hidden).tanh()
@@ -206,6 +226,10 @@ class AdaptiveHead(nn.Module):
         if best is None:
             return log_probs.view(targets.shape), None
         return log_probs.view(targets.shape), (self._most_probable(h) == y).view(targets.shape)
+
+    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+        """See `Head`."""
+        raise InputError("label smoothing needs model.softmax=full or sampled, not adaptive")
 
     def _most_probable(self, h: Tensor) -> Tensor:
         """h (N, H) → ids (N,). A cluster is opened only for rows in which it is more probable

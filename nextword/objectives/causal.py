@@ -1,9 +1,16 @@
-"""Predict the next token, with the two activation penalties of Merity, McCann, Socher 2017
-(arXiv:1708.01009).
+"""Predict the next token.
 
     nll = -Σ log p(w_{t+1} | w_≤t)
+
+with the two activation penalties of Merity, McCann, Socher 2017 (arXiv:1708.01009)
+
     AR  = α mean(m ∘ h_t)²            on what the head saw (dropout applied)
     TAR = β mean(h_t - h_{t-1})²      on the raw output of the last layer
+
+and label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7), which asks for ε / V of the
+probability at every word:
+
+    nll + ε (Σ log p(w_{t+1} | w_≤t) - Σ mean_v log p(v | w_≤t))
 """
 
 from __future__ import annotations
@@ -11,24 +18,28 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from ..config import Part
-from ..types import Batch, LanguageModel, State, Term
+from ..types import Batch, Predictor, Scored, State, Term
 
 
 class Causal(Part):
     name: Literal["causal"] = "causal"
     ar: float = Field(0.0, ge=0, description="α, activation regularisation")
     tar: float = Field(0.0, ge=0, description="β, temporal activation regularisation")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="ε, 0.1 is usual for translation")
 
     def __call__(
-        self, model: LanguageModel, batch: Batch, state: State
+        self, model: Predictor, batch: Batch, state: State
     ) -> tuple[dict[str, Term], State]:
-        scored = model.score(batch.ids, batch.targets, state)
-        log_prob = scored.log_prob
-        if batch.mask is not None:
-            log_prob = log_prob * batch.mask
+        scored = self.score(model, batch, state)
+        log_prob = _counted(scored.log_prob, batch)
         terms = {"nll": Term(-log_prob.sum(), batch.tokens)}
+        if self.label_smoothing and scored.even is not None:
+            even = _counted(scored.even(), batch)
+            smoothing = self.label_smoothing * (log_prob.sum() - even.sum())
+            terms["smoothing"] = Term(smoothing, batch.tokens)
         if self.ar and scored.hidden is not None:
             h = scored.hidden
             terms["ar"] = Term(self.ar * h.pow(2).sum(), h.numel())
@@ -36,3 +47,12 @@ class Causal(Part):
             change = scored.raw[:, 1:] - scored.raw[:, :-1]
             terms["tar"] = Term(self.tar * change.pow(2).sum(), change.numel())
         return terms, scored.state
+
+    def score(self, model: Predictor, batch: Batch, state: State) -> Scored:
+        """Each target from the tokens before it, all of them the text's own (teacher forcing)."""
+        return model.score(batch.ids, batch.targets, state)
+
+
+def _counted(values: Tensor, batch: Batch) -> Tensor:
+    """(B, T) with zeros at the padding."""
+    return values if batch.mask is None else values * batch.mask

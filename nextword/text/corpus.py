@@ -49,6 +49,7 @@ class Corpus:
     tokenizer: str  # its fingerprint
     segment_ends: np.ndarray[Any, Any] | None = None  # (S,) token index after each segment
     segment_bytes: np.ndarray[Any, Any] | None = None  # (S,)
+    source: Corpus | None = None  # of sentence pairs: the other side, as many lines
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -76,6 +76,25 @@ def blocks(spans: Iterable[Span], size: int = BLOCK) -> Iterator[tuple[str, int]
         yield from _blocks_of(span, size)
 
 
+def lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The lines of a file, without their ends.
+
+    Raises:
+        InputError: the file cannot be read, is empty, is not UTF-8 or looks binary.
+    """
+    spans = open_texts([path])
+
+    def read() -> Iterator[str]:
+        rest = ""
+        for text, _ in blocks(spans):
+            *whole, rest = (rest + text).split("\n")
+            yield from whole
+        if rest:
+            yield rest
+
+    return read()
+
+
 def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
     offset = span.start  # of `pending` in the file
     pending = b""

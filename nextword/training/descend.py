@@ -18,7 +18,9 @@ from ..run import (
     STATE,
     TOKENIZER,
     WEIGHTS,
+    build_model,
     count_parameters,
+    load_source_tokenizer,
     load_weights,
     locked,
     multiplies_bf16,
@@ -29,6 +31,7 @@ from ..run import (
 )
 from ..run import load_config as load_run_config
 from ..text.corpus import open_corpus
+from ..text.pairs import PairFile, open_pairs_corpus
 from ..text.reader import Span
 from ..text.tokenizer import Tokenizer, load_tokenizer
 from ..text.vectors import read_vectors
@@ -36,6 +39,7 @@ from .checkpoint import Standing
 from .journal import draw_curve
 from .loop import Training, clock, fit
 from .prepare import as_json, prepare_text, progress_bar, settle, speaker
+from .prepare_pairs import prepare_pair_text
 
 _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
 
@@ -43,8 +47,8 @@ _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_ev
 def descend(
     config: Config,
     parent: Path | None,
-    train_spans: list[Span],
-    valid_spans: list[Span],
+    train: list[Span] | list[PairFile],
+    valid: list[Span] | list[PairFile],
     out: Path,
     *,
     overwrite: bool,
@@ -57,11 +61,14 @@ def descend(
     `train.bptt` was set by hand."""
     config = settle(config, where)
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
-        notes = prepare_text(config, parent, train_spans, valid_spans, fresh, bar)
+        if config.model.reads == "pairs":
+            notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
+        else:
+            notes = prepare_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
+            _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         tokenizer = load_tokenizer(fresh / TOKENIZER)
-        _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         torch.manual_seed(config.train.seed)
-        model = config.model.build(tokenizer.vocab_size)
+        model = build_model(config, tokenizer, load_source_tokenizer(fresh, config))
         warm = parent is not None and load_run_config(parent).model.name == config.model.name
         if parent and warm:
             weights, _ = read_tensors(parent / WEIGHTS)
@@ -69,7 +76,7 @@ def descend(
         elif config.text.vectors:
             notes.append(_set_vectors(model, config, tokenizer))
         write_text(fresh / CONFIG, as_json(config.dump()))
-    _go(out, config, model.to(where), where, began, notes, quiet=quiet, warm=warm)
+    _go(out, config, model.to(where), tokenizer, where, began, notes, quiet=quiet, warm=warm)
 
 
 def _check_length(config: Config, tokens: int, asked: bool) -> None:
@@ -92,17 +99,18 @@ def resume(out: Path, *, recipe: str | None, overrides: Any, device: str, quiet:
     where = pick_device(device)
     tokenizer = load_tokenizer(out / TOKENIZER)
     torch.manual_seed(config.train.seed)
-    model = config.model.build(tokenizer.vocab_size).to(where)
+    model = build_model(config, tokenizer, load_source_tokenizer(out, config)).to(where)
     if not (out / STATE).is_file():
         hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
         raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with {hint}")
-    _go(out, config, model, where, began, [], quiet=quiet, resume=True)
+    _go(out, config, model, tokenizer, where, began, [], quiet=quiet, resume=True)
 
 
 def _go(
     out: Path,
     config: Config,
     model: Any,
+    tokenizer: Tokenizer,
     where: str,
     began: float,
     notes: list[str],
@@ -115,9 +123,11 @@ def _go(
         torch.cuda.set_device(where)
     with locked(out):
         write_text(out / CONFIG, as_json(config.dump()))
-        corpus = open_corpus(out / DATA / "train")
-        valid = open_corpus(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
-        training = Training(out, config, model, corpus, valid, torch.device(where), began, warm)
+        reader = open_pairs_corpus if config.model.reads == "pairs" else open_corpus
+        corpus = reader(out / DATA / "train")
+        valid = reader(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
+        device = torch.device(where)
+        training = Training(out, config, model, corpus, valid, device, began, tokenizer, warm)
         notes = [*notes, *_notes(training)]
         say = speaker(quiet)
         for note in notes:
@@ -125,8 +135,7 @@ def _go(
         vocab_size: int = model.vocab_size
         say(
             f"{config.recipe}: {count_parameters(model):,} parameters, vocabulary "
-            f"{vocab_size:,}, {len(corpus):,} tokens to learn from, "
-            f"batch {training.wanted_batch} x {config.train.bptt}"
+            f"{vocab_size:,}, {len(corpus):,} tokens to learn from, batch {training.batch_size}"
         )
         try:
             at = fit(training, resume=resume, quiet=quiet)
@@ -135,14 +144,15 @@ def _go(
                 f"stopped and saved; go on with: nextword train --out {out} --resume"
             ) from None
         draw_curve(out)
-        say(_farewell(out, at))
+        say(_farewell(out, at, config.model.reads == "text"))
 
 
-def _farewell(out: Path, at: Standing) -> str:
+def _farewell(out: Path, at: Standing, text: bool) -> str:
     best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
+    use = f'nextword generate {out} --prompt "..."' if text else f"nextword translate {out} FILE"
     return (
-        f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: nextword generate {out} --prompt "
-        f'"..."   or: nextword evaluate {out} --data FILE'
+        f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {use}   or: nextword evaluate {out} "
+        "--data FILE"
     )
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from .. import registry
 from ..config import Config, TrainConfig
-from ..data.stream import Stream, auto_batch, fit_batch
+from ..data.stream import Ids, Stream, auto_batch
 from ..errors import TrainingError
+from ..evaluation.pairs import PairScores, score_pairs
 from ..evaluation.perplexity import safe_exp
-from ..evaluation.stream import score_stream
+from ..evaluation.stream import TokenScores, score_stream
+from ..evaluation.translation import quick_bleu
 from ..nn import kernels
 from ..nn.kernels.memory import keep_freed_memory
 from ..run import WEIGHTS, usable, write_weights
 from ..text.corpus import Corpus
+from ..text.tokenizer import Tokenizer
 from ..types import Batch, State, Term
 from . import checkpoint
 from .averaging import Average, worsening
@@ -47,6 +50,7 @@ class Training:
     valid: Corpus | None
     device: torch.device
     began: float  # time.perf_counter() when the wall-time budget began
+    tokenizer: Tokenizer | None = None  # of the targets, where translations are read
     warm: bool = False  # the weights come from another run: how good they are is the first question
 
     @property
@@ -55,21 +59,34 @@ class Training:
         t = self.config.train
         return t.batch_size or auto_batch(len(self.train), t.bptt)
 
+    @property
+    def batch_size(self) -> str:
+        """As people read it."""
+        t = self.config.train
+        if self.train.source is not None:
+            return f"of up to {t.batch_tokens:,} tokens"
+        return f"{self.wanted_batch} x {t.bptt}"
+
     def stream(self, epoch: int) -> Stream:
         """The batches of a pass; the same for the same seed and epoch."""
         t = self.config.train
-        batch_size, bptt = fit_batch(len(self.train), self.wanted_batch, t.bptt)
         kind: type[Stream] = registry.load("stream", t.stream)
         seed = int(np.random.SeedSequence([t.seed, epoch]).generate_state(1)[0])
-        return kind(self.train.ids, batch_size, bptt, stride=t.stride, shuffle=t.shuffle, seed=seed)
+        return kind.of(self.train, t, seed)
 
     def learn(self, batch: Batch, state: State) -> tuple[dict[str, Term], float, State]:
         """Add a batch's gradient to the parameters': terms, loss, the state for the next batch."""
         batch = batch.to(self.device)
         if not batch.continues or state is None:
-            state = self.model.start(len(batch.ids))
+            state = None if batch.source is not None else batch.start(self.model)
         terms, value, state = self.descend(batch, state)
-        return terms, value * self.config.train.accumulate, state
+        return terms, value * self.config.train.accumulate, state if self.carries else None
+
+    @cached_property
+    def carries(self) -> bool:
+        """Whether a batch may go on from the state of the one before it."""
+        kind: type[Stream] = registry.load("stream", self.config.train.stream)
+        return kind.carries
 
     @property
     def by_graphs(self) -> bool:
@@ -87,6 +104,8 @@ class Training:
     def forward(self, batch: Batch, state: State) -> tuple[dict[str, Term], torch.Tensor, State]:
         """Terms, the share of a batch in a step's loss, the state after it."""
         with self.precision():
+            if state is None:
+                state = batch.start(self.model)
             terms, state = self.config.objective(self.model, batch, state)
         return terms, sum_of(terms) / self.config.train.accumulate, state
 
@@ -96,24 +115,40 @@ class Training:
         return nullcontext()
 
     def validate(self) -> tuple[float, float] | None:
-        """Nats per token and accuracy on the validation text, read in parallel stripes."""
+        """Nats per token and accuracy on the validation text."""
         if self.valid is None:
             return None
-        ids = self.valid.ids
-        stripes = max(1, min(self.wanted_batch, len(ids) // 256))
         self.model.eval()
         try:
-            scores = score_stream(
-                usable(self.model, self.config),
-                ids,
-                self.device,
-                stripes=stripes,
-                warmup=64 if stripes > 1 else 0,
-                chunk=max(512, 64 * stripes),
-            )
+            if self.valid.source is not None:
+                scores: PairScores | TokenScores = score_pairs(self.model, self.valid, self.device)
+            else:
+                scores = self._read_stripes(self.valid.ids)
         finally:
             self.model.train()
-        return scores.nll / len(ids), scores.accuracy
+        return scores.nll / len(self.valid), scores.accuracy
+
+    def _read_stripes(self, ids: Ids) -> TokenScores:
+        stripes = max(1, min(self.wanted_batch, len(ids) // 256))
+        return score_stream(
+            usable(self.model, self.config),
+            ids,
+            self.device,
+            stripes=stripes,
+            warmup=64 if stripes > 1 else 0,
+            chunk=max(512, 64 * stripes),
+        )
+
+    def bleu(self) -> float | None:
+        """Of the first validation pairs, translated greedily, if that is wanted."""
+        lines = self.config.train.bleu_lines
+        if not lines or not self.tokenizer or not self.valid or self.valid.source is None:
+            return None
+        self.model.eval()
+        try:
+            return quick_bleu(self.model, self.tokenizer, self.valid, lines, self.device)
+        finally:
+            self.model.train()
 
 
 def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Standing:
@@ -162,10 +197,10 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 if due and at.valid_step != at.step:
                     began = time.perf_counter()
                     with average.applied(interrupt.step):
-                        result = training.validate()
+                        result, bleu = training.validate(), training.bleu()
                         budget.reserve = time.perf_counter() - began
                         with interrupt.step():
-                            _note_validation(training, at, journal, budget, result)
+                            _note_validation(training, at, journal, budget, result, bleu)
                             if _time_to_average(config, at, average):
                                 average.begin()
                                 at.averaged_from = len(at.history)
@@ -181,8 +216,9 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
 
                 with interrupt.step():
                     batch = stream.batch(at.index)
-                    terms, value, state = training.learn(batch, state)
-                    rates = training.config.schedule(at.step, budget.used(at), at.history)
+                    done = budget.used(at)
+                    terms, value, state = training.learn(replace(batch, done=done), state)
+                    rates = training.config.schedule(at.step, done, at.history)
                     ready = (at.step + 1) % config.accumulate == 0
                     norm = clip_gradients(model, config) if ready else 0.0
                     if not (math.isfinite(norm) and math.isfinite(value)):
@@ -298,6 +334,7 @@ def _note_validation(
     journal: Journal,
     budget: Budget,
     result: tuple[float, float] | None,
+    bleu: float | None,
 ) -> None:
     """Keep the weights if they are the best so far; without validation text the newest are."""
     at.valid_step = at.step
@@ -321,10 +358,12 @@ def _note_validation(
         valid_nll=loss,
         valid_perplexity=perplexity,
         valid_accuracy=accuracy,
+        **({} if bleu is None else {"valid_bleu": bleu}),
     )
     journal.say(
         f"epoch {at.epoch + 1}  step {at.step}  valid perplexity {perplexity:.2f}  "
-        f"accuracy {accuracy:.1%}{'  (best)' if better else ''}  {clock(budget.elapsed)}"
+        f"accuracy {accuracy:.1%}{'' if bleu is None else f'  BLEU {bleu:.1f}'}"
+        f"{'  (best)' if better else ''}  {clock(budget.elapsed)}"
     )
 
 

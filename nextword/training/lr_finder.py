@@ -19,13 +19,22 @@ from .. import plot
 from ..config import Config
 from ..errors import InputError
 from ..nn import kernels
-from ..run import pick_device
-from ..text.corpus import prepare
+from ..run import (
+    DATA,
+    TOKENIZER,
+    build_model,
+    load_source_tokenizer,
+    pick_device,
+    write_text,
+)
+from ..text.corpus import Corpus, prepare
+from ..text.pairs import open_pairs, open_pairs_corpus
 from ..text.reader import blocks, open_texts
-from ..text.tokenizer import train_tokenizer
+from ..text.tokenizer import load_tokenizer, train_tokenizer
 from ..types import State
 from .loop import Training, apply_rates, clip_gradients
-from .prepare import settle
+from .prepare import progress_bar, settle
+from .prepare_pairs import prepare_pair_text
 from .schedules import Rates
 
 _SMOOTH = 0.9  # weight of the past in the running mean of the loss
@@ -75,23 +84,36 @@ def find_lr(
     """
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
-    spans = open_texts(train)
     where = torch.device(pick_device(device))
     config = settle(config, where.type)
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        tokenizer = train_tokenizer(
-            (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)
-        )
-        corpus = prepare(spans, tokenizer, folder)
-        if not len(corpus):
-            raise InputError(f"no words in '{train[0]}'; give a file with text in it")
+    with tempfile.TemporaryDirectory(prefix="nextword-") as name:
+        folder = Path(name)
+        corpus = _prepared(config, train, folder)
+        tokenizer = load_tokenizer(folder / TOKENIZER)
         torch.manual_seed(config.train.seed)
-        model = config.model.build(tokenizer.vocab_size).to(where)
+        model = build_model(config, tokenizer, load_source_tokenizer(folder, config)).to(where)
         if not any(True for _ in model.parameters()):
             raise InputError(f"the model '{config.model.name}' has no learning rate")
-        training = Training(Path(folder), config, model, corpus, None, where, time.perf_counter())
+        training = Training(folder, config, model, corpus, None, where, time.perf_counter())
         with kernels.backend(config.train.backend):
             return _range_test(training, np.geomspace(low, high, steps), progress)
+
+
+def _prepared(config: Config, train: list[Path], folder: Path) -> Corpus:
+    """The text with its tokenizer, in `folder`."""
+    if config.model.reads == "pairs":
+        with progress_bar(quiet=True) as bar:
+            prepare_pair_text(config, None, open_pairs(train), [], folder, bar)
+        return open_pairs_corpus(folder / DATA / "train")
+    spans = open_texts(train)
+    tokenizer = train_tokenizer(
+        (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)
+    )
+    write_text(folder / TOKENIZER, tokenizer.to_json())
+    corpus = prepare(spans, tokenizer, folder / DATA / "train")
+    if not len(corpus):
+        raise InputError(f"no words in '{train[0]}'; give a file with text in it")
+    return corpus
 
 
 def _range_test(

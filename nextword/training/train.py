@@ -12,6 +12,7 @@ from ..config import Config, load_config, override_items, read_recipe
 from ..errors import InputError
 from ..run import Run, check_target, is_arpa, load, pick_device
 from ..run import load_config as load_run_config
+from ..text.pairs import open_pairs
 from ..text.reader import open_texts
 
 Paths = Sequence[str | os.PathLike[str]]
@@ -23,6 +24,8 @@ def train(
     out: str | os.PathLike[str],
     *,
     valid: Paths | str | os.PathLike[str] = (),
+    targets: Paths | str | os.PathLike[str] = (),
+    valid_targets: Paths | str | os.PathLike[str] = (),
     overrides: list[str] | dict[str, Any] | None = None,
     start_from: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -35,6 +38,9 @@ def train(
     models, which have no use for it). The vocabulary comes from the training text alone.
 
     Args:
+        targets: of sentence pairs: the other language's file of each training file, line by line;
+            without, each line of a training file is source, tab, target.
+        valid_targets: the same for the validation files.
         overrides: settings on top of the recipe, `["model.hidden=650"]` or a dict.
         start_from: a run whose vocabulary to keep and, if it is the same kind of model, whose
             model settings and weights to start from.
@@ -49,6 +55,8 @@ def train(
         train,
         out,
         valid=valid,
+        targets=targets,
+        valid_targets=valid_targets,
         overrides=overrides,
         start_from=start_from,
         overwrite=overwrite,
@@ -64,6 +72,8 @@ def make(
     out: str | os.PathLike[str],
     *,
     valid: Paths | str | os.PathLike[str] = (),
+    targets: Paths | str | os.PathLike[str] = (),
+    valid_targets: Paths | str | os.PathLike[str] = (),
     overrides: list[str] | dict[str, Any] | None = None,
     start_from: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -75,8 +85,8 @@ def make(
     out = Path(out)
     config, parent = _configure(recipe, overrides, start_from)
     where = pick_device(device)
-    train_spans = open_texts(_list(train))
-    valid_spans = open_texts(_list(valid)) if _list(valid) else []
+    train_text = _open(config, _list(train), _list(targets))
+    valid_text = _open(config, _list(valid), _list(valid_targets)) if _list(valid) else []
     method = config.model.trained_by
     if not (method == "count" and is_arpa(out)):
         check_target(out, overwrite)
@@ -85,15 +95,15 @@ def make(
     if method == "count":
         from .count import count
 
-        count(config, parent, train_spans, valid_spans, out, overwrite=overwrite, quiet=quiet)
+        count(config, parent, train_text, valid_text, out, overwrite=overwrite, quiet=quiet)
         return
     from .descend import descend
 
     descend(
         config,
         parent,
-        train_spans,
-        valid_spans,
+        train_text,
+        valid_text,
         out,
         overwrite=overwrite,
         where=where,
@@ -127,6 +137,18 @@ def resume(
     return load(out, device)
 
 
+def _open(config: Config, paths: list[Any], targets: list[Any]) -> Any:
+    """Text files, or files of sentence pairs, as the model reads them."""
+    if config.model.reads == "pairs":
+        return open_pairs(paths, targets)
+    if targets:
+        raise InputError(
+            f"the model '{config.model.name}' reads running text, not pairs; leave "
+            f"'{targets[0]}' out"
+        )
+    return open_texts(paths)
+
+
 def _configure(
     recipe: str, overrides: Any, start_from: str | os.PathLike[str] | None
 ) -> tuple[Config, Path | None]:
@@ -135,12 +157,16 @@ def _configure(
     parent = Path(start_from)
     before = load_run_config(parent)
     base = {"text": before.text.model_dump(mode="json")}
+    if before.source is not None:
+        base["source"] = before.source.model_dump(mode="json")
     same = read_recipe(recipe).get("model", {}).get("name", "recurrent") == before.model.name
     if same and before.model.trained_by == "descend":
         base["model"] = before.model.model_dump(mode="json")
     config = load_config(recipe, overrides, base=base)
-    if config.text != before.text:
-        raise InputError(f"--from {parent} keeps that run's vocabulary; leave text.* settings out")
+    if config.text != before.text or config.source != before.source:
+        raise InputError(
+            f"--from {parent} keeps that run's vocabulary; leave text.* and source.* settings out"
+        )
     return config, parent
 
 

@@ -1,0 +1,56 @@
+"""What a translator looks at, as a picture: source against target."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import islice
+
+from .. import plot
+from ..generation.translate import Attention
+from ..text.word import CJK_CHARACTER
+
+
+def draw(attention: Attention, path: str | os.PathLike[str], heads: bool = False) -> None:
+    """The weights of the last attention, the mean of its heads; with `heads` each of them."""
+    name = list(attention.weights)[-1]
+    last = attention.weights[name]  # (heads, T, S)
+    panels = [last.mean(dim=0)]
+    titles = ["mean of the heads" if len(last) > 1 else "attention"]
+    if heads:
+        panels, titles = list(last), [f"head {i + 1}" for i in range(len(last))]
+    across, down = len(attention.source), len(attention.target)
+    size = (max(3.5, 0.42 * across + 1.6), max(3.0, 0.36 * down + 1.4))
+    source = [label(token) for token in attention.source]
+    target = [label(token) for token in attention.target]
+    with plot.figure(path, columns=len(panels), size=size) as axes:
+        for ax, weights, title in zip(axes, panels, titles, strict=True):
+            ax.imshow(weights.float().cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            ax.set_xticks(range(across), source, rotation=60, ha="right", rotation_mode="anchor")
+            ax.set_yticks(range(down), target)
+            ax.set_title(title)
+            ax.grid(visible=False)
+        for ax in islice(axes, 1):
+            ax.set_xlabel("source")
+            ax.set_ylabel("target")
+
+
+def summary(attention: Attention) -> str:
+    """Each target token with the source token it looked at most."""
+    weights = attention.mean()
+    lines = []
+    for row, token in zip(weights, attention.target, strict=True):
+        best = int(row.argmax())
+        lines.append(f"{label(token):<16} {label(attention.source[best])} {float(row[best]):.0%}")
+    return "\n".join(lines)
+
+
+def needs_chinese(attention: Attention) -> bool:
+    """Whether a label holds Chinese characters or kana."""
+    return any(CJK_CHARACTER.search(t) for t in [*attention.source, *attention.target])
+
+
+def label(token: str) -> str:
+    """A token as a tick of a plot: what cannot be seen, made visible."""
+    shown = re.sub(r"^ ", "▁", token)
+    return shown.replace("\n", "⏎").replace("$", r"\$") or "∅"

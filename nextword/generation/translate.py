@@ -1,0 +1,252 @@
+"""From sentences to their translations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ..config import Section
+from ..data.pairs import pad
+from ..errors import InputError
+from ..nn.tap import tap
+from ..run import Run
+from ..text.pairs import encode_lines
+from ..text.tokenizer import EOS
+from .beam import Hypothesis, beam_search
+from .sample import Sampling, sample_ids
+
+_TOKENS = 2048  # of sources in a batch, times the beam
+_BLOCK = 256  # sentences sorted by length together
+
+
+class Decoding(Section):
+    """How a translation is found. By beam search, or with `sample` drawn token by token."""
+
+    beam: int = Field(4, ge=1, description="1 = greedy")
+    alpha: float = Field(0.6, ge=0, description="length penalty; 0 = none")
+    n_best: int = Field(1, ge=1)
+    sample: Sampling | None = None
+    seed: int | None = None
+    extra: int = Field(50, ge=1, description="most tokens more than the source has")
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.n_best > self.beam:
+            raise ValueError(f"n_best = {self.n_best} needs a beam at least as wide")
+        return self
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One of the answers to a source."""
+
+    text: str
+    log_prob: float  # natural logarithm, of the end mark too
+    score: float  # what answers are ranked by
+    tokens: int  # of the answer
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A source and its translations, best first."""
+
+    source: str
+    best: list[Translation]
+
+    @property
+    def text(self) -> str:
+        return self.best[0].text if self.best else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"source": self.source, "translation": self.text} | {
+            "best": [asdict(one) for one in self.best]
+        }
+
+
+def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> list[str]:
+    """The translation of each text (one sentence each).
+
+    Raises:
+        InputError: the run does not translate, or a text is longer than its context.
+    """
+    return [done.text for done in translate_lines(run, texts, how)]
+
+
+def translate_lines(
+    run: Run, texts: Iterable[str], how: Decoding | None = None
+) -> Iterator[Translated]:
+    """`translate` for streams of any length, a few hundred at a time, in their order. An empty
+    line stays empty."""
+    how = how or Decoding()
+    source_tokenizer = check_translates(run)
+    lines = iter(texts)
+    first = 1
+    while block := [line.strip() for line in islice(lines, _BLOCK)]:
+        rows = encode_lines(source_tokenizer, block)
+        for number, ids in enumerate(rows, start=first):
+            check_fits(run, len(ids), number)
+        first += len(block)
+        there = [i for i, text in enumerate(block) if text]
+        found = decode(run.model, [rows[i] for i in there], run.device, how)
+        answers = dict(zip(there, found, strict=True))
+        for i, text in enumerate(block):
+            best = [
+                Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
+                for h in answers.get(i, [])
+            ]
+            yield Translated(text, best)
+
+
+@torch.no_grad()
+def decode(
+    model: Any, sources: list[list[int]], device: torch.device, how: Decoding
+) -> list[list[Hypothesis]]:
+    """Ids of sources, `<eos>` at their ends → hypotheses for each, best first."""
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    found = dict[int, list[Hypothesis]]()
+    for rows in _batches(order, [len(ids) for ids in sources], how.beam):
+        ids, mask = pad([sources[i] for i in rows])
+        state = model.start(ids.to(device), mask.to(device))
+        limits = [len(sources[i]) + how.extra for i in rows]
+        if model.context is not None:
+            limits = [min(limit, model.context) for limit in limits]
+        first = torch.full((len(rows),), EOS, device=device)
+        if how.sample is None:
+            best = beam_search(
+                model,
+                first,
+                state,
+                limits,
+                beam=how.beam,
+                alpha=how.alpha,
+                n_best=how.n_best,
+                end=EOS,
+            )
+        else:
+            best = _sampled(model, first, state, limits, how, rows)
+        found |= zip(rows, best, strict=True)
+    return [found[i] for i in range(len(sources))]
+
+
+def _sampled(
+    model: Any, first: Tensor, state: Any, limits: list[int], how: Decoding, rows: list[int]
+) -> list[list[Hypothesis]]:
+    """Drawn token by token; row i with its own seed, so that batches change nothing."""
+    assert how.sample is not None
+    generators = []
+    for row in rows:
+        generators.append(torch.Generator())
+        if how.seed is None:
+            generators[-1].seed()
+        else:
+            generators[-1].manual_seed(how.seed + row)
+    written: list[list[int]] = [[] for _ in rows]
+    over = [False] * len(rows)
+    for chosen in sample_ids(model, first[:, None], state, how.sample, generators):
+        for i, index in enumerate(chosen.tolist()):
+            if not over[i]:
+                written[i].append(index)
+                over[i] = index == EOS or len(written[i]) == limits[i]
+        if all(over):
+            break
+    return [[_hypothesis(ids)] for ids in written]
+
+
+def _hypothesis(ids: list[int]) -> Hypothesis:
+    ended = ids[-1] == EOS
+    return Hypothesis(ids[:-1] if ended else ids, float("nan"), float("nan"), ended)
+
+
+def attention(run: Run, source: str, target: str | None = None) -> Attention:
+    """What a model looks at: of every attention to the source, a weight for each token of the
+    target and of the source.
+
+    Args:
+        target: a translation to follow; none = the model's own.
+
+    Raises:
+        InputError: the run does not translate, or has no attention, or an empty text.
+    """
+    tokenizer = check_translates(run)
+    if not source.strip():
+        raise InputError("give a sentence with something in it")
+    (ids,) = encode_lines(tokenizer, [source.strip()])
+    check_fits(run, len(ids), 1)
+    model: Any = run.model
+    if target is None:
+        (best,) = decode(model, [ids], run.device, Decoding())
+        written = [*best[0].ids, EOS]
+    else:
+        (written,) = encode_lines(run.tokenizer, [target.strip()])
+    read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
+    with torch.no_grad(), tap() as seen:
+        state = model.start(
+            torch.tensor([ids], device=run.device),
+            torch.ones(1, len(ids), dtype=torch.bool, device=run.device),
+        )
+        model.advance(read, state)
+    weights = {
+        name: torch.cat(values, dim=2)[0]  # one call a step where there is input feeding
+        for name, values in seen.items()
+        if name.endswith("source")
+    }
+    if not weights:
+        raise InputError(f"'{run.name}' has no attention (model.attention=none)")
+    return Attention(
+        [tokenizer.token(i) for i in ids], [run.tokenizer.token(i) for i in written], weights
+    )
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How much of each source token went into the choice of each target token."""
+
+    source: list[str]  # S tokens, the end mark last
+    target: list[str]  # T tokens, the end mark last
+    weights: dict[str, Tensor]  # name of an attention → (heads, T, S), rows sum to one
+
+    def mean(self) -> Tensor:
+        """Of all heads of the last attention: (T, S)."""
+        return list(self.weights.values())[-1].mean(dim=0)
+
+
+def check_translates(run: Run) -> Any:
+    """The source's tokenizer of a run that translates.
+
+    Raises:
+        InputError: it is a model of running text.
+    """
+    if run.source is None:
+        raise InputError(
+            f"'{run.name}' is a language model, not a translator; train one with "
+            "`nextword train transformer --train PAIRS`"
+        )
+    return run.source
+
+
+def check_fits(run: Run, tokens: int, line: int) -> None:
+    """Raise InputError if a sentence of a line is longer than the model's context."""
+    context = run.model.context
+    if context is not None and tokens > context:
+        raise InputError(
+            f"line {line} has {tokens} tokens, more than the model's context of {context}; "
+            "split it into sentences"
+        )
+
+
+def _batches(order: list[int], lengths: list[int], beam: int) -> Iterator[list[int]]:
+    """Rows of similar length together."""
+    rows: list[int] = []
+    for index in order:
+        if rows and (len(rows) + 1) * lengths[index] * beam > _TOKENS:
+            yield rows
+            rows = []
+        rows.append(index)
+    if rows:
+        yield rows

@@ -1,0 +1,145 @@
+"""Recurrent sequence-to-sequence models, without attention (Sutskever, Vinyals, Le 2014,
+arXiv:1409.3215) and with it (Luong, Pham, Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3).
+
+    m, s = encoder(source)               the last states s begin the decoder
+    h_t = decoder(E[w_t], h_{t-1})       with input feeding: decoder([E[w_t]; a_{t-1}], h_{t-1})
+    c_t = Σ_j softmax(score(h_t, m))_j m_j
+    a_t = tanh(C [c_t; h_t])             p(w_{t+1}) = softmax(E' a_t + b)
+
+Without attention a_t = h_t: the last state must hold the whole source.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .. import registry
+from ..nn.attention import Score, look
+from ..nn.bidirectional import Bidirectional, OneWay
+from ..nn.dropout import dropout
+from ..nn.recurrent import RecurrentStack
+from ..types import State
+from .softmax import Headed, SoftmaxSettings
+
+
+class Seq2SeqConfig(SoftmaxSettings):
+    name: Literal["seq2seq"] = "seq2seq"
+    reads: ClassVar[str] = "pairs"
+
+    cell: str = "lstm"
+    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
+    hidden: int = Field(256, ge=2)
+    layers: int = Field(1, ge=1, description="of the encoder and of the decoder")
+    bidirectional: bool = Field(True, description="the encoder reads both ways")
+    attention: str = Field("dot", description="none, or a score of the registry")
+    input_feeding: bool = Field(
+        False, description="each step also reads what the one before it saw of the source"
+    )
+    dropout_input: float = Field(0.0, ge=0, lt=1, description="embeddings → first layers")
+    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="between layers")
+    dropout_output: float = Field(0.0, ge=0, lt=1, description="decoder → softmax")
+    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        registry.load("cell", self.cell)
+        if self.attention != "none":
+            registry.load("attention", self.attention)
+        elif self.input_feeding:
+            raise ValueError("input_feeding feeds what attention saw; set model.attention too")
+        if self.bidirectional and self.hidden % 2:
+            raise ValueError(
+                f"hidden = {self.hidden}: two directions share it; give an even number"
+            )
+        if self.tied and self.embedding not in (None, self.hidden):
+            raise ValueError(
+                f"tied: the word vectors are what hidden vectors are compared with, so embedding = "
+                f"{self.embedding} must be hidden = {self.hidden}"
+            )
+        return self
+
+    @property
+    def width(self) -> int:
+        """Of word vectors."""
+        return self.embedding or self.hidden
+
+    def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Seq2Seq:
+        return Seq2Seq(self, vocab_size, source_vocab_size, joint)
+
+
+class Seq2Seq(Headed):
+    """A recurrent encoder and a recurrent decoder.
+
+    State: what attention needs of the source, if there is any (its mask (B, S), the encoder's
+    outputs and its keys (B, S, H)); the decoder's state; with input feeding a_t (B, H).
+    """
+
+    def __init__(
+        self, config: Seq2SeqConfig, vocab_size: int, source_vocab_size: int, joint: bool
+    ) -> None:
+        """`joint`: one vocabulary for source and target, and one embedding."""
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.context: int | None = None
+        c = config
+        self.embedding = _vectors(vocab_size, c.width)
+        self.source_embedding = self.embedding if joint else _vectors(source_vocab_size, c.width)
+        encoder = Bidirectional if c.bidirectional else OneWay
+        widths = [c.hidden] * c.layers
+        self.encoder = encoder(c.cell, [c.width, *widths], c.dropout_hidden, c.locked)
+        fed = c.hidden if c.input_feeding else 0
+        self.stack = RecurrentStack(c.cell, [c.width + fed, *widths], c.dropout_hidden, c.locked)
+        self.attention: Score | None = None
+        if c.attention != "none":
+            self.attention = registry.load("attention", c.attention)(c.hidden)
+            self.combine = nn.Linear(2 * c.hidden, c.hidden, bias=False)
+        self.head = c.head(c.hidden, vocab_size)
+
+    def start(self, source: Tensor, mask: Tensor) -> State:
+        """source (B, S), mask (B, S) → the state before the first token of the target."""
+        c = self.config
+        x = dropout(self.source_embedding(source.T), c.dropout_input, self.training, c.locked)
+        memory, state = self.encoder(x, mask.sum(dim=1))
+        if self.attention is None:
+            return None, state, None
+        memory = memory.transpose(0, 1)  # (B, S, H)
+        fed = memory.new_zeros(len(source), c.hidden) if c.input_feeding else None
+        return (mask, memory, self.attention.keys(memory)), state, fed
+
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+        """ids (B, T) → what the head sees (B, T, H), the same before dropout, the state."""
+        c = self.config
+        source, state, fed = state
+        x = dropout(self.embedding(ids.T), c.dropout_input, self.training, c.locked)
+        if fed is None:
+            h, state = self.stack(x, state)
+            raw = self._look(h.transpose(0, 1), source)
+        else:
+            steps = []
+            for x_t in x:
+                h, state = self.stack(torch.cat([x_t, fed], dim=1)[None], state)
+                fed = self._look(h.transpose(0, 1), source)[:, 0]
+                steps.append(fed)
+            raw = torch.stack(steps, dim=1)
+        seen = dropout(raw.transpose(0, 1), c.dropout_output, self.training, c.locked)
+        return seen.transpose(0, 1), raw, (source, state, fed)
+
+    def _look(self, h: Tensor, source: State) -> Tensor:
+        """h (B, T, H) → a (B, T, H)."""
+        if self.attention is None:
+            return h
+        mask, memory, keys = source
+        context, _ = look(self.attention, h, keys, memory, mask)
+        out: Tensor = self.combine(torch.cat([context, h], dim=2)).tanh()
+        return out
+
+
+def _vectors(words: int, width: int) -> nn.Embedding:
+    embedding = nn.Embedding(words, width)
+    nn.init.normal_(embedding.weight, std=0.05)
+    return embedding

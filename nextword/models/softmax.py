@@ -1,0 +1,105 @@
+"""What a model's head may be, for every model that has one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ..config import Part
+from ..errors import InputError
+from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
+from ..types import Output, Scored, State
+
+
+class SoftmaxSettings(Part):
+    """From the last hidden vector to the next token."""
+
+    tied: bool = Field(False, description="output weights are the embedding")
+    softmax: Literal["full", "sampled", "adaptive"] = Field(
+        "full",
+        description="for 30,000 words and more. sampled: training counts a sample of the rare "
+        "words; adaptive: rare words in narrow clusters",
+    )
+    cutoffs: list[int] = Field(
+        [2000, 10000],
+        min_length=1,
+        description="adaptive: the first id of each cluster; sampled: the first is the number of "
+        "words that always count",
+    )
+    softmaxes: int = Field(1, ge=1, description="a mixture of so many softmaxes")
+    samples: int = Field(2000, ge=1, description="sampled: rare words drawn for each batch")
+
+    @model_validator(mode="after")
+    def _one_kind_of_softmax(self) -> Self:
+        if self.softmax == "adaptive" and self.tied:
+            raise ValueError(
+                "an adaptive softmax has narrow vectors of its own; use softmax=full or tied=false"
+            )
+        if self.softmaxes > 1 and self.softmax != "full":
+            raise ValueError(
+                f"a mixture of softmaxes is made of full ones, not of softmax={self.softmax}; "
+                "use softmax=full or softmaxes=1"
+            )
+        if self.cutoffs[0] < 1 or any(a >= b for a, b in pairwise(self.cutoffs)):
+            raise ValueError(f"cutoffs = {self.cutoffs}: give rising ids, for example [2000,10000]")
+        return self
+
+    def head(self, width: int, vocab_size: int) -> Head:
+        """
+        Raises:
+            InputError: a cluster of the adaptive softmax would begin behind the vocabulary.
+        """
+        if self.softmaxes > 1:
+            return MixtureHead(width, vocab_size, self.tied, self.softmaxes)
+        if self.softmax == "full":
+            return SoftmaxHead(width, vocab_size, self.tied)
+        if self.softmax == "sampled":
+            return SampledHead(width, vocab_size, self.tied, self.cutoffs[0], self.samples)
+        if self.cutoffs[-1] >= vocab_size:
+            raise InputError(
+                f"model.cutoffs = {self.cutoffs}: the vocabulary ends at {vocab_size:,}; give "
+                "smaller ones, or model.softmax=full"
+            )
+        return AdaptiveHead(width, vocab_size, self.cutoffs)
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether the work of a batch depends on nothing but its shape."""
+        return self.softmax == "full"
+
+
+class Headed(nn.Module):
+    """A model of hidden vectors, batch first, and a head: what it answers follows from `hidden`."""
+
+    embedding: nn.Embedding
+    head: Head
+
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+        """ids (B, T) → what the head sees (B, T, H), the same before dropout if there is any, the
+        state."""
+        raise NotImplementedError
+
+    def advance(self, ids: Tensor, state: State) -> State:
+        """The state after ids (B, T)."""
+        return self.hidden(ids, state)[2]
+
+    def forward(self, ids: Tensor, state: State) -> Output:
+        """ids (B, T) → logits (B, T, V)."""
+        h, raw, state = self.hidden(ids, state)
+        return Output(self.head(h, self.embedding.weight), state, h, raw)
+
+    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
+        """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
+        h, raw, state = self.hidden(ids, state)
+        log_prob, hit = self.head.score(h, targets, self.embedding.weight)
+        return Scored(
+            log_prob,
+            state,
+            hit,
+            h,
+            raw,
+            lambda: self.head.even(h, targets, log_prob, self.embedding.weight),
+        )

@@ -1,0 +1,77 @@
+"""The Transformer as published: an encoder reads a source, a decoder writes the target (Vaswani et
+al. 2017, arXiv:1706.03762)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..nn.transformer import TransformerLayer
+from ..types import State
+from .softmax import Headed
+from .transformer_settings import CausalStack, Embedded, TransformerSettings
+
+
+class TransformerConfig(TransformerSettings):
+    name: Literal["transformer"] = "transformer"
+    reads: ClassVar[str] = "pairs"
+
+    layers: int = Field(3, ge=1, description="of the encoder and of the decoder")
+
+    def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Transformer:
+        return Transformer(self, vocab_size, source_vocab_size, joint)
+
+
+class Encoder(nn.Module):
+    """Layers in which every token sees all others."""
+
+    def __init__(self, config: TransformerSettings) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TransformerLayer(config.shape, name=f"encoder.{i}.") for i in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden) if config.norm == "pre" else nn.Identity()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, S, H), mask (B, S) → (B, S, H)."""
+        for layer in self.layers:
+            x, _ = layer(x, mask[:, None, None])
+        out: Tensor = self.norm(x)
+        return out
+
+
+class Transformer(Headed):
+    """A sequence-to-sequence model: a language model that also sees a source.
+
+    State: the source's mask (B, S), its keys and values in each decoder layer (B, S, H), then the
+    decoder's own (see `CausalStack`). Targets are at most `context` tokens long.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, vocab_size: int, source_vocab_size: int, joint: bool
+    ) -> None:
+        """`joint`: one vocabulary for source and target, and one embedding (section 3.4)."""
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.context: int | None = config.context
+        self.embedding = config.embed(vocab_size)
+        self.source_embedding = self.embedding if joint else config.embed(source_vocab_size)
+        self.embedded = Embedded(config)
+        self.encoder = Encoder(config)
+        self.stack = CausalStack(config, source=True, name="decoder")
+        self.head = config.head(config.hidden, vocab_size)
+
+    def start(self, source: Tensor, mask: Tensor) -> State:
+        """source (B, S), mask (B, S) → the state before the first token of the target."""
+        memory = self.encoder(self.embedded(source, self.source_embedding), mask)
+        return mask, self.stack.sources(memory), self.stack.start(len(source), memory)
+
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+        """ids (B, T) → what the head sees (B, T, H), the state."""
+        mask, sources, past = state
+        x = self.embedded(ids, self.embedding, past[0])
+        h, past = self.stack(x, past, sources, mask)
+        return h, None, (mask, sources, past)

@@ -1,0 +1,83 @@
+"""The Transformer as a language model: layers of self-attention in which nothing looks ahead
+(decoder-only: Liu et al. 2018, arXiv:1801.10198; Radford et al. 2019, whose settings are norm=pre,
+positions=learned, activation=gelu-tanh, scale_embedding=false).
+
+    x_t = E[w_t] + P[t]      h = layers(x)      p(w_{t+1}) = softmax(E' h_t + b)
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..state import concatenate, select
+from ..types import State
+from .softmax import Headed
+from .transformer_settings import CausalStack, Embedded, TransformerSettings
+
+
+class TransformerLMConfig(TransformerSettings):
+    name: Literal["transformer-lm"] = "transformer-lm"
+
+    def build(self, vocab_size: int) -> TransformerLM:
+        return TransformerLM(self, vocab_size)
+
+
+class TransformerLM(Headed):
+    """A language model whose past is the tokens it can still see, with their keys and values.
+
+    A context of C tokens slides by halves: when it is full, the younger half is read anew from
+    place 0, and the next tokens follow it. So every token sees at least the C / 2 before it and at
+    most C - 1, whatever pieces a text is given in.
+
+    State: the visible ids (B, P), then the layers' (see `CausalStack`).
+    """
+
+    def __init__(self, config: TransformerLMConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.context: int | None = config.context
+        self.embedding = config.embed(vocab_size)
+        self.embedded = Embedded(config)
+        self.stack = CausalStack(config, source=False, name="layer")
+        self.head = config.head(config.hidden, vocab_size)
+
+    def start(self, batch_size: int) -> State:
+        weight = self.embedding.weight
+        ids = torch.zeros(batch_size, 0, dtype=torch.int64, device=weight.device)
+        return ids, self.stack.start(batch_size, weight)
+
+    def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+        """ids (B, T) → what the head sees (B, T, H), the state."""
+        parts = [self.embedding.weight.new_zeros(len(ids), 0, self.config.hidden)]
+        while ids.shape[1]:
+            room = self.config.context - int(state[1][0].max())
+            if room == 0:
+                state = self._slide(state)
+                continue
+            now, ids = ids[:, :room], ids[:, room:]
+            h, state = self._read(now, state)
+            parts.append(h)
+        return (torch.cat(parts, dim=1) if len(parts) > 2 else parts[-1]), None, state
+
+    def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """`hidden` of tokens for which there is room."""
+        visible, past = state
+        x = self.embedded(ids, self.embedding, past[0])
+        h, past = self.stack(x, past)
+        return h, (torch.cat([visible, ids], dim=1), past)
+
+    def _slide(self, state: State) -> State:
+        """Rows whose context is full go on from the younger half of it."""
+        visible, (count, _) = state
+        full = count == self.config.context
+        kept = visible[full, -(self.config.context // 2) :]
+        _, slid = self._read(kept, self.start(len(kept)))
+        if bool(full.all()):
+            return slid
+        (others,), (rows,) = (~full).nonzero(as_tuple=True), full.nonzero(as_tuple=True)
+        back = torch.cat([rows, others]).argsort()
+        return select(concatenate([slid, select(state, others)]), back)

@@ -1,0 +1,141 @@
+"""What the models made of Transformer layers have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ..nn.dropout import dropout
+from ..nn.transformer import (
+    Activation,
+    Places,
+    Positions,
+    Shape,
+    TransformerLayer,
+    look_back,
+)
+from ..types import State
+from .softmax import SoftmaxSettings
+
+
+class TransformerSettings(SoftmaxSettings):
+    """Sizes of a stack of Transformer layers."""
+
+    hidden: int = Field(256, ge=2, description="width of every vector")
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1, description="attentions side by side; hidden is divided by them")
+    inner: int | None = Field(None, ge=1, description="feed-forward width; none = 4 x hidden")
+    context: int = Field(256, ge=2, description="most tokens seen at once")
+    positions: Places = "sinusoidal"
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="normalise what each part reads, or (the paper) what has been added up"
+    )
+    activation: Activation = "relu"
+    dropout: float = Field(0.1, ge=0, lt=1, description="of embeddings and of what parts add")
+    dropout_attention: float = Field(0.0, ge=0, lt=1, description="of attention's weights")
+    scale_embedding: bool = Field(
+        True, description="word vectors times √hidden before positions are added"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(
+                f"hidden = {self.hidden} is not divisible by heads = {self.heads}; "
+                f"try hidden={self.heads * max(1, round(self.hidden / self.heads))}"
+            )
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            self.hidden,
+            self.heads,
+            self.inner or 4 * self.hidden,
+            self.dropout,
+            self.dropout_attention,
+            self.norm == "pre",
+            self.activation,
+        )
+
+    def embed(self, vocab_size: int) -> nn.Embedding:
+        """Word vectors whose scaled or plain entries have the spread that tied weights need."""
+        embedding = nn.Embedding(vocab_size, self.hidden)
+        nn.init.normal_(embedding.weight, std=self.hidden**-0.5 if self.scale_embedding else 0.02)
+        return embedding
+
+
+class Embedded(nn.Module):
+    """Words and their places: x_t = √H E[w_t] + P[t] (Vaswani et al. 2017, sections 3.4, 3.5)."""
+
+    def __init__(self, config: TransformerSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.positions = Positions(config.positions, config.context, config.hidden)
+
+    def forward(self, ids: Tensor, embedding: nn.Embedding, first: Tensor | None = None) -> Tensor:
+        """ids (B, T), whose first token stands at place `first` (B,) → (B, T, H)."""
+        c = self.config
+        places = torch.arange(ids.shape[1], device=ids.device)[None]
+        if first is not None:
+            places = places + first[:, None]
+        x = embedding(ids)
+        if c.scale_embedding:
+            x = x * math.sqrt(c.hidden)
+        return dropout(x + self.positions(places), c.dropout, self.training, locked=False)
+
+
+class CausalStack(nn.Module):
+    """Layers in which no token sees a later one.
+
+    State: how many tokens have been read (B,), and of each layer their keys and values (B, P, H),
+    the last token's at the end.
+    """
+
+    def __init__(self, config: TransformerSettings, *, source: bool, name: str) -> None:
+        super().__init__()
+        self.config = config
+        layers = nn.ModuleList(
+            TransformerLayer(config.shape, source=source, name=f"{name}.{i}.")
+            for i in range(config.layers)
+        )
+        self.layers: Sequence[TransformerLayer] = layers  # type: ignore[assignment]
+        self.norm = nn.LayerNorm(config.hidden) if config.norm == "pre" else nn.Identity()
+
+    def start(self, batch_size: int, like: Tensor) -> State:
+        """Nothing read yet."""
+        count = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
+        none = like.new_zeros(batch_size, 0, self.config.hidden)
+        return count, tuple((none, none) for _ in self.layers)
+
+    def sources(self, memory: Tensor) -> State:
+        """memory (B, S, H) → its keys and values (B, S, H) for each layer that looks at it."""
+        attentions = [layer.source_attention for layer in self.layers]
+        return tuple(a.keys_values(memory) for a in attentions if a is not None)
+
+    def forward(
+        self, x: Tensor, state: State, sources: State = None, source_mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """x (B, T, H), state, of each layer the source's keys and values (B, S, H), the source's
+        mask (B, S) → (B, T, H), the state after it."""
+        count, past = state
+        mask, causal = look_back(count, past[0][0].shape[1], x.shape[1])
+        if source_mask is not None:
+            source_mask = source_mask[:, None, None]
+        seen = []
+        for index, layer in enumerate(self.layers):
+            x, keys_values = layer(
+                x,
+                mask,
+                causal=causal,
+                past=past[index],
+                source=None if sources is None else sources[index],
+                source_mask=source_mask,
+            )
+            seen.append(keys_values)
+        return self.norm(x), (count + x.shape[1], tuple(seen))

@@ -1,0 +1,110 @@
+"""Recurrent layers that read both ways (Schuster and Paliwal 1997), for texts that are all there.
+Time comes first in here: x (T, B, I)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ..state import concatenate, select
+from ..types import State
+from .dropout import dropout
+from .recurrent import RecurrentLayer
+
+
+def run_lengths(layer: RecurrentLayer, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+    """A layer over rows of different lengths, each exactly as if it stood alone.
+
+    x (T, B, I), lengths (B,) from 1 to T → outputs (T, B, H), zero behind the end of a row, and
+    each row's state after its own last step. Rows leave the batch as they end: padding is free.
+    """
+    ends, order = lengths.sort(descending=True, stable=True)
+    rows = x.index_select(1, order)
+    state: State = layer.start(len(order))
+    outputs, finished = [], []
+    begin = 0
+    for end in sorted(set(ends.tolist())):
+        active = int((ends >= end).sum())
+        leaving = state_rows(state, active, None)
+        if leaving is not None:
+            finished.append(leaving)
+        state = state_rows(state, 0, active)
+        out, state = layer(rows[begin:end, :active], state)
+        missing = out.new_zeros(end - begin, len(order) - active, out.shape[2])
+        outputs.append(torch.cat([out, missing], dim=1))
+        begin = end
+    outputs.append(x.new_zeros(len(x) - begin, len(order), outputs[0].shape[2]))
+    back = order.argsort()
+    last = concatenate([state, *reversed(finished)])
+    return torch.cat(outputs).index_select(1, back), select(last, back)
+
+
+def state_rows(state: State, start: int, stop: int | None) -> State:
+    """Rows `start` to `stop` of a layer's state; None if there are none."""
+    if not len(state[0][start:stop]):
+        return None
+    return tuple(leaf[start:stop] for leaf in state)
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each row of x (T, B, ...) back to front within its length; the padding stays."""
+    t = torch.arange(len(x), device=x.device)[:, None]
+    place = torch.where(t < lengths, lengths - 1 - t, t)  # (T, B)
+    return x[place, torch.arange(x.shape[1], device=x.device)]
+
+
+class Bidirectional(nn.Module):
+    """Layers of two directions each, H / 2 wide, side by side; the next layer reads both."""
+
+    def __init__(self, cell: str, widths: list[int], dropout: float = 0.0, locked: bool = True):
+        """`widths`: the input's, then each layer's, both directions together.
+
+        Raises:
+            ValueError: a layer's width is odd.
+        """
+        super().__init__()
+        if any(width % 2 for width in widths[1:]):
+            raise ValueError(f"two directions share a layer's width: {widths[1:]} must be even")
+        pairs = [(inputs, width // 2) for inputs, width in pairwise(widths)]
+        onward, backward = (
+            nn.ModuleList(RecurrentLayer(cell, *sizes) for sizes in pairs) for _ in range(2)
+        )
+        self.to_right: Sequence[RecurrentLayer] = onward  # type: ignore[assignment]
+        self.to_left: Sequence[RecurrentLayer] = backward  # type: ignore[assignment]
+        self.dropout, self.locked = dropout, locked
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """x (T, B, I), lengths (B,) → outputs (T, B, H), and of each layer the last states of both
+        directions side by side: its cell's tensors (B, H)."""
+        last = []
+        for index, (onward, backward) in enumerate(zip(self.to_right, self.to_left, strict=True)):
+            if index:
+                x = dropout(x, self.dropout, self.training, self.locked)
+            there, end = run_lengths(onward, x, lengths)
+            back, beginning = run_lengths(backward, reverse(x, lengths), lengths)
+            x = torch.cat([there, reverse(back, lengths)], dim=2)
+            last.append(tuple(map(lambda a, b: torch.cat([a, b], dim=1), end, beginning)))
+        return x, tuple(last)
+
+
+class OneWay(nn.Module):
+    """Layers that read rows of different lengths from left to right; as `Bidirectional`."""
+
+    def __init__(self, cell: str, widths: list[int], dropout: float = 0.0, locked: bool = True):
+        super().__init__()
+        layers = nn.ModuleList(RecurrentLayer(cell, *sizes) for sizes in pairwise(widths))
+        self.layers: Sequence[RecurrentLayer] = layers  # type: ignore[assignment]
+        self.dropout, self.locked = dropout, locked
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """x (T, B, I), lengths (B,) → outputs (T, B, H), each layer's last state."""
+        last = []
+        for index, layer in enumerate(self.layers):
+            if index:
+                x = dropout(x, self.dropout, self.training, self.locked)
+            x, state = run_lengths(layer, x, lengths)
+            last.append(state)
+        return x, tuple(last)

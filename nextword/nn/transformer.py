@@ -1,0 +1,154 @@
+"""The Transformer's layers (Vaswani et al. 2017, arXiv:1706.03762, section 3). Batch comes first:
+x (B, T, H)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import KeysValues, MultiHeadAttention
+from .dropout import dropout
+
+Activation = Literal["relu", "gelu", "gelu-tanh"]
+Places = Literal["sinusoidal", "learned"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all layers of a Transformer have in common."""
+
+    width: int
+    heads: int
+    inner: int  # width of the feed-forward part
+    dropout: float = 0.0  # of what each part adds
+    dropout_attention: float = 0.0  # of the attention's weights
+    pre_norm: bool = True  # normalise what a part reads; else what has been added up
+    activation: Activation = "relu"
+
+
+class Positions(nn.Module):
+    """A vector for each place in the context, sinusoidal (section 3.5) or learnt."""
+
+    def __init__(self, kind: Places, context: int, width: int) -> None:
+        super().__init__()
+        self.table: Tensor
+        if kind == "learned":
+            self.table = nn.Parameter(torch.empty(context, width))
+            nn.init.normal_(self.table, std=0.02)
+        else:
+            self.register_buffer("table", sinusoids(context, width), persistent=False)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """places (B, T) from 0 → (B, T, H)."""
+        return F.embedding(places, self.table)
+
+
+def sinusoids(context: int, width: int) -> Tensor:
+    """PE(t, 2i) = sin(t / 10000^(2i/H)), PE(t, 2i+1) = cos of the same: (context, width)."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    angles = torch.arange(context)[:, None] * rates
+    table = torch.zeros(context, width)
+    table[:, 0::2] = angles.sin()
+    table[:, 1::2] = angles.cos()[:, : width // 2]
+    return table
+
+
+class FeedForward(nn.Module):
+    """f(x) = act(x W₁ + b₁) W₂ + b₂ (section 3.3)."""
+
+    def __init__(self, width: int, inner: int, activation: Activation) -> None:
+        super().__init__()
+        self.wide = nn.Linear(width, inner)
+        self.narrow = nn.Linear(inner, width)
+        self.activation = activation
+        for linear in (self.wide, self.narrow):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.wide(x)
+        if self.activation == "relu":
+            y = F.relu(y)
+        else:
+            y = F.gelu(y, approximate="tanh" if self.activation == "gelu-tanh" else "none")
+        out: Tensor = self.narrow(y)
+        return out
+
+
+class TransformerLayer(nn.Module):
+    """Attention to the text itself, attention to a source where there is one, and a feed-forward
+    part; what each part says is added to what it read."""
+
+    def __init__(self, shape: Shape, *, source: bool = False, name: str = "") -> None:
+        """`source`: attends to one; `name`: of the attention's weights in a tap."""
+        super().__init__()
+        self.shape = shape
+        width, p = shape.width, shape.dropout_attention
+        self.attention = MultiHeadAttention(width, shape.heads, p, f"{name}self")
+        self.norm = nn.LayerNorm(width)
+        self.source_attention: MultiHeadAttention | None = None
+        if source:
+            self.source_attention = MultiHeadAttention(width, shape.heads, p, f"{name}source")
+            self.source_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, shape.inner, shape.activation)
+        self.feed_forward_norm = nn.LayerNorm(width)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        *,
+        causal: bool = False,
+        past: KeysValues | None = None,
+        source: KeysValues | None = None,
+        source_mask: Tensor | None = None,
+    ) -> tuple[Tensor, KeysValues]:
+        """x (B, T, H) → (B, T, H), and the keys and values (B, P + T, H) of past and present.
+
+        mask (B, 1, T, P + T); the source's keys and values (B, S, H), its mask (B, 1, 1, S).
+        """
+        read = self._read(x, self.norm)
+        seen = self.attention.keys_values(read)
+        if past is not None and past[0].shape[1]:
+            seen = (torch.cat([past[0], seen[0]], dim=1), torch.cat([past[1], seen[1]], dim=1))
+        x = self._add(x, self.attention(read, seen, mask, causal), self.norm)
+        if self.source_attention is not None and source is not None:
+            read = self._read(x, self.source_norm)
+            x = self._add(x, self.source_attention(read, source, source_mask), self.source_norm)
+        read = self._read(x, self.feed_forward_norm)
+        return self._add(x, self.feed_forward(read), self.feed_forward_norm), seen
+
+    def _read(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        out: Tensor = norm(x) if self.shape.pre_norm else x
+        return out
+
+    def _add(self, x: Tensor, said: Tensor, norm: nn.LayerNorm) -> Tensor:
+        x = x + dropout(said, self.shape.dropout, self.training, locked=False)
+        out: Tensor = x if self.shape.pre_norm else norm(x)
+        return out
+
+
+def look_back(count: Tensor, past: int, steps: int) -> tuple[Tensor | None, bool]:
+    """What `steps` new tokens may look at: themselves, those before them, and of `past` carried
+    places the last `count` (B,) of each row.
+
+    Returns:
+        A mask (B or 1, 1, steps, past + steps), None where one is not needed; and whether the
+        new tokens' order alone decides (`causal`).
+    """
+    if past == 0:
+        return None, steps > 1
+    ragged = bool((count < past).any())
+    if steps == 1 and not ragged:
+        return None, False
+    mask = torch.ones(steps, past + steps, dtype=torch.bool, device=count.device).tril(past)
+    mask = mask[None, None]
+    if ragged:
+        place = torch.arange(past + steps, device=count.device)
+        mask = mask & (place >= past - count[:, None])[:, None, None]
+    return mask, False

@@ -1,0 +1,78 @@
+"""Scheduled sampling (Bengio et al. 2015, arXiv:1506.03099): now and then a model reads its own
+word instead of the text's, as it will have to when it writes.
+
+    the input at t is w_t with probability ε, else drawn from p(. | the inputs before t)
+
+ε falls over the training, linearly or as the paper's inverse sigmoid k / (k + exp(i / k)). Every
+step waits for the one before it, so a batch costs as many passes as it has steps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..types import Batch, Predictor, Scored, State
+from .causal import Causal
+
+
+class ScheduledSampling(Causal):
+    name: Literal["scheduled-sampling"] = "scheduled-sampling"  # type: ignore[assignment]
+    rate: float = Field(0.25, ge=0, le=1, description="share of own words at the end")
+    decay: Literal["linear", "inverse-sigmoid"] = Field(
+        "linear", description="how the text's share falls over the training"
+    )
+
+    def own(self, done: float) -> float:
+        """The probability of the model's own word, `done` of the training being over."""
+        if self.decay == "linear":
+            return self.rate * min(1.0, done)
+        k = 10.0  # the curve over 100 units of the training: half of it at 23 of them
+        return self.rate * (1 - k / (k + math.exp(100 * min(1.0, done) / k)))
+
+    def score(self, model: Predictor, batch: Batch, state: State) -> Scored:
+        """Targets from the tokens that the model reads; gradients do not pass through a choice."""
+        share = self.own(batch.done)
+        if share == 0:
+            return super().score(model, batch, state)
+        parts: list[Scored] = []
+        steps = batch.ids.shape[1]
+        own = torch.rand(batch.ids.shape) < share
+        read = batch.ids[:, :1]
+        for t in range(steps):
+            output = model.forward(read, state)
+            state = output.state
+            log_probs = output.logits.float().log_softmax(dim=-1)  # (B, 1, V)
+            target = batch.targets[:, t : t + 1]
+            log_prob = log_probs.gather(2, target[..., None])[..., 0]
+            parts.append(Scored(log_prob, state, None, output.hidden, output.raw, _mean(log_probs)))
+            if t + 1 < steps:
+                drawn = torch.multinomial(log_probs[:, 0].detach().exp(), 1)
+                follows = batch.ids[:, t + 1 : t + 2]
+                read = drawn.where(own[:, t + 1 : t + 2].to(drawn.device), follows)
+        return _join(parts)
+
+
+def _mean(log_probs: Tensor):  # type: ignore[no-untyped-def]
+    return lambda: log_probs.mean(dim=-1)
+
+
+def _join(parts: list[Scored]) -> Scored:
+    """One after another in time."""
+
+    def cat(values: list[Tensor | None]) -> Tensor | None:
+        there = [value for value in values if value is not None]
+        return torch.cat(there, dim=1) if there else None
+
+    return Scored(
+        torch.cat([part.log_prob for part in parts], dim=1),
+        parts[-1].state,
+        None,
+        cat([part.hidden for part in parts]),
+        cat([part.raw for part in parts]),
+        lambda: torch.cat([part.even() for part in parts if part.even is not None], dim=1),
+    )
