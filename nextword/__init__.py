@@ -7,6 +7,8 @@ nextword.evaluate(run, "other.txt").perplexity
 nextword.score(run, ["a likely line", "line likely a"])
 nextword.generate(run, "Once upon")
 nextword.generate_many(run, ["Once upon", "It was"])
+translator = nextword.train("transformer", train="pairs.tsv", out="runs/translator")
+nextword.translate(translator, ["A sentence ."])
 """
 
 from __future__ import annotations
@@ -26,10 +28,13 @@ if "OMP_WAIT_POLICY" not in os.environ:
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError
     from .evaluation.compare import compare
+    from .evaluation.compare_translations import compare_translations
     from .evaluation.dynamic import Dynamic
     from .evaluation.perplexity import evaluate
     from .evaluation.sentences import score
+    from .evaluation.translation import evaluate_translation
     from .generation.sample import generate, generate_many
+    from .generation.translate import translate
     from .run import Run, load
     from .training.train import resume, train
 
@@ -40,13 +45,16 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "Run": "run",
     "TrainingError": "errors",
     "compare": "evaluation.compare",
+    "compare_translations": "evaluation.compare_translations",
     "evaluate": "evaluation.perplexity",
+    "evaluate_translation": "evaluation.translation",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
     "load": "run",
     "resume": "training.train",
     "score": "evaluation.sentences",
     "train": "training.train",
+    "translate": "generation.translate",
 }
 
 __all__ = [
@@ -57,13 +65,16 @@ __all__ = [
     "TrainingError",
     "__version__",
     "compare",
+    "compare_translations",
     "evaluate",
+    "evaluate_translation",
     "generate",
     "generate_many",
     "load",
     "resume",
     "score",
     "train",
+    "translate",
 ]
 
 

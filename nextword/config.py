@@ -101,11 +101,12 @@ class TrainConfig(Section):
     patience: int | None = Field(
         None, ge=1, description="stop after this many validations without a better one"
     )
-    average: Literal["none", "non-monotone", "always"] = Field(
+    average: Literal["none", "non-monotone", "always", "checkpoints"] = Field(
         "none",
         description="keep the mean of the weights over the steps: from the first step, or once "
-        "validation stops getting better (with sgd: ASGD, NT-ASGD)",
+        "validation stops getting better (with sgd: ASGD, NT-ASGD); or of the last checkpoints",
     )
+    checkpoints: int = Field(5, ge=1, description="validations whose weights are averaged")
     non_monotone: int = Field(
         5, ge=1, description="validations looked back over: a loss worse than all before them"
     )

@@ -99,8 +99,8 @@ def check_text(run: Run) -> None:
     """Raise InputError unless a run is a model of running text."""
     if run.source is not None:
         raise InputError(
-            f"'{run.name}' translates sentences and is no language model; use translate, evaluate, "
-            "compare or score with it"
+            f"'{run.name}' translates sentences and is no model of running text; that is what is "
+            "needed here"
         )
 
 

@@ -2,7 +2,9 @@
 
 ASGD (Polyak and Juditsky 1992) takes the mean of plain SGD's iterates. NT-ASGD begins it by itself,
 at the first validation that is worse than the best of those more than n validations ago (Merity et
-al. 2017, arXiv:1708.02182, section 3; algorithm 1 as the authors' code has it).
+al. 2017, arXiv:1708.02182, section 3; algorithm 1 as the authors' code has it). Checkpoint
+averaging takes the mean of the weights at the last few validations (Vaswani et al. 2017,
+arXiv:1706.03762, section 6.1).
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ class Average:
     """The mean of the parameters over the steps since `begin`.
 
     w̄ ← w̄ + (w - w̄) / k     after the k-th step
+
+    With `last` it is the mean of the last so many checkpoints instead.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], last: int = 0) -> None:
         self.parameters: list[Tensor] = list(parameters)
+        self.last = last
+        self.checkpoints: dict[int, list[Tensor]] = {}  # step → weights
         self.steps = 0
         self.means: list[Tensor] = []
 
@@ -42,10 +48,22 @@ class Average:
         self.means = [p.detach().clone() for p in self.parameters]
         self.steps = 0
 
+    def checkpoint(self, step: int) -> None:
+        """Take the present weights as a checkpoint, if the mean is one of checkpoints."""
+        if self.last:
+            self.checkpoints[step] = [p.detach().clone() for p in self.parameters]
+            self.remember(dict(sorted(self.checkpoints.items())[-self.last :]))
+
+    def remember(self, checkpoints: dict[int, list[Tensor]]) -> None:
+        """These are the checkpoints; the mean is theirs."""
+        self.checkpoints = checkpoints
+        together = zip(*checkpoints.values(), strict=True)
+        self.means = [torch.stack(values).mean(dim=0) for values in together]
+
     @torch.no_grad()
     def update(self) -> None:
         """Take the weights after a step into the mean; nothing happens before `begin`."""
-        if self.begun:
+        if self.begun and not self.last:
             self.steps += 1
             torch._foreach_lerp_(self.means, self.parameters, 1 / self.steps)
 

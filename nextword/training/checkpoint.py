@@ -65,7 +65,10 @@ def save(
                 tensors[key] = value
             else:
                 plain[key] = value
-    tensors |= {f"average.{index}": mean for index, mean in enumerate(average.means)}
+    if not average.last:
+        tensors |= {f"average.{index}": mean for index, mean in enumerate(average.means)}
+    for step, weights in average.checkpoints.items():
+        tensors |= {f"checkpoint.{step}.{index}": value for index, value in enumerate(weights)}
     standing.averaged_steps = average.steps
     tensors |= trees.flatten(trees.detach(state), "state")
     tensors["rng.cpu"] = torch.get_rng_state()
@@ -96,6 +99,15 @@ def restore(
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     state = trees.unflatten(model.start(1), tensors, "state") if meta["carried"] else None
     standing = Standing(**meta["standing"])
+    checkpoints: dict[int, list[Tensor]] = {}
+    for step in sorted(
+        {int(key.split(".")[1]) for key in tensors if key.startswith("checkpoint.")}
+    ):
+        checkpoints[step] = [
+            tensors[f"checkpoint.{step}.{index}"].to(parameter.device)
+            for index, parameter in enumerate(average.parameters)
+        ]
+    average.remember(checkpoints)
     if "average.0" in tensors:
         average.begin()
         for index, mean in enumerate(average.means):

@@ -161,7 +161,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     config, model = training.config.train, training.model
     keep_freed_memory()
     optimizer = training.config.optimizer.build(model.parameters())
-    average = Average(model.parameters())
+    last = config.checkpoints if config.average == "checkpoints" else 0
+    average = Average(model.parameters(), last)
     stream = training.stream(0)
     state: State = None
     at = Standing()
@@ -196,6 +197,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                 due = training.warm if at.step == 0 else due or over
                 if due and at.valid_step != at.step:
                     began = time.perf_counter()
+                    average.checkpoint(at.step)
                     with average.applied(interrupt.step):
                         result, bleu = training.validate(), training.bleu()
                         budget.reserve = time.perf_counter() - began

@@ -16,6 +16,7 @@ from nextword.models import mixture, windowed
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
+from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.models.windowed import Windowed
 from nextword.ngram import file
 from nextword.nn.kernels import cross_entropy
@@ -48,6 +49,11 @@ def scatter(model: Any) -> Any:
 def recurrent(cell: str = "lstm", **settings: Any) -> RecurrentLM:
     sizes = {"embedding": 5, "hidden": 6, "layers": 2} | settings
     return scatter(RecurrentConfig(cell=cell, **sizes).build(V))
+
+
+def transformer(context: int = T, **settings: Any) -> TransformerLM:
+    sizes = {"hidden": 6, "heads": 2, "inner": 7, "layers": 2, "dropout": 0.0} | settings
+    return scatter(TransformerLMConfig(context=context, **sizes).build(V))
 
 
 def ngram(order: int, smoothing: str = "modified-kneser-ney", **settings: Any) -> NgramLM:
@@ -111,9 +117,24 @@ MODELS: dict[str, Callable[[], Any]] = {
     **{f"windowed-{c}": lambda c=c: Windowed(recurrent("lstm"), c).eval() for c in (1, 3)},
     "windowed-irnn": lambda: Windowed(recurrent("irnn"), 4).eval(),
     "windowed-ngram": lambda: Windowed(ngram(3), 2).eval(),
+    "transformer": lambda: transformer(dropout=0.5, dropout_attention=0.5),
+    "transformer-post": lambda: transformer(norm="post", positions="learned"),
+    "transformer-tied": lambda: transformer(tied=True, positions="learned", heads=1),
+    "transformer-gpt2": lambda: transformer(
+        tied=True, positions="learned", activation="gelu-tanh", scale_embedding=False, layers=1
+    ),
+    "transformer-adaptive": lambda: transformer(softmax="adaptive", cutoffs=[3, 7]),
+    "transformer-softmaxes": lambda: transformer(softmaxes=3, tied=True, activation="gelu"),
+    "transformer-sampled": lambda: transformer(5, softmax="sampled", cutoffs=[3], samples=V),
+    # So short a context that it slides: once, often, and at every other token.
+    **{f"transformer-{c}": lambda c=c: transformer(c) for c in (2, 3, 5)},
+    "transformer-post-4": lambda: transformer(4, norm="post", positions="learned", tied=True),
+    "windowed-transformer": lambda: Windowed(transformer(4), 3).eval(),
+    "mixture-transformer": lambda: mixed("linear", transformer(3), ngram(3)),
     **{
         f"default-{name}": lambda name=name: as_built(registry.load("model", name)().build(V))
         for name in registry.names("model")
+        if registry.load("model", name).reads == "text"
     },
 }
 
@@ -132,6 +153,13 @@ IDS, TARGETS = draw(), draw().flip(0, 1)
 NEXT = torch.cat([IDS[:, 1:], TARGETS[:, :1]], 1)
 
 
+def contains(model: Any, kind: type) -> bool:
+    """Whether it is of a kind, or one of its members is."""
+    return isinstance(model, kind) or any(
+        contains(member, kind) for member in getattr(model, "members", ())
+    )
+
+
 def same_state(a: Any, b: Any) -> None:
     assert len(list(leaves(a))) == len(list(leaves(b)))
     for one, other in zip(leaves(a), leaves(b), strict=True):
@@ -145,14 +173,21 @@ def test_is_a_language_model(model: Any) -> None:
 
 
 def test_forward_gives_a_distribution_per_token(model: Any) -> None:
-    """Logits (B, T, V), finite, whose softmax sums to one; a state shaped like the first."""
+    """Logits (B, T, V), finite, whose softmax sums to one; a state shaped like the first, but for
+    what grows with the text (none of it before the first token)."""
     output = model.forward(IDS, model.start(B))
     assert output.logits.shape == (B, T, V)
     assert output.logits.isfinite().all()
     total = output.logits.log_softmax(-1).exp().sum(-1)
     torch.testing.assert_close(total, torch.ones(B, T, dtype=total.dtype))
     first, last = list(leaves(model.start(B))), list(leaves(output.state))
-    assert [(t.shape, t.dtype) for t in first] == [(t.shape, t.dtype) for t in last]
+    for before, after in zip(first, last, strict=True):
+        grows = before.shape[1:2] == (0,) and after.shape[1:2] != (0,)
+        assert before.dtype == after.dtype
+        assert before.shape[:1] + before.shape[1 + grows :] == (
+            after.shape[:1] + after.shape[1 + grows :]
+        )
+        assert not grows or contains(model, TransformerLM)
 
 
 @pytest.mark.parametrize("targets", [TARGETS, NEXT], ids=["any", "next"])
