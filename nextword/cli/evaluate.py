@@ -116,6 +116,7 @@ def command(
     loaded = load(run, device)
     if loaded.source is not None:
         for option, given in (
+            ("--stripes", stripes > 1),
             ("--dynamic", dynamic),
             ("--cache", cache),
             ("--mc-dropout", mc_dropout),

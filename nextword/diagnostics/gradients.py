@@ -22,7 +22,7 @@ from .. import plot
 from ..data.stream import Ids, rows
 from ..errors import InputError
 from ..nn import kernels
-from ..run import DATA, Run
+from ..run import DATA, Run, check_text
 from ..state import leaves, tree_map
 from ..text.corpus import open_corpus, prepare
 from ..text.reader import open_texts
@@ -108,6 +108,7 @@ def measure_run(
     samples: int = 64,
 ) -> GradientFlow:
     """`measure` for a run, on text files or on the text it was trained on."""
+    check_text(run)
     model = getattr(run.model, "inner", run.model)  # a window would hide the state
     _check_state(model, run.name)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:

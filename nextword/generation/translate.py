@@ -33,7 +33,8 @@ class Decoding(Section):
     n_best: int = Field(1, ge=1)
     sample: Sampling | None = None
     seed: int | None = None
-    extra: int = Field(50, ge=1, description="most tokens more than the source has")
+    ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
+    extra: int = Field(50, ge=1, description="... and so many more")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -113,7 +114,7 @@ def decode(
     for rows in _batches(order, [len(ids) for ids in sources], how.beam):
         ids, mask = pad([sources[i] for i in rows])
         state = model.start(ids.to(device), mask.to(device))
-        limits = [len(sources[i]) + how.extra for i in rows]
+        limits = [int(how.ratio * len(sources[i])) + how.extra for i in rows]
         if model.context is not None:
             limits = [min(limit, model.context) for limit in limits]
         first = torch.full((len(rows),), EOS, device=device)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -123,10 +122,3 @@ class RecurrentLM(nn.Module):
             raw.transpose(0, 1),
             lambda: self.head.even(hidden, targets.T, log_prob, self.embedding.weight).T,
         )
-
-    @torch.no_grad()
-    def set_vectors(self, ids: Tensor, vectors: Tensor) -> None:
-        """Put pretrained vectors (N, D) into the rows `ids` (N,) of the embedding, scaled to
-        the spread that the other rows have."""
-        target = self.embedding.weight.std()
-        self.embedding.weight[ids] = vectors * (target / vectors.std().clamp_min(1e-8))

@@ -12,6 +12,7 @@ from ..config import Config, override_items
 from ..data.stream import fit_batch
 from ..errors import InputError, Interrupted
 from ..evaluation.perplexity import safe_exp
+from ..nn.vectors import put_vectors
 from ..run import (
     CONFIG,
     DATA,
@@ -68,13 +69,16 @@ def descend(
             _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         tokenizer = load_tokenizer(fresh / TOKENIZER)
         torch.manual_seed(config.train.seed)
-        model = build_model(config, tokenizer, load_source_tokenizer(fresh, config))
+        source = load_source_tokenizer(fresh, config)
+        model = build_model(config, tokenizer, source)
         warm = parent is not None and load_run_config(parent).model.name == config.model.name
         if parent and warm:
             weights, _ = read_tensors(parent / WEIGHTS)
             load_weights(model, weights, parent / WEIGHTS)
-        elif config.text.vectors:
-            notes.append(_set_vectors(model, config, tokenizer))
+        else:
+            notes += _set_vectors(model.embedding, config.text, config, tokenizer)
+            if source is not None:
+                notes += _set_vectors(model.source_embedding, config.source, config, source)
         write_text(fresh / CONFIG, as_json(config.dump()))
     _go(out, config, model.to(where), tokenizer, where, began, notes, quiet=quiet, warm=warm)
 
@@ -187,13 +191,17 @@ def _notes(training: Training) -> list[str]:
     return notes
 
 
-def _set_vectors(model: Any, config: Config, tokenizer: Tokenizer) -> str:
-    ids, vectors = read_vectors(config.text.vectors or "", tokenizer)
-    width = model.embedding.embedding_dim
+def _set_vectors(embedding: Any, text: Any, config: Config, tokenizer: Tokenizer) -> list[str]:
+    """Put the pretrained vectors of one side into its embedding, if there are any; a note."""
+    if not text.vectors:
+        return []
+    ids, vectors = read_vectors(text.vectors, tokenizer)
+    width = embedding.embedding_dim
     if vectors.shape[1] != width:
+        key = "embedding" if "embedding" in type(config.model).model_fields else "hidden"
         raise InputError(
-            f"'{config.text.vectors}' has vectors of {vectors.shape[1]} numbers, the model of "
-            f"{width}; add --set model.embedding={vectors.shape[1]}"
+            f"'{text.vectors}' has vectors of {vectors.shape[1]} numbers, the model of {width}; "
+            f"add --set model.{key}={vectors.shape[1]}"
         )
-    model.set_vectors(torch.from_numpy(ids), torch.from_numpy(vectors))
-    return f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{config.text.vectors}'"
+    put_vectors(embedding, torch.from_numpy(ids), torch.from_numpy(vectors))
+    return [f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{text.vectors}'"]

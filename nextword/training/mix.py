@@ -30,6 +30,7 @@ from ..run import (
     TOKENIZER,
     Run,
     check_target,
+    check_text,
     load,
     replacing,
     write_text,
@@ -80,6 +81,8 @@ def make_mixture(
     check_target(out, overwrite)
     spans = open_texts(valid) if valid else []
     members = [load(path, device) for path in runs]
+    for member in members:
+        check_text(member)
     _check_vocabularies(members)
     say = speaker(quiet)
     weights, record = config.model.weights, dict[str, Any](step=0)

@@ -1,0 +1,14 @@
+"""Pretrained word vectors in an embedding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def put_vectors(embedding: nn.Embedding, ids: Tensor, vectors: Tensor) -> None:
+    """Vectors (N, D) into the rows `ids` (N,) of an embedding, scaled to the spread that its
+    entries had; the other rows stay."""
+    spread = embedding.weight.std()
+    embedding.weight[ids] = vectors * (spread / vectors.std().clamp_min(1e-8))
