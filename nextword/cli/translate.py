@@ -55,8 +55,11 @@ def command(
     )
     lines = text_lines(file)
     loaded = load(run, device)
-    check_translates(loaded)
-    for done in translate_lines(loaded, lines, how):
+    source = check_translates(loaded)
+    for number, done in enumerate(translate_lines(loaded, lines, how), start=1):
+        if missing := source.unknown(done.source):
+            words = ", ".join(dict.fromkeys(missing))
+            print(f"nextword: line {number}, not in the vocabulary: {words}", file=sys.stderr)
         if json:
             print_json(done.as_dict())
         elif n_best == 1:

@@ -89,10 +89,9 @@ def compare_translations(
         n_jobs=1,
     )
     _, results = test()
+    of_metric = [values for name, values in results.items() if name != "System"]
     rows = []
-    for run, one, of_bleu, of_chrf in zip(
-        runs, found, results["BLEU"], results["chrF"], strict=False
-    ):
+    for run, one, of_bleu, of_chrf in zip(runs, found, *of_metric, strict=False):
         intervals = _interval(of_bleu), _interval(of_chrf)
         rows.append(TranslationRow(run.name, one, *intervals, of_bleu.p_value, of_chrf.p_value))
     rows.sort(key=lambda row: -row.evaluation.quality.bleu)

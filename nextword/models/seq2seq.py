@@ -11,10 +11,10 @@ Without attention a_t = h_t: the last state must hold the whole source.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from .. import registry
@@ -35,7 +35,9 @@ class Seq2SeqConfig(SoftmaxSettings):
     hidden: int = Field(256, ge=2)
     layers: int = Field(1, ge=1, description="of the encoder and of the decoder")
     bidirectional: bool = Field(True, description="the encoder reads both ways")
-    attention: str = Field("dot", description="none, or a score of the registry")
+    attention: str | None = Field(
+        "dot", description="dot, scaled-dot, general, additive; none = the last state says it all"
+    )
     input_feeding: bool = Field(
         False, description="each step also reads what the one before it saw of the source"
     )
@@ -44,10 +46,15 @@ class Seq2SeqConfig(SoftmaxSettings):
     dropout_output: float = Field(0.0, ge=0, lt=1, description="decoder → softmax")
     locked: bool = Field(True, description="dropout keeps its mask over a sequence")
 
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value  # a recipe has no other word for it
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         registry.load("cell", self.cell)
-        if self.attention != "none":
+        if self.attention:
             registry.load("attention", self.attention)
         elif self.input_feeding:
             raise ValueError("input_feeding feeds what attention saw; set model.attention too")
@@ -95,7 +102,7 @@ class Seq2Seq(Headed):
         fed = c.hidden if c.input_feeding else 0
         self.stack = RecurrentStack(c.cell, [c.width + fed, *widths], c.dropout_hidden, c.locked)
         self.attention: Score | None = None
-        if c.attention != "none":
+        if c.attention:
             self.attention = registry.load("attention", c.attention)(c.hidden)
             self.combine = nn.Linear(2 * c.hidden, c.hidden, bias=False)
         self.head = c.head(c.hidden, vocab_size)

@@ -1,0 +1,99 @@
+"""The same translation task with no attention, with each of four, and without recurrence.
+
+    python -m benchmarks.translation --data DIR --out RUNS [--minutes 45] [--only NAME …]
+        [--set model.hidden=512 …] [--plot FILE.png]
+
+DIR holds train.tsv, valid.tsv and test.tsv: source, tab, target. Every model trains for the same
+time and is chosen by the validation pairs; then all translate the test pairs with a beam of 4. Runs
+that are finished are not trained again, and one that was stopped goes on. Prints the table, writes
+RUNS/translation.json, and draws BLEU over the length of the source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from nextword.evaluation.compare_translations import by_length, compare_translations, draw_lengths
+from nextword.run import STATE, load
+from nextword.training.journal import read_metrics
+from nextword.training.train import make, resume
+
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rnn-none": ("seq2seq", {"model.attention": "none"}),
+    "rnn-dot": ("seq2seq", {"model.attention": "dot"}),
+    "rnn-scaled-dot": ("seq2seq", {"model.attention": "scaled-dot"}),
+    "rnn-general": ("seq2seq", {"model.attention": "general"}),
+    "rnn-additive": ("seq2seq", {"model.attention": "additive"}),
+    "transformer": ("transformer", {}),
+}
+DONE = "finished"
+
+
+def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str]) -> Path:
+    """The run of one model, made or finished if it is not there."""
+    recipe, changes = MODELS[name]
+    run = out / name
+    if (run / DONE).is_file():
+        return run
+    if (run / STATE).is_file():
+        resume(run)
+    else:
+        items = [f"{key}={value}" for key, value in changes.items()]
+        make(
+            recipe,
+            data / "train.tsv",
+            run,
+            valid=data / "valid.tsv",
+            overrides=[f"train.minutes={minutes}", *items, *settings],
+            overwrite=True,
+        )
+    (run / DONE).touch()
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    folders = [
+        trained(name, options.data, options.out, options.minutes, options.settings)
+        for name in options.only
+    ]
+    result = compare_translations([load(folder) for folder in folders], options.data / "test.tsv")
+    rows = []
+    print(f"{'model':<16}{'parameters':>12}{'BLEU':>8}{'chrF':>8}{'minutes':>9}{'tokens/s':>10}")
+    for row in result.rows:
+        records = [r for r in read_metrics(options.out / row.name) if "seconds" in r]
+        quality = row.evaluation.quality
+        figures = row.evaluation.as_dict() | {
+            "name": row.name,
+            "training_seconds": records[-1]["seconds"],
+            "tokens_per_second": median(r["tokens_per_second"] for r in records),
+            "epochs": records[-1]["epoch"] + 1,
+            "bleu_interval": row.bleu_interval,
+            "by_length": by_length(row.evaluation),
+        }
+        rows.append(figures)
+        print(
+            f"{row.name:<16}{row.evaluation.targets.parameters:>12,}{quality.bleu:>8.2f}"
+            f"{quality.chrf:>8.2f}{figures['training_seconds'] / 60:>9.1f}"
+            f"{figures['tokens_per_second']:>10,.0f}"
+        )
+    print(result.rows[0].evaluation.quality.bleu_signature)
+    (options.out / "translation.json").write_text(json.dumps(rows, indent=1))
+    if options.plot:
+        draw_lengths(result, options.plot)
+
+
+if __name__ == "__main__":
+    main()
