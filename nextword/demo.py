@@ -68,6 +68,18 @@ _REGULARISED = _LSTM | {
     "objective.ar": 2.0,
     "objective.tar": 1.0,
 }
+# As much context as the next number needs: with more of it the training text is learnt by heart.
+_TRANSFORMER = _COMMON | {
+    "model.hidden": 64,
+    "model.layers": 3,
+    "model.context": 16,
+    "model.dropout": 0.3,
+    "train.batch_size": 32,
+    "train.bptt": 16,
+    "train.epochs": 15,
+    "optimizer.lr": 3e-3,
+    "schedule.name": "one-cycle",
+}
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,7 @@ RUNGS = (
     Rung("two layers", "lstm-two-layers", "lstm", 0.812, _LSTM | {"model.layers": 2}),
     Rung("+ dropout, AR, TAR, tying", "lstm-regularised", "lstm", 0.85, _REGULARISED),
     Rung("+ dynamic evaluation", "lstm-regularised", "lstm", None, dynamic=Dynamic()),
+    Rung("Transformer on 16 words", "transformer", "transformer-lm", None, _TRANSFORMER),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,9 @@ def figure(
         yield list(axes[0])
         temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
         try:
-            drawing.savefig(temporary)
+            with warnings.catch_warnings():  # `has_chinese` lets a caller say it in a line
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                drawing.savefig(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -127,7 +127,7 @@ def is_arpa(path: str | os.PathLike[str]) -> bool:
 def load_arpa(path: Path) -> Run:
     """An n-gram model from a file that any toolkit may have written."""
     from .models.ngram import NgramConfig
-    from .ngram.arpa import read_arpa
+    from .ngram.arpa_reading import read_arpa
     from .text.word import WordTokenizer
 
     table, lexicon = read_arpa(path)

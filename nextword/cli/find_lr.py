@@ -17,6 +17,10 @@ def command(
     train: Annotated[
         list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
     ],
+    target: Annotated[
+        list[Path],
+        typer.Option("--target", metavar="FILE", help="Of pairs in two files: the other language."),
+    ] = [],  # noqa: B006
     out: Annotated[Path, typer.Option(metavar="FILE", help="Picture: .png, .svg or .pdf.")] = Path(
         "lr.png"
     ),
@@ -38,7 +42,14 @@ def command(
     config = load_config(recipe, settings)
     with token_bar("range test", quiet, unit="steps") as bar:
         found = find_lr(
-            config, train, steps=steps, low=low, high=high, device=device, progress=bar(steps)
+            config,
+            train,
+            target,
+            steps=steps,
+            low=low,
+            high=high,
+            device=device,
+            progress=bar(steps),
         )
     found.draw(out)
     if json:

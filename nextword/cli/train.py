@@ -65,7 +65,7 @@ def command(
     if out is None:
         raise InputError("name a directory for the run: --out RUN")
     if resume:
-        if overwrite or start_from or train or valid or target:
+        if overwrite or start_from or train or valid or target or valid_target:
             raise InputError(
                 "--resume goes on with what the run has: leave --train, --valid, --from and "
                 "--overwrite out"

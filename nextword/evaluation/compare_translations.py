@@ -93,7 +93,10 @@ def compare_translations(
     rows = []
     for run, one, of_bleu, of_chrf in zip(runs, found, *of_metric, strict=False):
         intervals = _interval(of_bleu), _interval(of_chrf)
-        rows.append(TranslationRow(run.name, one, *intervals, of_bleu.p_value, of_chrf.p_value))
+        p_values = of_bleu.p_value, of_chrf.p_value
+        if one.translations == found[0].translations and one is not found[0]:
+            p_values = 1.0, 1.0  # counting resamples would say 1 / (1 + SAMPLES)
+        rows.append(TranslationRow(run.name, one, *intervals, *p_values))
     rows.sort(key=lambda row: -row.evaluation.quality.bleu)
     return TranslationComparison(rows, runs[0].name)
 
@@ -137,4 +140,4 @@ def draw_lengths(comparison: TranslationComparison, path: str | os.PathLike[str]
 
 
 def _interval(result: Any) -> tuple[float, float]:
-    return result.mean - result.ci, result.mean + result.ci
+    return float(result.mean - result.ci), float(result.mean + result.ci)

@@ -53,7 +53,7 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
         block = [text for _, text in numbered]
         sources = [_source(run, number, text) for number, text in numbered]
         if run.source is not None:
-            block = [text.partition("\t")[2] for text in block]
+            block = [text.split("\t")[1] for text in block]
         encoded = [[*run.tokenizer.encode(text), EOS] for text in block]
         order = sorted(range(len(block)), key=lambda i: len(encoded[i]))
         log_probs = dict[int, float]()
@@ -85,7 +85,7 @@ def _source(run: Run, number: int, text: str) -> list[int]:
         return []
     if "\t" not in text:
         raise InputError(f"line {number} has no tab; '{run.name}' scores source, tab, target")
-    source, _, target = text.partition("\t")
+    source, target = text.split("\t")[:2]
     sides = [run.source.encode(source), run.tokenizer.encode(target)]
     check_fits(run, max(map(len, sides)) + 1, number)
     return [*sides[0], EOS]

@@ -63,7 +63,8 @@ def metrics(references: Sequence[str]) -> tuple[Any, Any]:
 
     sample = "".join(references[:1000])
     wide = 2 * len(CJK_CHARACTER.findall(sample)) > len("".join(sample.split()))
-    return BLEU(tokenize="zh" if wide else "13a"), CHRF()
+    # `force` keeps it from warning of texts that were tokenised before
+    return BLEU(tokenize="zh" if wide else "13a", force=True), CHRF()
 
 
 def quality(translations: Sequence[str], references: Sequence[str]) -> Quality:

@@ -97,10 +97,10 @@ def beam_search(
     step = 0
     while rows:
         output = model.forward(last.view(-1, 1), state)
-        logits = output.logits[:, -1].float()
+        log_probs = output.logits[:, -1].float().log_softmax(dim=-1)
         if not allow_unk:
-            logits = filters.forbid(logits, [UNK])
-        log_probs = logits.log_softmax(dim=-1).view(len(rows), width, -1)
+            log_probs = filters.forbid(log_probs, [UNK])
+        log_probs = log_probs.view(len(rows), width, -1)
         words = log_probs.shape[2]
         totals = (scores[:, :, None] + log_probs).flatten(1)  # (R, W·V)
         step += 1

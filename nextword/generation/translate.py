@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -38,6 +39,8 @@ class Decoding(Section):
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
+        if self.sample and self.n_best > 1:
+            raise ValueError(f"n_best = {self.n_best} is for searching; drawing gives one text")
         if self.n_best > self.beam:
             raise ValueError(f"n_best = {self.n_best} needs a beam at least as wide")
         return self
@@ -88,14 +91,15 @@ def translate_lines(
     source_tokenizer = check_translates(run)
     lines = iter(texts)
     first = 1
-    while block := [line.strip() for line in islice(lines, _BLOCK)]:
+    while block := [_one_line(line) for line in islice(lines, _BLOCK)]:
         rows = encode_lines(source_tokenizer, block)
         for number, ids in enumerate(rows, start=first):
             check_fits(run, len(ids), number)
-        first += len(block)
         there = [i for i, text in enumerate(block) if text]
-        found = decode(run.model, [rows[i] for i in there], run.device, how)
+        numbers = [first - 1 + i for i in there]
+        found = decode(run.model, [rows[i] for i in there], run.device, how, numbers)
         answers = dict(zip(there, found, strict=True))
+        first += len(block)
         for i, text in enumerate(block):
             best = [
                 Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
@@ -106,9 +110,14 @@ def translate_lines(
 
 @torch.no_grad()
 def decode(
-    model: Any, sources: list[list[int]], device: torch.device, how: Decoding
+    model: Any,
+    sources: list[list[int]],
+    device: torch.device,
+    how: Decoding,
+    numbers: list[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Ids of sources, `<eos>` at their ends → hypotheses for each, best first."""
+    """Ids of sources, `<eos>` at their ends → hypotheses for each, best first. With `how.sample`
+    source i is drawn with the seed `how.seed` + numbers[i]."""
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found = dict[int, list[Hypothesis]]()
     for rows in _batches(order, [len(ids) for ids in sources], how.beam):
@@ -130,25 +139,26 @@ def decode(
                 end=EOS,
             )
         else:
-            best = _sampled(model, first, state, limits, how, rows)
+            seeds = [i if numbers is None else numbers[i] for i in rows]
+            best = _sampled(model, first, state, limits, how, seeds)
         found |= zip(rows, best, strict=True)
     return [found[i] for i in range(len(sources))]
 
 
 def _sampled(
-    model: Any, first: Tensor, state: Any, limits: list[int], how: Decoding, rows: list[int]
+    model: Any, first: Tensor, state: Any, limits: list[int], how: Decoding, seeds: list[int]
 ) -> list[list[Hypothesis]]:
-    """Drawn token by token; row i with its own seed, so that batches change nothing."""
+    """Drawn token by token, each row with its own seed, so that batches change nothing."""
     assert how.sample is not None
     generators = []
-    for row in rows:
+    for seed in seeds:
         generators.append(torch.Generator())
         if how.seed is None:
             generators[-1].seed()
         else:
-            generators[-1].manual_seed(how.seed + row)
-    written: list[list[int]] = [[] for _ in rows]
-    over = [False] * len(rows)
+            generators[-1].manual_seed(how.seed + seed)
+    written: list[list[int]] = [[] for _ in seeds]
+    over = [False] * len(seeds)
     for chosen in sample_ids(model, first[:, None], state, how.sample, generators):
         for i, index in enumerate(chosen.tolist()):
             if not over[i]:
@@ -175,16 +185,18 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
         InputError: the run does not translate, or has no attention, or an empty text.
     """
     tokenizer = check_translates(run)
-    if not source.strip():
+    source = _one_line(source)
+    if not source:
         raise InputError("give a sentence with something in it")
-    (ids,) = encode_lines(tokenizer, [source.strip()])
+    (ids,) = encode_lines(tokenizer, [source])
     check_fits(run, len(ids), 1)
     model: Any = run.model
     if target is None:
         (best,) = decode(model, [ids], run.device, Decoding())
-        written = [*best[0].ids, EOS]
+        written = [*best[0].ids, EOS] if best[0].ended else best[0].ids
     else:
-        (written,) = encode_lines(run.tokenizer, [target.strip()])
+        (written,) = encode_lines(run.tokenizer, [_one_line(target)])
+        check_fits(run, len(written), 1)
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
     with torch.no_grad(), tap() as seen:
         state = model.start(
@@ -215,6 +227,10 @@ class Attention:
     def mean(self) -> Tensor:
         """Of all heads of the last attention: (T, S)."""
         return list(self.weights.values())[-1].mean(dim=0)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\r\n]+", " ", text).strip()
 
 
 def check_translates(run: Run) -> Any:

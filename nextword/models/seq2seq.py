@@ -95,7 +95,7 @@ class Seq2Seq(Headed):
         self.context: int | None = None
         c = config
         self.embedding = _vectors(vocab_size, c.width)
-        self.source_embedding = self.embedding if joint else _vectors(source_vocab_size, c.width)
+        self.own_source = None if joint else _vectors(source_vocab_size, c.width)
         encoder = Bidirectional if c.bidirectional else OneWay
         widths = [c.hidden] * c.layers
         self.encoder = encoder(c.cell, [c.width, *widths], c.dropout_hidden, c.locked)
@@ -106,6 +106,11 @@ class Seq2Seq(Headed):
             self.attention = registry.load("attention", c.attention)(c.hidden)
             self.combine = nn.Linear(2 * c.hidden, c.hidden, bias=False)
         self.head = c.head(c.hidden, vocab_size)
+
+    @property
+    def source_embedding(self) -> nn.Embedding:
+        """Word vectors of the source."""
+        return self.embedding if self.own_source is None else self.own_source
 
     def start(self, source: Tensor, mask: Tensor) -> State:
         """source (B, S), mask (B, S) → the state before the first token of the target."""

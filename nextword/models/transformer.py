@@ -58,11 +58,16 @@ class Transformer(Headed):
         self.vocab_size = vocab_size
         self.context: int | None = config.context
         self.embedding = config.embed(vocab_size)
-        self.source_embedding = self.embedding if joint else config.embed(source_vocab_size)
+        self.own_source = None if joint else config.embed(source_vocab_size)
         self.embedded = Embedded(config)
         self.encoder = Encoder(config)
         self.stack = CausalStack(config, source=True, name="decoder")
         self.head = config.head(config.hidden, vocab_size)
+
+    @property
+    def source_embedding(self) -> nn.Embedding:
+        """Word vectors of the source."""
+        return self.embedding if self.own_source is None else self.own_source
 
     def start(self, source: Tensor, mask: Tensor) -> State:
         """source (B, S), mask (B, S) → the state before the first token of the target."""

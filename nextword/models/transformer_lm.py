@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..state import concatenate, select
+from ..state import concatenate, select, tree_map
 from ..types import State
 from .softmax import Headed
 from .transformer_settings import CausalStack, Embedded, TransformerSettings
@@ -80,4 +80,11 @@ class TransformerLM(Headed):
             return slid
         (others,), (rows,) = (~full).nonzero(as_tuple=True), full.nonzero(as_tuple=True)
         back = torch.cat([rows, others]).argsort()
-        return select(concatenate([slid, select(state, others)]), back)
+        longest = int(count[others].max())
+        waiting = tree_map(lambda leaf: _last(leaf, longest), select(state, others))
+        return select(concatenate([slid, waiting]), back)
+
+
+def _last(leaf: Tensor, places: int) -> Tensor:
+    """A leaf (B, P, ...) without the padding before its last places."""
+    return leaf if leaf.dim() == 1 else leaf[:, leaf.shape[1] - places :]

@@ -20,7 +20,8 @@ import numpy as np
 from ..errors import InputError
 from ..text.numbering import Lexicon
 from ..text.tokenizer import EOS, UNK
-from .arpa import BEGINNING, END, read_arpa
+from .arpa import BEGINNING, END
+from .arpa_reading import read_arpa
 from .file import read
 from .table import NEXT, Table
 

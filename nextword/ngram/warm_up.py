@@ -9,7 +9,8 @@ import numpy as np
 
 from ..text.numbering import Numbering
 from . import file
-from .arpa import open_to_write, read_arpa, write_arpa
+from .arpa import open_to_write, write_arpa
+from .arpa_reading import read_arpa
 from .estimate import Settings, estimate
 from .storage import Storage, resident
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from .corpus import Corpus, Counts, count, open_corpus
 from .reader import lines, open_texts
-from .tokenizer import EOS, Tokenizer
+from .tokenizer import EOS, UNK, Tokenizer
 
 SOURCE = "source"  # the folder of the source side, inside the target's
 _BLOCK = 2000  # pairs that are encoded together
@@ -123,13 +123,17 @@ def side(files: Iterable[PairFile], name: str) -> Iterator[str]:
 
 
 def encode_lines(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Ids of each line, `<eos>` at its end."""
+    """Ids of each line, `<eos>` at its end and nowhere else."""
     rows: list[list[int]] = [[]]
     for index in tokenizer.encode("".join(f"{text}\n" for text in texts)):
         rows[-1].append(index)
         if index == EOS:
             rows.append([])
-    return rows[:-1]
+    if len(rows) - 1 == len(texts):
+        return rows[:-1]
+    # Some text says `<eos>` itself, which is no end here.
+    each = (tokenizer.encode(text) for text in texts)
+    return [[*(UNK if index == EOS else index for index in ids), EOS] for ids in each]
 
 
 def prepare_pairs(

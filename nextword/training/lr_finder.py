@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class LearningRates:
 def find_lr(
     config: Config,
     train: list[Path],
+    targets: Sequence[Path] = (),
     *,
     steps: int = 100,
     low: float = 1e-6,
@@ -88,7 +89,7 @@ def find_lr(
     config = settle(config, where.type)
     with tempfile.TemporaryDirectory(prefix="nextword-") as name:
         folder = Path(name)
-        corpus = _prepared(config, train, folder)
+        corpus = _prepared(config, train, targets, folder)
         tokenizer = load_tokenizer(folder / TOKENIZER)
         torch.manual_seed(config.train.seed)
         model = build_model(config, tokenizer, load_source_tokenizer(folder, config)).to(where)
@@ -99,12 +100,14 @@ def find_lr(
             return _range_test(training, np.geomspace(low, high, steps), progress)
 
 
-def _prepared(config: Config, train: list[Path], folder: Path) -> Corpus:
+def _prepared(config: Config, train: list[Path], targets: Sequence[Path], folder: Path) -> Corpus:
     """The text with its tokenizer, in `folder`."""
     if config.model.reads == "pairs":
         with progress_bar(quiet=True) as bar:
-            prepare_pair_text(config, None, open_pairs(train), [], folder, bar)
+            prepare_pair_text(config, None, open_pairs(train, targets), [], folder, bar)
         return open_pairs_corpus(folder / DATA / "train")
+    if targets:
+        raise InputError(f"'{targets[0]}': the recipe reads running text, not pairs")
     spans = open_texts(train)
     tokenizer = train_tokenizer(
         (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)

@@ -86,6 +86,8 @@ def make(
     config, parent = _configure(recipe, overrides, start_from)
     where = pick_device(device)
     train_text = _open(config, _list(train), _list(targets))
+    if _list(valid_targets) and not _list(valid):
+        raise InputError("the targets of validation pairs need their sources: --valid FILE")
     valid_text = _open(config, _list(valid), _list(valid_targets)) if _list(valid) else []
     method = config.model.trained_by
     if not (method == "count" and is_arpa(out)):
@@ -156,6 +158,11 @@ def _configure(
         return load_config(recipe, overrides), None
     parent = Path(start_from)
     before = load_run_config(parent)
+    if load_config(recipe).model.reads != before.model.reads:
+        raise InputError(
+            f"--from {parent}: that run reads {before.model.reads}, which is not what the recipe "
+            f"'{recipe}' reads"
+        )
     base = {"text": before.text.model_dump(mode="json")}
     if before.source is not None:
         base["source"] = before.source.model_dump(mode="json")

@@ -20,6 +20,7 @@ from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.models.windowed import Windowed
 from nextword.ngram import file
 from nextword.nn.kernels import cross_entropy
+from nextword.nn.vectors import put_vectors
 from nextword.run import count_parameters, load_weights, read_tensors, write_weights
 from nextword.state import (
     concatenate,
@@ -471,12 +472,12 @@ def test_recurrent_is_its_equation() -> None:
         torch.testing.assert_close(output.logits[:, t], logits)
 
 
-def test_set_vectors_fills_the_rows_it_is_given() -> None:
+def test_put_vectors_fills_the_rows_it_is_given() -> None:
     """Pretrained vectors, scaled to the embedding's spread; other rows stay."""
     model = recurrent()
     before = model.embedding.weight.detach().clone()
     vectors = 100 * torch.randn(3, 5, dtype=torch.float64)
-    model.set_vectors(torch.tensor([1, 4, 7]), vectors)
+    put_vectors(model.embedding, torch.tensor([1, 4, 7]), vectors)
     after = model.embedding.weight.detach()
     kept = torch.tensor([i not in (1, 4, 7) for i in range(V)])
     assert torch.equal(after[kept], before[kept])

@@ -29,8 +29,9 @@ def test_every_rung_reaches_the_articles(ladder: Path) -> None:
     for row in rows:
         assert row.keys() == {"rung", "accuracy", "article", "perplexity", "parameters"}
         assert row["accuracy"] >= (row["article"] or 0), row
-    assert rows[-2]["accuracy"] >= 0.88
-    assert rows[-1]["accuracy"] >= 0.995
+    assert rows[-3]["accuracy"] >= 0.88
+    assert rows[-2]["accuracy"] >= 0.995
+    assert rows[-1]["accuracy"] >= 0.98
 
 
 def test_pictures_are_drawn(ladder: Path) -> None:

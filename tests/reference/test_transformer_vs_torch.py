@@ -362,7 +362,10 @@ def gpt2_weights(model: TransformerLM, of: str = "data") -> dict[str, Tensor]:
         w[f"{name}.weight"] = torch.cat([get(linear.weight) for linear in linears]).t().contiguous()
         w[f"{name}.bias"] = torch.cat([get(linear.bias) for linear in linears])
 
-    w = {"wte.weight": get(model.embedding.weight), "wpe.weight": get(model.embedded.positions.table)}
+    w = {
+        "wte.weight": get(model.embedding.weight),
+        "wpe.weight": get(model.embedded.positions.table),
+    }
     for i, layer in enumerate(model.stack.layers):
         both(f"h.{i}.ln_1", layer.norm)
         both(f"h.{i}.attn.c_attn", layer.attention.q, layer.attention.kv)

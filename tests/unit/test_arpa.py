@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword.errors import InputError
-from nextword.ngram import arpa
-from nextword.ngram.arpa import open_to_write, read_arpa, spelling, write_arpa
+from nextword.ngram import arpa, arpa_reading
+from nextword.ngram.arpa import open_to_write, spelling, write_arpa
+from nextword.ngram.arpa_reading import read_arpa
+from nextword.ngram.assembly import assemble
 from nextword.ngram.estimate import Settings, estimate
 from nextword.ngram.table import BACKOFF, LOG_PROB, Table
 from nextword.run import is_arpa
@@ -161,11 +163,15 @@ def test_round_trip_of_random_text(seed: int, order: int) -> None:
     settings = Settings(order, draw.choice(["modified-kneser-ney", "witten-bell"]))
     table = estimate(ids, size, settings).table
     lexicon = Lexicon.of([*SPECIALS, *map(str, range(size - 2))])
-    lines = arpa._Lines(io.BytesIO(written(table, lexicon)), Path("it"), None)  # without a file
-    counts = arpa._header(lines)
-    words, first = arpa._unigrams(lines, counts)
-    rest = [arpa._section(lines, k, counts, words) for k in range(2, len(counts) + 1)]
-    assert same(table, arpa._build(Path("it"), [first, *rest], words))
+    lines = arpa_reading._Lines(
+        io.BytesIO(written(table, lexicon)), Path("it"), None
+    )  # without a file
+    counts = arpa_reading._header(lines)
+    words, first = arpa_reading._unigrams(lines, counts)
+    rest = [arpa_reading._section(lines, k, counts, words) for k in range(2, len(counts) + 1)]
+    assert same(
+        table, assemble(Path("it"), [section.joined() for section in (first, *rest)], words)
+    )
 
 
 def test_a_text_of_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +182,7 @@ def test_a_text_of_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert written(table, lexicon) == text
     path = put(tmp_path, text)
     for block in (1, 7, 50, 1000):
-        monkeypatch.setattr(arpa, "_BLOCK", block)
+        monkeypatch.setattr(arpa_reading, "_BLOCK", block)
         assert same(read_arpa(path)[0], table)
 
 
@@ -207,7 +213,7 @@ def test_is_arpa() -> None:
 
 def put_float(value: np.float32) -> str:
     out = np.zeros(64, np.uint8)
-    return out[: arpa._put_float(out, 0, float(value), arpa._TENS)].tobytes().decode()
+    return out[: arpa._put_float(out, 0, float(value), arpa.TENS)].tobytes().decode()
 
 
 def digits(text: str) -> int:
@@ -247,7 +253,7 @@ def test_how_floats_look(value: float, text: str) -> None:
 
 def number(text: str) -> tuple[bool, float, int]:
     data = np.frombuffer(text.encode(), np.uint8)
-    return arpa._number(data, 0, len(data), arpa._TENS)
+    return arpa_reading._number(data, 0, len(data), arpa.TENS)
 
 
 NUMBERS = st.from_regex(

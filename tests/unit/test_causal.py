@@ -9,8 +9,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from nextword.errors import InputError
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
+from nextword.models.transformer_lm import TransformerLMConfig
 from nextword.objectives.causal import Causal
 from nextword.training.loop import sum_of
 from nextword.types import Batch, Scored, Term
@@ -132,3 +134,64 @@ def test_negative_weights_are_refused() -> None:
         Causal(ar=-1)
     with pytest.raises(ValidationError):
         Causal(tar=-1)
+
+
+# --------------------------------------------------------------------------------- label smoothing
+
+SMOOTHED = {
+    "recurrent": RecurrentConfig(hidden=H, layers=2),
+    "recurrent-tied": RecurrentConfig(hidden=H, tied=True),
+    "transformer": TransformerLMConfig(hidden=H, heads=2, layers=1, context=T, dropout=0.0),
+    "transformer-tied": TransformerLMConfig(
+        hidden=H, heads=2, layers=1, context=3, tied=True, dropout=0.0
+    ),
+}
+
+
+def scattered(name: str) -> Any:
+    torch.manual_seed(0)
+    model = SMOOTHED[name].build(V).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("name", list(SMOOTHED))
+def test_label_smoothing_is_torchs(name: str, epsilon: float, masked: bool) -> None:
+    """The loss, and the gradients of every weight, of what the mask leaves."""
+    model = scattered(name)
+    mask = torch.rand(B, T, generator=torch.Generator().manual_seed(2)) < 0.5 if masked else None
+    given = batch(mask)
+    terms, _ = Causal(label_smoothing=epsilon)(model, given, model.start(B))
+    assert list(terms) == (["nll", "smoothing"] if epsilon else ["nll"])
+    logits = model.forward(given.ids, model.start(B)).logits
+    counted = torch.ones(B, T, dtype=torch.bool) if mask is None else mask
+    expected = torch.nn.functional.cross_entropy(
+        logits[counted], given.targets[counted], label_smoothing=epsilon
+    )
+    torch.testing.assert_close(sum_of(terms), expected)
+    hard = torch.nn.functional.cross_entropy(logits[counted], given.targets[counted])
+    torch.testing.assert_close(mean(terms["nll"]), hard)  # what is reported stays the plain figure
+    weights = list(model.parameters())
+    found = torch.autograd.grad(sum_of(terms), weights)
+    torch.testing.assert_close(found, torch.autograd.grad(expected, weights))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"softmaxes": 2}, {"softmax": "adaptive", "cutoffs": [3]}], ids=str
+)
+def test_label_smoothing_needs_a_softmax(settings: dict[str, Any]) -> None:
+    """Others have no cheap way to the mean, and say so."""
+    model = RecurrentConfig(hidden=H, **settings).build(V)
+    with pytest.raises(InputError, match="label smoothing needs"):
+        Causal(label_smoothing=0.1)(model, batch(), model.start(B))
+    Causal()(model, batch(), model.start(B))
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, 1.0])
+def test_impossible_smoothing_is_refused(epsilon: float) -> None:
+    """A share of the probability, not all of it."""
+    with pytest.raises(ValidationError, match="label_smoothing"):
+        Causal(label_smoothing=epsilon)

@@ -17,7 +17,8 @@ import pytest
 import nextword
 from nextword.cli.main import main
 from nextword.ngram import arpa, kenlm
-from nextword.ngram.arpa import read_arpa, spelling
+from nextword.ngram.arpa import spelling
+from nextword.ngram.arpa_reading import read_arpa
 from nextword.run import load
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -1,0 +1,289 @@
+"""Scores, masks, positions, and what a tap sees."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nextword import registry
+from nextword.nn import attention, tap
+from nextword.nn.attention import MultiHeadAttention, attend, look, written_out
+from nextword.nn.transformer import Positions, look_back, sinusoids
+
+B, T, S, H, HEADS = 2, 3, 5, 6, 2
+SCORES = registry.names("attention")
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def score(name: str) -> attention.Score:
+    torch.manual_seed(0)
+    return registry.load("attention", name)(H).double()
+
+
+# ------------------------------------------------------------------------------------- scores
+
+
+@torch.no_grad()
+def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor) -> float:
+    """One query (H,), one place (H,), the paper's equation number by number."""
+    if name == "dot":
+        return sum(float(h[i] * m[i]) for i in range(H))
+    if name == "scaled-dot":
+        return sum(float(h[i] * m[i]) for i in range(H)) / math.sqrt(H)
+    if name == "general":
+        return sum(float(h[i] * module.W[i, j] * m[j]) for i in range(H) for j in range(H))
+    total = 0.0
+    for i in range(H):
+        inner = sum(float(module.W[i, j] * h[j] + module.U[i, j] * m[j]) for j in range(H))
+        total += float(module.v[i]) * math.tanh(inner)
+    return total
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_are_their_equations(name: str) -> None:
+    """Every query against every place."""
+    module, query, memory = score(name), draw(B, T, H, seed=1), draw(B, S, H, seed=2)
+    found = module(query, module.keys(memory))
+    assert found.shape == (B, T, S)
+    for b, t, s in product(range(B), range(T), range(S)):
+        expected = by_hand(name, module, query[b, t], memory[b, s])
+        assert float(found[b, t, s].detach()) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_look_is_the_mean_of_what_may_be_seen(name: str) -> None:
+    """Weights ≥ 0 that sum to one over the tokens and are none elsewhere, whatever stands there;
+    the context is the mean by them."""
+    module, query, memory = score(name), draw(B, T, H, seed=1), draw(B, S, H, seed=2)
+    mask = torch.tensor([[True] * 3 + [False] * 2, [True] * S])
+    context, weights = look(module, query, module.keys(memory), memory, mask)
+    assert (weights >= 0).all()
+    assert (weights[0, :, 3:] == 0).all()
+    assert (weights[1] > 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(B, T, dtype=torch.float64))
+    scores = module(query, module.keys(memory))
+    expected = torch.zeros(B, T, H, dtype=torch.float64)
+    for b, t in product(range(B), range(T)):
+        shares = [float(scores[b, t, s].detach().exp()) for s in range(S) if mask[b, s]]
+        for s, share in enumerate(shares):
+            expected[b, t] += share / sum(shares) * memory[b, s]
+    torch.testing.assert_close(context.detach(), expected)
+    memory[0, 3:] = 1e6
+    other, _ = look(module, query, module.keys(memory), memory, mask)
+    torch.testing.assert_close(other, context, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_learn(name: str) -> None:
+    """Query, memory and every weight get a gradient, and it is the finite differences'."""
+    module = score(name)
+    inputs = (draw(B, T, H, seed=1).requires_grad_(), draw(B, S, H, seed=2).requires_grad_())
+    names = [name for name, _ in module.named_parameters()]
+    mask = torch.tensor([[True] * 3 + [False] * 2, [True] * S])
+
+    def run(query: Tensor, memory: Tensor, *weights: Tensor) -> Tensor:
+        parameters = dict(zip(names, weights, strict=True))
+        keys = torch.func.functional_call(_Keys(module), _of(parameters), (memory,))
+        scored = lambda q, k: torch.func.functional_call(module, parameters, (q, k))  # noqa: E731
+        return look(scored, query, keys, memory, mask)[0]  # type: ignore[arg-type]
+
+    torch.autograd.gradcheck(run, (*inputs, *module.parameters()))
+
+
+class _Keys(nn.Module):
+    def __init__(self, inner: attention.Score) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, memory: Tensor) -> Tensor:
+        return self.inner.keys(memory)
+
+
+def _of(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"inner.{name}": value for name, value in parameters.items()}
+
+
+# ------------------------------------------------------------------------- scaled dot product
+
+
+def masks() -> dict[str, Tensor | None]:
+    lengths = torch.tensor([3, S])
+    return {
+        "none": None,
+        "padding": (torch.arange(S) < lengths[:, None])[:, None, None],
+        "full": torch.ones(S, S, dtype=torch.bool).tril(1)[None, None],
+    }
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", list(masks()))
+def test_written_out_is_its_loop(masked: str, causal: bool) -> None:
+    """Weights sum to one over what may be seen."""
+    q, k, v = (draw(B, HEADS, S, 3, seed=i) for i in range(3))
+    mask = masks()[masked]
+    mixed, weights = written_out(q, k, v, mask, causal)
+    allowed = torch.ones(B, HEADS, S, S, dtype=torch.bool)
+    allowed = allowed if mask is None else allowed & mask
+    expected = torch.zeros_like(mixed)
+    for b, h, t in product(range(B), range(HEADS), range(S)):
+        places = [s for s in range(S) if allowed[b, h, t, s] and (s <= t or not causal)]
+        shares = [math.exp(float(q[b, h, t] @ k[b, h, s]) / math.sqrt(3)) for s in places]
+        for s, share in zip(places, shares, strict=True):
+            expected[b, h, t] += share / sum(shares) * v[b, h, s]
+        assert weights[b, h, t].nonzero()[:, 0].tolist() == places
+    torch.testing.assert_close(mixed, expected)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(B, HEADS, S, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("masked", "causal"), [*product(masks(), [False]), ("none", True)])
+def test_looking_does_not_change_what_is_seen(masked: str, causal: bool) -> None:
+    """The fused way and the written out way, outputs and gradients."""
+    q, k, v = (draw(B, HEADS, S, 3, seed=i).requires_grad_() for i in range(3))
+    mask = masks()[masked]
+    fused = attend(q, k, v, mask, causal)
+    with tap.tap() as seen:
+        slow = attend(q, k, v, mask, causal, name="a")
+    assert list(seen) == ["a"]
+    torch.testing.assert_close(slow, fused)
+    weight = draw(*fused.shape, seed=9)
+    gradients = [torch.autograd.grad((out * weight).sum(), [q, k, v]) for out in (fused, slow)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_dropout_is_of_the_weights_and_drawn_anew() -> None:
+    """In training some weights are none and the others larger; each call, row, head and query has
+    a mask of its own. In evaluation nothing happens."""
+    torch.manual_seed(0)
+    p, width = 0.5, 64
+    q, k = draw(B, HEADS, T, 4), draw(B, HEADS, width, 4, seed=1)
+    values = torch.eye(width, dtype=torch.float64).expand(B, HEADS, width, width)
+    mixed, weights = written_out(q, k, values, dropout=p)  # the weights themselves, dropped
+    ratio = mixed / weights
+    torch.testing.assert_close(ratio, (ratio > 0.5).double() / (1 - p))
+    assert 0.35 < float((ratio == 0).double().mean()) < 0.65
+    masks = (ratio == 0).flatten(0, 2)
+    assert len({tuple(mask.tolist()) for mask in masks}) == B * HEADS * T
+    assert not torch.equal(mixed, attend(q, k, values, dropout=p))
+
+    module = MultiHeadAttention(H, HEADS, dropout=p).double()
+    x = draw(B, T, H)
+    wet = [module(x, module.keys_values(x)) for _ in range(2)]
+    assert not torch.allclose(*wet)
+    module.eval()
+    dry = [module(x, module.keys_values(x)) for _ in range(2)]
+    torch.testing.assert_close(*dry, atol=0, rtol=0)
+    module.dropout = 0.0
+    torch.testing.assert_close(module.train()(x, module.keys_values(x)), dry[0])
+
+
+def test_heads_are_blocks() -> None:
+    """Each head is an attention in its own narrow projection."""
+    torch.manual_seed(0)
+    module = MultiHeadAttention(H, HEADS).double()
+    nn.init.normal_(module.kv.bias)
+    x, memory, d = draw(B, T, H), draw(B, S, H, seed=1), H // HEADS
+    keys, values = module.keys_values(memory)
+    assert keys.shape == values.shape == (B, S, H)
+    parts = []
+    for head in range(HEADS):
+        block = slice(head * d, (head + 1) * d)
+        q = x @ module.q.weight[block].T + module.q.bias[block]
+        k = memory @ module.kv.weight[:H][block].T + module.kv.bias[:H][block]
+        v = memory @ module.kv.weight[H:][block].T + module.kv.bias[H:][block]
+        parts.append((q @ k.mT / math.sqrt(d)).softmax(-1) @ v)
+    expected = torch.cat(parts, -1) @ module.out.weight.T + module.out.bias
+    torch.testing.assert_close(module(x, (keys, values)), expected)
+
+
+# ---------------------------------------------------------------------------------------- tap
+
+
+def test_a_closed_tap_notes_nothing() -> None:
+    """Before, after, and after an error inside; an inner tap takes from an outer one."""
+    module = MultiHeadAttention(H, HEADS, name="m").double()
+    x = draw(B, T, H)
+    module(x, module.keys_values(x))
+    assert not tap.wanted()
+    with tap.tap() as seen:
+        assert tap.wanted()
+    module(x, module.keys_values(x))
+    assert seen == {}
+    with pytest.raises(KeyError), tap.tap():
+        raise KeyError
+    assert not tap.wanted()
+    with tap.tap() as outer:
+        with tap.tap() as inner:
+            module(x, module.keys_values(x))
+        module(x, module.keys_values(draw(B, S, H)))
+    assert [list(outer), list(inner)] == [["m"], ["m"]]
+    assert [t.shape for t in inner["m"]] == [(B, HEADS, T, T)]
+    assert [t.shape for t in outer["m"]] == [(B, HEADS, T, S)]
+
+
+def test_a_tap_notes_every_call() -> None:
+    """In order, without a graph, (B, heads, T, S); a score's look has one head."""
+    module, x = MultiHeadAttention(H, HEADS, name="m").double(), draw(B, T, H)
+    with tap.tap() as seen:
+        for steps in (1, T):
+            module(x[:, :steps], module.keys_values(x))
+        _, weights = look(score("general"), x, draw(B, S, H), draw(B, S, H), torch.ones(B, S) > 0)
+    assert [t.shape for t in seen["m"]] == [(B, HEADS, 1, T), (B, HEADS, T, T)]
+    assert not any(t.requires_grad for t in seen["m"])
+    assert [t.shape for t in seen["source"]] == [(B, 1, T, S)]
+    torch.testing.assert_close(seen["source"][0][:, 0], weights.detach())
+
+
+# ---------------------------------------------------------------------------------- positions
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 8])
+def test_sinusoids_are_the_formula(width: int) -> None:
+    """Any width; an odd one ends with a sine."""
+    table = sinusoids(7, width)
+    assert table.shape == (7, width)
+    for t, i in product(range(7), range(width)):
+        angle = t / 10000 ** (2 * (i // 2) / width)
+        expected = math.sin(angle) if i % 2 == 0 else math.cos(angle)
+        assert float(table[t, i]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_positions_are_rows_of_a_table() -> None:
+    """Learnt ones are a parameter, sinusoids neither learnt nor saved."""
+    places = torch.tensor([[0, 3], [2, 2]])
+    for kind in ("sinusoidal", "learned"):
+        positions = Positions(kind, 4, H)  # type: ignore[arg-type]
+        assert torch.equal(positions(places), positions.table[places])
+        assert bool(list(positions.parameters())) == (kind == "learned")
+        assert bool(positions.state_dict()) == (kind == "learned")
+
+
+# ---------------------------------------------------------------------------------- look_back
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("past", [0, 1, 3])
+def test_look_back_is_its_loop(past: int, steps: int) -> None:
+    """All counts of two rows, place by place."""
+    for counts in product(range(past + 1), repeat=2):
+        mask, causal = look_back(torch.tensor(counts), past, steps)
+        assert not (causal and (mask is not None or past))
+        seen = torch.ones(2, 1, steps, past + steps, dtype=torch.bool)
+        if mask is not None:
+            assert mask.shape[0] in (1, 2) and mask.shape[1:] == (1, steps, past + steps)
+            seen = seen & mask
+        if causal:
+            seen = seen.tril()
+        for row, t, place in product(range(2), range(steps), range(past + steps)):
+            carried = past - counts[row] <= place < past
+            expected = carried or past <= place <= past + t
+            assert bool(seen[row, 0, t, place]) == expected
+        needed = past > 0 and (steps > 1 or min(counts) < past)
+        assert (mask is not None) == needed  # the fast ways are taken
