@@ -77,8 +77,11 @@ class TrainConfig(Section):
     batch_size: int | None = Field(
         None, ge=1, description="rows; none = 4 to 32, so that a pass has about 100 steps or more"
     )
-    batch_tokens: int = Field(
-        4096, ge=1, description="pairs: most tokens of a batch on either side, padding included"
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="pairs: most tokens of a batch on either side, padding included; none = 256 to "
+        "2048, so that a pass has about 100 steps or more",
     )
     longest: int = Field(
         200, ge=1, description="pairs: sentences of more tokens are left out, and counted"

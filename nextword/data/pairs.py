@@ -59,7 +59,7 @@ class Pairs(Stream):
         return cls(
             corpus.ids,
             corpus.source.ids,
-            train.batch_tokens,
+            train.batch_tokens or auto_tokens(len(corpus)),
             train.batch_size,
             shuffle=train.shuffle,
             seed=seed,
@@ -79,6 +79,11 @@ class Pairs(Stream):
             source=source,
             source_mask=source_mask,
         )
+
+
+def auto_tokens(tokens: int) -> int:
+    """Of a batch when nobody says how many: few pairs are learnt in more, smaller steps."""
+    return max(256, min(2048, tokens // 100))
 
 
 class Sentences:

@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from .. import registry
 from ..config import Config, TrainConfig
+from ..data.pairs import auto_tokens
 from ..data.stream import Ids, Stream, auto_batch
 from ..errors import TrainingError
 from ..evaluation.pairs import PairScores, score_pairs
@@ -64,7 +65,7 @@ class Training:
         """As people read it."""
         t = self.config.train
         if self.train.source is not None:
-            return f"of up to {t.batch_tokens:,} tokens"
+            return f"of up to {t.batch_tokens or auto_tokens(len(self.train)):,} tokens"
         return f"{self.wanted_batch} x {t.bptt}"
 
     def stream(self, epoch: int) -> Stream:
