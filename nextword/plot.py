@@ -65,7 +65,9 @@ def figure(
     path = check(path)
     installed = {font.name for font in font_manager.fontManager.ttflist}
     style: dict[Any, Any] = {
-        "font.sans-serif": [font for font in _FONTS if font in installed],
+        "font.family": [
+            font for font in _FONTS if font in installed
+        ],  # a glyph from the first that has it
         "axes.unicode_minus": False,
         "axes.spines.top": False,
         "axes.spines.right": False,

@@ -15,13 +15,15 @@ probability at every word:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from ..config import Part
 from ..types import Batch, Predictor, Scored, State, Term
+
+if TYPE_CHECKING:  # a model that does without torch must not wait for it
+    from torch import Tensor
 
 
 class Causal(Part):
