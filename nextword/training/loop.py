@@ -18,15 +18,11 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from .. import registry
 from ..config import Config, TrainConfig
 from ..data.pairs import auto_tokens
-from ..data.stream import Ids, Stream, auto_batch
+from ..data.stream import Stream, auto_batch
 from ..errors import TrainingError
-from ..evaluation.pairs import PairScores, score_pairs
-from ..evaluation.perplexity import safe_exp
-from ..evaluation.stream import TokenScores, score_stream
-from ..evaluation.translation import quick_bleu
 from ..nn import kernels
 from ..nn.kernels.memory import keep_freed_memory
-from ..run import WEIGHTS, usable, write_weights
+from ..run import WEIGHTS, write_weights
 from ..text.corpus import Corpus
 from ..text.tokenizer import Tokenizer
 from ..types import Batch, State, Term
@@ -36,6 +32,7 @@ from .checkpoint import Standing
 from .graphs import Graphs, Learnt, descend, on_cuda
 from .interrupt import Interrupt
 from .journal import Journal
+from .validation import VALIDATE, Validation
 
 _RECORD_SECONDS = 2.0  # the bar moves at least so often
 
@@ -115,39 +112,13 @@ class Training:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def validate(self) -> tuple[float, float] | None:
-        """Nats per token and accuracy on the validation text."""
+    def validate(self) -> Validation | None:
+        """How good the present weights are on the validation text."""
         if self.valid is None:
             return None
         self.model.eval()
         try:
-            if self.valid.source is not None:
-                scores: PairScores | TokenScores = score_pairs(self.model, self.valid, self.device)
-            else:
-                scores = self._read_stripes(self.valid.ids)
-        finally:
-            self.model.train()
-        return scores.nll / len(self.valid), scores.accuracy
-
-    def _read_stripes(self, ids: Ids) -> TokenScores:
-        stripes = max(1, min(self.wanted_batch, len(ids) // 256))
-        return score_stream(
-            usable(self.model, self.config),
-            ids,
-            self.device,
-            stripes=stripes,
-            warmup=64 if stripes > 1 else 0,
-            chunk=max(512, 64 * stripes),
-        )
-
-    def bleu(self) -> float | None:
-        """Of the first validation pairs, translated greedily, if that is wanted."""
-        lines = self.config.train.bleu_lines
-        if not lines or not self.tokenizer or not self.valid or self.valid.source is None:
-            return None
-        self.model.eval()
-        try:
-            return quick_bleu(self.model, self.tokenizer, self.valid, lines, self.device)
+            return VALIDATE[self.config.model.reads](self)
         finally:
             self.model.train()
 
@@ -200,10 +171,10 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                     began = time.perf_counter()
                     average.checkpoint(at.step)
                     with average.applied(interrupt.step):
-                        result, bleu = training.validate(), training.bleu()
+                        result = training.validate()
                         budget.reserve = time.perf_counter() - began
                         with interrupt.step():
-                            _note_validation(training, at, journal, budget, result, bleu)
+                            _note_validation(training, at, journal, budget, result)
                             if _time_to_average(config, at, average):
                                 average.begin()
                                 at.averaged_from = len(at.history)
@@ -336,8 +307,7 @@ def _note_validation(
     at: Standing,
     journal: Journal,
     budget: Budget,
-    result: tuple[float, float] | None,
-    bleu: float | None,
+    result: Validation | None,
 ) -> None:
     """Keep the weights if they are the best so far; without validation text the newest are."""
     at.valid_step = at.step
@@ -345,7 +315,7 @@ def _note_validation(
         at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step})
         return
-    loss, accuracy = result
+    loss = result.loss
     if not math.isfinite(loss):
         raise _not_finite(training, at, loss)
     better = loss < at.best
@@ -353,20 +323,16 @@ def _note_validation(
     if better or training.config.train.keep == "last":
         at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step, "valid_nll": loss})
-    perplexity = safe_exp(loss)
     journal.record(
         step=at.step,
         epoch=at.epoch,
         tokens=at.tokens,
         valid_nll=loss,
-        valid_perplexity=perplexity,
-        valid_accuracy=accuracy,
-        **({} if bleu is None else {"valid_bleu": bleu}),
+        **{f"valid_{name}": value for name, value in result.figures.items()},
     )
     journal.say(
-        f"epoch {at.epoch + 1}  step {at.step}  valid perplexity {perplexity:.2f}  "
-        f"accuracy {accuracy:.1%}{'' if bleu is None else f'  BLEU {bleu:.1f}'}"
-        f"{'  (best)' if better else ''}  {clock(budget.elapsed)}"
+        f"epoch {at.epoch + 1}  step {at.step}  valid {result}{'  (best)' if better else ''}  "
+        f"{clock(budget.elapsed)}"
     )
 
 

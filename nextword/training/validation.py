@@ -1,0 +1,68 @@
+"""How good the present weights are, for each kind of text a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..evaluation.pairs import score_pairs
+from ..evaluation.perplexity import safe_exp
+from ..evaluation.stream import score_stream
+from ..evaluation.translation import quick_bleu
+from ..run import usable
+
+if TYPE_CHECKING:
+    from .loop import Training
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The figures of one validation."""
+
+    loss: float  # nats per token; the smaller the better
+    figures: dict[str, float] = field(default_factory=dict)  # what else to record, by name
+
+    def __str__(self) -> str:
+        said = {
+            "perplexity": "perplexity {:.2f}",
+            "accuracy": "accuracy {:.1%}",
+            "bleu": "BLEU {:.1f}",
+        }
+        return "  ".join(said[name].format(value) for name, value in self.figures.items())
+
+
+def text(training: Training) -> Validation:
+    """Running text, read in parallel stripes."""
+    assert training.valid is not None
+    ids = training.valid.ids
+    stripes = max(1, min(training.wanted_batch, len(ids) // 256))
+    scores = score_stream(
+        usable(training.model, training.config),
+        ids,
+        training.device,
+        stripes=stripes,
+        warmup=64 if stripes > 1 else 0,
+        chunk=max(512, 64 * stripes),
+    )
+    return _predicted(scores.nll / len(ids), scores.accuracy)
+
+
+def pairs(training: Training) -> Validation:
+    """Sentence pairs; of the first `train.bleu_lines` the BLEU of greedy translations too."""
+    assert training.valid is not None
+    scores = score_pairs(training.model, training.valid, training.device)
+    found = _predicted(scores.nll / len(training.valid), scores.accuracy)
+    lines = training.config.train.bleu_lines
+    if not lines or training.tokenizer is None:
+        return found
+    args = training.model, training.tokenizer, training.valid, lines, training.device
+    return Validation(found.loss, found.figures | {"bleu": quick_bleu(*args)})
+
+
+def _predicted(loss: float, accuracy: float) -> Validation:
+    return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
+
+
+#: What a model reads → how it is validated.
+VALIDATE: dict[str, Callable[[Training], Validation]] = {"text": text, "pairs": pairs}
