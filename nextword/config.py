@@ -55,6 +55,9 @@ class TextConfig(Section):
         description="word tokenizer: cut at white space alone, or also around punctuation and "
         "between Chinese characters; auto looks at the text",
     )
+    sentences: bool = Field(
+        False, description="wordpiece: every sentence ends in <eos>, not only every line"
+    )
     vectors: str | None = Field(None, description="word2vec or GloVe text file to start from")
 
     @field_validator("vocab_size", mode="before")
@@ -93,7 +96,7 @@ class TrainConfig(Section):
     stream: str = Field(
         "stripes",
         description="stripes carry the state on, variable are stripes cut at varying lengths "
-        "around bptt, windows start fresh; pairs are sentence pairs",
+        "around bptt, windows start fresh; pairs are sentence pairs, masked is for BERT",
     )
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
     shuffle: bool = Field(True, description="windows: in random order, not the text's")
@@ -161,6 +164,13 @@ class SourceConfig(TextConfig):
     )
 
 
+#: What models read: in words, and the stream that is theirs alone.
+READS: dict[str, tuple[str, ...]] = {
+    "text": ("running text",),
+    "pairs": ("sentence pairs", "pairs"),
+    "sentences": ("sentences with words masked", "masked"),
+}
+
 SECTIONS: dict[str, type[Section]] = {
     "text": TextConfig,
     "source": SourceConfig,
@@ -218,17 +228,11 @@ class Config:
         for side in ("text", "source"):
             registry.check("tokenizer", parsed[side].tokenizer)
         registry.check("stream", parsed["train"].stream)
-        pairs = parsed["model"].reads == "pairs"
-        if not pairs:
+        if parsed["model"].reads != "pairs":
             if tables.get("source"):
                 raise InputError("[source] settings are for models of sentence pairs")
             parsed["source"] = None
-        if pairs != (parsed["train"].stream == "pairs"):
-            model = parsed["model"].name
-            raise InputError(
-                f"the model '{model}' reads {'sentence pairs' if pairs else 'running text'}, not "
-                f"train.stream={parsed['train'].stream}" + ("; set train.stream=pairs" * pairs)
-            )
+        _check_fits(parsed)
         return cls(**parsed, recipe=recipe)
 
     def dump(self) -> dict[str, Any]:
@@ -325,6 +329,20 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
         if first["type"] == "extra_forbidden":
             raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
         raise InputError(f"{where}: {_value_message(key, first)}") from None
+
+
+def _check_fits(parsed: dict[str, Any]) -> None:
+    """Model, stream and objective must be about the same kind of text."""
+    model, reads = parsed["model"].name, parsed["model"].reads
+    what, *streams = READS[reads]
+    others = [name for kind in READS.values() for name in kind[1:]]
+    stream, objective = parsed["train"].stream, parsed["objective"].name
+    if stream not in (streams or [n for n in registry.names("stream") if n not in others]):
+        hint = f"; set train.stream={streams[0]}" if streams else ""
+        raise InputError(f"the model '{model}' reads {what}, not train.stream={stream}{hint}")
+    if (objective == "masked") != (reads == "sentences"):
+        hint = "; set objective.name=masked" if reads == "sentences" else ""
+        raise InputError(f"the model '{model}' reads {what}, not objective.name={objective}{hint}")
 
 
 def _known_tables(tables: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "char": "nextword.text.char:CharTokenizer",
         "byte": "nextword.text.byte:ByteTokenizer",
         "bpe": "nextword.text.bpe:BPETokenizer",
+        "wordpiece": "nextword.text.wordpiece:WordPieceTokenizer",
     },
     "cell": {
         "elman": "nextword.nn.cells.elman:Elman",
@@ -48,6 +49,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "transformer-lm": "nextword.models.transformer_lm:TransformerLMConfig",
         "seq2seq": "nextword.models.seq2seq:Seq2SeqConfig",
         "transformer": "nextword.models.transformer:TransformerConfig",
+        "bert": "nextword.models.bert:BertConfig",
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
     },
@@ -56,9 +58,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "variable": "nextword.data.variable:Variable",
         "windows": "nextword.data.windows:Windows",
         "pairs": "nextword.data.pairs:Pairs",
+        "masked": "nextword.data.masked:Masked",
     },
     "objective": {
         "causal": "nextword.objectives.causal:Causal",
+        "masked": "nextword.objectives.masked:MaskedWords",
         "scheduled-sampling": "nextword.objectives.scheduled_sampling:ScheduledSampling",
     },
     "optimizer": {

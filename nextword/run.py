@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import Config
+from . import hub
+from .config import READS, Config
 from .errors import InputError
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import LanguageModel, Stored
@@ -76,6 +77,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     if is_arpa(folder):
         pick_device(device)
         return load_arpa(folder)
+    if hub.is_hub(folder):
+        return load_hub(folder, device)
     config = load_config(folder)
     tokenizer = load_tokenizer(folder / TOKENIZER)
     where = pick_device(device)
@@ -97,10 +100,10 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 def check_text(run: Run) -> None:
     """Raise InputError unless a run is a model of running text."""
-    if run.source is not None:
+    reads = run.config.model.reads
+    if reads != "text":
         raise InputError(
-            f"'{run.name}' translates sentences and is no model of running text; that is what is "
-            "needed here"
+            f"'{run.name}' is a model of {READS[reads][0]}; a model of running text is needed here"
         )
 
 
@@ -117,6 +120,37 @@ def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
     if config.model.reads != "pairs":
         return None
     return load_tokenizer(folder / SOURCE_TOKENIZER)
+
+
+def load_hub(folder: Path, device: str = "cpu") -> Run:
+    """A BERT-architecture model in the hub's format.
+
+    Raises:
+        InputError: it is incomplete, pickled, or of another architecture.
+    """
+    where = pick_device(device)
+    tensors, _ = read_tensors(hub.check_weights(folder))
+    config = hub.read_config(folder, tensors)
+    tokenizer, order = hub.read_tokenizer(folder)
+    model = config.model.build(tokenizer.vocab_size)
+    load_weights(model, hub.from_hub(tensors, config, order), folder / WEIGHTS)
+    model.to(where).eval()
+    return Run(folder.name or str(folder), config, tokenizer, model, where)
+
+
+def save_hub(run: Run, out: Path) -> None:
+    """Write a BERT run in the hub's format into the folder `out`."""
+    from .text.wordpiece import WordPieceTokenizer
+
+    assert isinstance(run.tokenizer, WordPieceTokenizer)
+    model: Any = run.model
+    settings = {"do_lower_case": run.tokenizer.lower, "tokenizer_class": "BertTokenizer"}
+    write_tensors(out / WEIGHTS, hub.to_hub(dict(model.state_dict()), run.config), {})
+    write_text(out / hub.VOCABULARY, "".join(f"{t}\n" for t in run.tokenizer.vocabulary))
+    write_text(out / "tokenizer_config.json", json.dumps(settings, indent=1))
+    write_text(
+        out / hub.CONFIG, json.dumps(hub.hub_config(run.config, run.tokenizer.vocab_size), indent=1)
+    )
 
 
 def is_arpa(path: str | os.PathLike[str]) -> bool:

@@ -104,24 +104,31 @@ class Batch:
     lr_scale: float = 1.0  # the learning rate is multiplied by this
     source: Tensor | None = None  # (B, S) int64, of sentence pairs
     source_mask: Tensor | None = None  # (B, S) bool, True = a token
+    real: Tensor | None = None  # (B, T) bool, of models that read both ways: False = padding
+    segments: Tensor | None = None  # (B, T) int64: first or second piece of text
+    labels: Tensor | None = None  # (B,) int64, of whole rows
     done: float = 0.0  # share of the training that is over
 
     @property
     def tokens(self) -> int:
-        """How many targets count."""
+        """How many targets count; of models that read both ways, how many tokens are read."""
+        if self.real is not None:
+            return int(self.real.sum())
         return self.targets.numel() if self.mask is None else int(self.mask.sum())
 
     def to(self, where: device) -> Batch:
         """The same batch on another device."""
         move = {
             name: value.to(where, non_blocking=True)
-            for name in ("ids", "targets", "mask", "source", "source_mask")
-            if (value := getattr(self, name)) is not None and value.device != where
+            for name, value in vars(self).items()
+            if hasattr(value, "device") and value.device != where
         }
         return replace(self, **move) if move else self
 
     def start(self, model: Any) -> State:
-        """A model's state before the first token."""
+        """A model's state before the first token; none of a model that reads both ways."""
+        if self.real is not None:
+            return None
         if self.source is None:
             return model.start(len(self.ids))
         return model.start(self.source, self.source_mask)
@@ -132,6 +139,7 @@ class Term(NamedTuple):
 
     total: Tensor
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
+    learnt: bool = True  # else it is only told, and no part of the loss
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.

@@ -10,30 +10,43 @@ import typer
 from .options import Overwrite, Quiet, RunPath, token_bar
 
 NAME = "export"
-_FORMATS = ("arpa",)
+_FORMATS = ("arpa", "hf")
 
 
 def command(
     run: RunPath,
-    format: Annotated[str, typer.Option(metavar="arpa", help="The format to write.")],
+    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The format to write.")],
     out: Annotated[
-        Path, typer.Option(metavar="PATH", help="The file: .arpa, .arpa.gz or .arpa.xz.")
+        Path,
+        typer.Option(
+            metavar="PATH", help="arpa: a file .arpa, .arpa.gz or .arpa.xz; hf: a folder."
+        ),
     ],
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model in a format that other programs read: n-gram models as ARPA."""
+    """Write a model in a format that other programs read: n-gram models as ARPA, BERT for
+    transformers."""
+    from .. import registry
+    from ..errors import InputError
+
+    if format not in _FORMATS:
+        raise InputError(registry.unknown("format", format, _FORMATS))
+    if format == "arpa":
+        _arpa(run, out, overwrite=overwrite, quiet=quiet)
+    else:
+        _hub(run, out, overwrite=overwrite)
+
+
+def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     import os
 
-    from .. import registry
     from ..errors import InputError
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
     from ..run import check_file, is_arpa, load, scratch
     from ..text.numbering import Lexicon
 
-    if format not in _FORMATS:
-        raise InputError(registry.unknown("format", format, _FORMATS))
     if out.is_dir():
         raise InputError(f"'{out}' is a directory; name a file")
     if not is_arpa(out):
@@ -50,3 +63,29 @@ def command(
         with open_to_write(folder / out.name) as file:
             write_arpa(model.table, lexicon, file, bar(sum(model.table.counts)))
         os.replace(folder / out.name, out)
+
+
+def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
+    import os
+    import shutil
+
+    from ..errors import InputError
+    from ..hub import is_hub
+    from ..run import load, save_hub, scratch
+
+    opened = load(run)
+    if opened.config.model.name != "bert":
+        raise InputError(f"'{run}' is no BERT: --format hf is for that architecture")
+    if out.is_file():
+        raise InputError(f"'{out}' is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (overwrite and is_hub(out)):
+        what = "exists; add --overwrite to replace it" if is_hub(out) else "holds something else"
+        raise InputError(f"'{out}' {what}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(out) as folder:
+        made = folder / "model"
+        made.mkdir()
+        save_hub(opened, made)
+        if out.is_dir():
+            shutil.rmtree(out)
+        os.replace(made, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -28,7 +29,14 @@ def command(
     from .options import print_json, text_lines
 
     lines = text_lines(file)  # a wrong path is found out before the model is loaded
-    for result in score_lines(load(run, device), lines):
+    loaded = load(run, device)
+    if loaded.config.model.reads == "sentences":
+        print(
+            "nextword: pseudo-log-likelihoods, each token from all others: they compare only with "
+            "each other",
+            file=sys.stderr,
+        )
+    for result in score_lines(loaded, lines):
         if json:
             print_json(result.as_dict())
         else:

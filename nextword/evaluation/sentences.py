@@ -16,6 +16,7 @@ from ..run import Run
 from ..text.tokenizer import EOS, UNK
 from ..types import Batch
 from .perplexity import safe_exp
+from .pseudo import pseudo_log_likelihood
 
 _TOKENS = 4096  # in a batch, padding included
 
@@ -29,9 +30,11 @@ class SentenceScore:
     tokens: int  # `<eos>` included
     oov: int
     perplexity: float  # exp(-log_prob / tokens)
+    pseudo: bool = False  # a pseudo-log-likelihood, of a model that reads both ways, without <eos>
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
 def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[SentenceScore]:
@@ -43,11 +46,20 @@ def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[Sentence
 def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterator[SentenceScore]:
     """`score`, a few batches at a time: for streams of any length, in their order.
 
-    A model of sentence pairs reads source, tab, target, and says how probable the target is.
+    A model of sentence pairs reads source, tab, target, and says how probable the target is. Of a
+    model that reads both ways it is the pseudo-log-likelihood.
 
     Raises:
         InputError: such a line has no tab, or a line is longer than the model's context.
     """
+    if run.config.model.reads == "sentences":
+        for text in texts:
+            ids = run.tokenizer.encode(text.replace("\n", " "))
+            log_prob = sum(pseudo_log_likelihood(run, ids))
+            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
+            each = safe_exp(-log_prob / max(1, len(ids)))
+            yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)
+        return
     lines = enumerate(texts, start=1)
     while numbered := list(islice(lines, 8 * batch_size)):
         block = [text for _, text in numbered]

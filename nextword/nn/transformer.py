@@ -29,6 +29,7 @@ class Shape:
     dropout_attention: float = 0.0  # of the attention's weights
     pre_norm: bool = True  # normalise what a part reads; else what has been added up
     activation: Activation = "relu"
+    epsilon: float = 1e-5  # of layer normalisation
 
 
 class Positions(nn.Module):
@@ -71,13 +72,15 @@ class FeedForward(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.wide(x)
-        if self.activation == "relu":
-            y = F.relu(y)
-        else:
-            y = F.gelu(y, approximate="tanh" if self.activation == "gelu-tanh" else "none")
-        out: Tensor = self.narrow(y)
+        out: Tensor = self.narrow(activate(self.wide(x), self.activation))
         return out
+
+
+def activate(x: Tensor, kind: Activation) -> Tensor:
+    """relu, gelu (Hendrycks and Gimpel 2016, arXiv:1606.08415), or its approximation by tanh."""
+    if kind == "relu":
+        return F.relu(x)
+    return F.gelu(x, approximate="tanh" if kind == "gelu-tanh" else "none")
 
 
 class TransformerLayer(nn.Module):
@@ -90,13 +93,13 @@ class TransformerLayer(nn.Module):
         self.shape = shape
         width, p = shape.width, shape.dropout_attention
         self.attention = MultiHeadAttention(width, shape.heads, p, f"{name}self")
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, eps=shape.epsilon)
         self.source_attention: MultiHeadAttention | None = None
         if source:
             self.source_attention = MultiHeadAttention(width, shape.heads, p, f"{name}source")
-            self.source_norm = nn.LayerNorm(width)
+            self.source_norm = nn.LayerNorm(width, eps=shape.epsilon)
         self.feed_forward = FeedForward(width, shape.inner, shape.activation)
-        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=shape.epsilon)
 
     def forward(
         self,

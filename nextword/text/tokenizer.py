@@ -80,11 +80,12 @@ class Tokenizer(ABC):
 def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None = None) -> Tokenizer:
     """The tokenizer that `config.tokenizer` names, trained on `texts` (of `size` bytes).
 
-    With `vocab_size = "auto"` byte-pair encoding gets one token per 200 bytes of a small text:
+    With `vocab_size = "auto"` pieces of words get one token per 200 bytes of a small text:
     pieces of words must occur often enough to be learnt.
     """
     kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
-    if config.vocab_size == "auto" and config.tokenizer == "bpe" and size is not None:
+    pieces = config.tokenizer in ("bpe", "wordpiece")
+    if config.vocab_size == "auto" and pieces and size is not None:
         limit = max(500, min(8000, size // 200))
         config = config.model_copy(update={"vocab_size": limit})
     return kind.train(texts, config)

@@ -148,16 +148,17 @@ def _go(
                 f"stopped and saved; go on with: nextword train --out {out} --resume"
             ) from None
         draw_curve(out)
-        say(_farewell(out, at, config.model.reads == "text"))
+        say(_farewell(out, at, config.model.reads))
 
 
-def _farewell(out: Path, at: Standing, text: bool) -> str:
+def _farewell(out: Path, at: Standing, reads: str) -> str:
     best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
-    use = f'nextword generate {out} --prompt "..."' if text else f"nextword translate {out} FILE"
-    return (
-        f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {use}   or: nextword evaluate {out} "
-        "--data FILE"
-    )
+    use = {
+        "text": f'nextword generate {out} --prompt "..."   or: nextword evaluate {out} --data FILE',
+        "pairs": f"nextword translate {out} FILE   or: nextword evaluate {out} --data FILE",
+        "sentences": f'nextword fill {out} "a [MASK] ."',
+    }
+    return f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {use[reads]}"
 
 
 def _adjust(config: Config, overrides: Any) -> Config:

@@ -101,7 +101,9 @@ class Graphs:
             if graph.touched[index]:
                 before = grad if before is None else before + grad
             parameter.grad = before
-        terms = {name: Term(term.total.clone(), term.count) for name, term in graph.terms.items()}
+        terms = {
+            name: term._replace(total=term.total.clone()) for name, term in graph.terms.items()
+        }
         return terms, float(graph.loss), trees.tree_map(torch.clone, graph.last)
 
 
@@ -143,4 +145,4 @@ def _first_line(error: Exception) -> str:
 
 
 def _bare(terms: dict[str, Term]) -> dict[str, Term]:
-    return {name: Term(term.total.detach(), term.count) for name, term in terms.items()}
+    return {name: term._replace(total=term.total.detach()) for name, term in terms.items()}

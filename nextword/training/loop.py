@@ -76,7 +76,7 @@ class Training:
         """Add a batch's gradient to the parameters': terms, loss, the state for the next batch."""
         batch = batch.to(self.device)
         if not batch.continues or state is None:
-            state = None if batch.source is not None else batch.start(self.model)
+            state = batch.start(self.model) if self.config.model.reads == "text" else None
         terms, value, state = self.descend(batch, state)
         return terms, value * self.config.train.accumulate, state if self.carries else None
 
@@ -229,7 +229,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
 
 def sum_of(terms: dict[str, Term]) -> torch.Tensor:
     """The loss: Σ total / count."""
-    return torch.stack([term.total / term.count for term in terms.values()]).sum()
+    shares = [term.total / term.count for term in terms.values() if term.learnt]
+    return torch.stack(shares).sum()
 
 
 def apply_rates(

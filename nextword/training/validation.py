@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
+
+from ..data.masked import Masked
 from ..evaluation.pairs import score_pairs
 from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
@@ -28,6 +31,7 @@ class Validation:
             "perplexity": "perplexity {:.2f}",
             "accuracy": "accuracy {:.1%}",
             "bleu": "BLEU {:.1f}",
+            "next_accuracy": "next sentence {:.1%}",
         }
         return "  ".join(said[name].format(value) for name, value in self.figures.items())
 
@@ -60,9 +64,32 @@ def pairs(training: Training) -> Validation:
     return Validation(found.loss, found.figures | {"bleu": quick_bleu(*args)})
 
 
+def sentences(training: Training) -> Validation:
+    """Masked words and next sentences, always the same ones."""
+    assert training.valid is not None
+    config = training.config.train
+    stream = Masked.of(training.valid, config, seed=0)
+    totals: dict[str, list[float]] = {}
+    with torch.no_grad():
+        for batch in stream:
+            terms, _ = training.config.objective(training.model, batch.to(training.device), None)
+            for name, term in terms.items():
+                total = totals.setdefault(name, [0.0, 0.0])
+                total[0] += float(term.total)
+                total[1] += term.count
+    means = {name: total / count for name, (total, count) in totals.items()}
+    found = _predicted(means["nll"], means["accuracy"])
+    more = {name: means[name] for name in ("next_accuracy",) if name in means}
+    return Validation(found.loss, found.figures | more)
+
+
 def _predicted(loss: float, accuracy: float) -> Validation:
     return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
 
 
 #: What a model reads → how it is validated.
-VALIDATE: dict[str, Callable[[Training], Validation]] = {"text": text, "pairs": pairs}
+VALIDATE: dict[str, Callable[[Training], Validation]] = {
+    "text": text,
+    "pairs": pairs,
+    "sentences": sentences,
+}

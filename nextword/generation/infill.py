@@ -1,0 +1,92 @@
+"""What belongs into a gap."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..run import Run
+from ..text.tokenizer import EOS
+from ..text.wordpiece import CLS, MARKS, MASK
+
+GAP = MARKS[MASK]
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A word for a gap."""
+
+    word: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A text and, for each of its gaps, the likeliest words."""
+
+    text: str
+    gaps: list[list[Filling]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def best(self) -> str:
+        """The text with the likeliest word in every gap."""
+        parts = self.text.split(GAP)
+        words = [gap[0].word for gap in self.gaps]
+        return "".join(a + b for a, b in zip(parts, [*words, ""], strict=True))
+
+
+@torch.no_grad()
+def fill(run: Run, text: str, top: int = 5) -> Filled:
+    """The `top` likeliest words for each `[MASK]` of a text, each gap with the others empty.
+
+    Raises:
+        InputError: there is no gap, the run fills none, or the text is longer than its context.
+    """
+    check_fills(run)
+    if top < 1:
+        raise InputError(f"top = {top}: give 1 or more")
+    parts = text.split(GAP)
+    if len(parts) < 2:
+        raise InputError(f"no {GAP} in the text; write it where a word is missing")
+    ids = [CLS]
+    for number, part in enumerate(parts):
+        ids += [MASK] * (number > 0) + run.tokenizer.encode(part.replace("\n", " "))
+    ids.append(EOS)
+    model: Any = run.model
+    if len(ids) > model.context:
+        raise InputError(
+            f"the text has {len(ids)} tokens, more than the model's context of {model.context}; "
+            "shorten it"
+        )
+    hidden = model(torch.tensor([ids], device=run.device))[0]  # (T, H)
+    gaps = torch.tensor([place for place, index in enumerate(ids) if index == MASK])
+    logits = model.logits(hidden[gaps.to(run.device)]).float()
+    logits[:, : len(MARKS)] = -torch.inf  # a mark is no word
+    found = logits.softmax(dim=-1).topk(min(top, logits.shape[1] - len(MARKS)), dim=-1)
+    return Filled(
+        text,
+        [
+            [
+                Filling(run.tokenizer.token(index), probability)
+                for index, probability in zip(words, chances, strict=True)
+            ]
+            for words, chances in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        ],
+    )
+
+
+def check_fills(run: Run) -> None:
+    """Raise InputError unless a run can say what belongs into a gap."""
+    if run.config.model.reads != "sentences":
+        raise InputError(
+            f"'{run.name}' reads from left to right and fills no gaps; train one that does with "
+            "`nextword train bert --train FILE`"
+        )
+    if not run.config.model.predicts:
+        raise InputError(f"'{run.name}' came without the part that predicts masked words")

@@ -1,0 +1,262 @@
+"""BERT-architecture models in the hub's common format: a folder with config.json, vocab.txt or
+tokenizer.json, and model.safetensors. Nothing in it is ever run.
+
+The ids of a vocabulary come in another order here (the marks first), so the rows of the word
+vectors and of the softmax's bias move with them; everything else is the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import Config
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .text.wordpiece import WordPieceTokenizer
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+VOCABULARY, TOKENIZER = "vocab.txt", "tokenizer.json"
+_PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
+
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu-tanh",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "relu": "relu",
+}
+_OUTER = {  # theirs → ours
+    "embeddings.word_embeddings.weight": "embedding.weight",
+    "embeddings.position_embeddings.weight": "positions.weight",
+    "embeddings.token_type_embeddings.weight": "segments.weight",
+    "embeddings.LayerNorm": "norm",
+    "pooler.dense": "pooler",
+    "cls.seq_relationship": "follows",
+    "cls.predictions.transform.dense": "transform",
+    "cls.predictions.transform.LayerNorm": "transform_norm",
+    "cls.predictions.bias": "head.b",
+}
+_LAYER = {
+    "attention.self.query": "attention.q",
+    "attention.output.dense": "attention.out",
+    "attention.output.LayerNorm": "norm",
+    "intermediate.dense": "feed_forward.wide",
+    "output.dense": "feed_forward.narrow",
+    "output.LayerNorm": "feed_forward_norm",
+}
+_KEY_VALUE = ("attention.self.key", "attention.self.value")  # of a layer: one matrix of ours
+_REPEATED = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")  # tied
+_PREDICTS = ("cls.",)
+
+
+def is_hub(folder: Path) -> bool:
+    """Whether a folder holds a model of the hub's."""
+    try:
+        tables = _json(folder / CONFIG)
+    except InputError:
+        return False
+    return "recipe" not in tables and ("model_type" in tables or "architectures" in tables)
+
+
+def read_config(folder: Path, names: Any) -> Config:
+    """The settings of a hub model, whose tensors have these names.
+
+    Raises:
+        InputError: another architecture, or a variant that is not known here.
+    """
+    given = _json(folder / CONFIG)
+    kind = given.get("model_type")
+    if kind != "bert":
+        raise InputError(f"'{folder}' is a '{kind}' model; only BERT-architecture ones are read")
+    places = given.get("position_embedding_type", "absolute")
+    if places != "absolute":
+        raise InputError(f"'{folder}' has {places} positions; only absolute ones are read")
+    if given.get("hidden_act", "gelu") not in _ACTIVATIONS:
+        raise InputError(f"'{folder}' has the activation '{given['hidden_act']}', unknown here")
+    try:
+        model = {
+            "name": "bert",
+            "hidden": given["hidden_size"],
+            "layers": given["num_hidden_layers"],
+            "heads": given["num_attention_heads"],
+            "inner": given["intermediate_size"],
+            "context": given["max_position_embeddings"],
+            "segments": given["type_vocab_size"],
+            "activation": _ACTIVATIONS[given.get("hidden_act", "gelu")],
+            "dropout": given.get("hidden_dropout_prob", 0.1),
+            "dropout_attention": given.get("attention_probs_dropout_prob", 0.1),
+            "epsilon": given.get("layer_norm_eps", 1e-12),
+            "predicts": any(_plain(name).startswith(_PREDICTS) for name in names),
+        }
+    except KeyError as error:
+        raise InputError(f"'{folder / CONFIG}' has no {error}; the folder is incomplete") from None
+    tables = {
+        "text": {"tokenizer": "wordpiece", "vocab_size": None, "lower": _lower(folder)},
+        "model": model,
+        "objective": {"name": "masked"},
+        "train": {"stream": "masked", "bptt": model["context"]},
+    }
+    return Config.parse(tables, "hub")
+
+
+def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
+    """The tokenizer of a hub model, and of each of its ids the hub's.
+
+    Raises:
+        InputError: there is none, or it is no WordPiece.
+    """
+    from .text.wordpiece import WordPieceTokenizer
+
+    if (folder / VOCABULARY).is_file():
+        tokens = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
+    elif (folder / TOKENIZER).is_file():
+        model = _json(folder / TOKENIZER).get("model", {})
+        if model.get("type", "WordPiece") != "WordPiece" or not isinstance(
+            model.get("vocab"), dict
+        ):
+            raise InputError(f"'{folder / TOKENIZER}' is no WordPiece tokenizer")
+        tokens = sorted(model["vocab"], key=lambda token: model["vocab"][token])
+    else:
+        raise InputError(f"'{folder}' has neither {VOCABULARY} nor {TOKENIZER}")
+    try:
+        return WordPieceTokenizer.of_hub(tokens, _lower(folder))
+    except ValueError as error:
+        raise InputError(f"the vocabulary of '{folder}' cannot be used: {error}") from None
+
+
+def check_weights(folder: Path) -> Path:
+    """The file of a hub model's weights.
+
+    Raises:
+        InputError: there is none, or only pickled ones.
+    """
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    for name in _PICKLED:
+        if (folder / name).is_file():
+            raise InputError(
+                f"'{folder / name}' is pickled and could run code when it is opened; save the "
+                "model as safetensors first (transformers: save_pretrained)"
+            )
+    raise InputError(f"'{folder}' has no {WEIGHTS}")
+
+
+def from_hub(tensors: dict[str, Tensor], config: Config, order: list[int]) -> dict[str, Tensor]:
+    """The weights under our names.
+
+    Raises:
+        InputError: a tensor is missing, or one is not known; it is named.
+    """
+    import torch
+
+    theirs = {_plain(name): value for name, value in tensors.items()}
+    ours: dict[str, Tensor] = {}
+    used = set(_REPEATED)
+    for name, own in _names(config.model.layers, config.model.predicts):
+        parts = []
+        for one in name:
+            if one not in theirs:
+                raise InputError(f"the hub model has no tensor '{one}'")
+            used.add(one)
+            parts.append(theirs[one].float())
+        ours[own] = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if extra := sorted(set(theirs) - used - {"embeddings.position_ids"}):
+        raise InputError(f"the hub model has a tensor '{extra[0]}', which no BERT has")
+    words = ours["embedding.weight"]
+    if len(words) != len(order):
+        raise InputError(
+            f"the tokenizer has {len(order):,} tokens, the weights have {len(words):,}: they are "
+            "of different models"
+        )
+    for own in ("embedding.weight", "head.b"):
+        if own in ours:
+            ours[own] = ours[own][torch.tensor(order)]
+    return ours
+
+
+def to_hub(weights: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Our weights under the hub's names, those of `BertForPreTraining`."""
+    theirs: dict[str, Tensor] = {}
+    for names, own in _names(config.model.layers, config.model.predicts):
+        for name, value in zip(names, weights[own].chunk(len(names)), strict=True):
+            prefix = "" if name.startswith("cls.") else "bert."
+            theirs[prefix + name] = value.contiguous()
+    return theirs
+
+
+def hub_config(config: Config, vocab_size: int) -> dict[str, Any]:
+    """config.json for the hub."""
+    from .text.wordpiece import PAD
+
+    m = config.model
+    activations = {"gelu": "gelu", "gelu-tanh": "gelu_new", "relu": "relu"}
+    return {
+        "architectures": ["BertForPreTraining" if m.predicts else "BertModel"],
+        "model_type": "bert",
+        "vocab_size": vocab_size,
+        "hidden_size": m.hidden,
+        "num_hidden_layers": m.layers,
+        "num_attention_heads": m.heads,
+        "intermediate_size": m.inner or 4 * m.hidden,
+        "max_position_embeddings": m.context,
+        "type_vocab_size": m.segments,
+        "hidden_act": activations[m.activation],
+        "hidden_dropout_prob": m.dropout,
+        "attention_probs_dropout_prob": m.dropout_attention,
+        "layer_norm_eps": m.epsilon,
+        "pad_token_id": PAD,
+        "initializer_range": 0.02,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+    }
+
+
+def _names(layers: int, predicts: bool) -> list[tuple[tuple[str, ...], str]]:
+    """(their names, ours) of every tensor; several of theirs are the blocks of one of ours."""
+    named: list[tuple[tuple[str, ...], str]] = []
+    for theirs, ours in _OUTER.items():
+        if theirs.startswith(_PREDICTS) and not predicts:
+            continue
+        if theirs.endswith((".weight", ".bias")):
+            named.append(((theirs,), ours))
+        else:
+            named += [((f"{theirs}.{kind}",), f"{ours}.{kind}") for kind in ("weight", "bias")]
+    for i in range(layers):
+        inside, own = f"encoder.layer.{i}.", f"layers.{i}."
+        for kind in ("weight", "bias"):
+            for theirs, ours in _LAYER.items():
+                named.append(((f"{inside}{theirs}.{kind}",), f"{own}{ours}.{kind}"))
+            both = tuple(f"{inside}{part}.{kind}" for part in _KEY_VALUE)
+            named.append((both, f"{own}attention.kv.{kind}"))
+    return named
+
+
+def _plain(name: str) -> str:
+    """Without the prefix of a model with heads; old names of layer normalisation made new."""
+    name = name.removeprefix("bert.")
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+        "LayerNorm.beta", "LayerNorm.bias"
+    )
+
+
+def _lower(folder: Path) -> bool:
+    """Whether the tokenizer makes letters small."""
+    settings = _json(folder / "tokenizer_config.json")
+    if "do_lower_case" in settings:
+        return bool(settings["do_lower_case"])
+    normalizer = _json(folder / TOKENIZER).get("normalizer") or {}
+    return bool(normalizer.get("lowercase", True))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' is damaged ({error})") from None
+    return value if isinstance(value, dict) else {}

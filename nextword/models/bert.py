@@ -1,0 +1,130 @@
+"""BERT: a Transformer encoder that reads text both ways (Devlin et al. 2019, arXiv:1810.04805).
+
+x_t = LN(E[w_t] + P[t] + S[segment_t])      h = layers(x)
+p(w_t | the rest) = softmax(E LN(act(M h_t + m)) + b)
+p(B follows A) = softmax(N tanh(C h_1 + c))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ..config import Part
+from ..nn.dropout import dropout
+from ..nn.heads import SoftmaxHead
+from ..nn.transformer import Activation, Shape, TransformerLayer, activate
+
+
+class BertConfig(Part):
+    name: Literal["bert"] = "bert"
+    reads: ClassVar[str] = "sentences"
+
+    hidden: int = Field(256, ge=2, description="width of every vector")
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1, description="attentions side by side; hidden is divided by them")
+    inner: int | None = Field(None, ge=1, description="feed-forward width; none = 4 x hidden")
+    context: int = Field(128, ge=8, description="most tokens of a sequence, marks included")
+    segments: int = Field(2, ge=1)
+    activation: Activation = "gelu"
+    dropout: float = Field(0.1, ge=0, lt=1, description="of embeddings and of what parts add")
+    dropout_attention: float = Field(0.1, ge=0, lt=1, description="of attention's weights")
+    epsilon: float = Field(1e-12, gt=0, description="of layer normalisation")
+    predicts: bool = Field(True, description="has what predicts masked words and next sentences")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(
+                f"hidden = {self.hidden} is not divisible by heads = {self.heads}; "
+                f"try hidden={self.heads * max(1, round(self.hidden / self.heads))}"
+            )
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            self.hidden,
+            self.heads,
+            self.inner or 4 * self.hidden,
+            self.dropout,
+            self.dropout_attention,
+            pre_norm=False,
+            activation=self.activation,
+            epsilon=self.epsilon,
+        )
+
+    def build(self, vocab_size: int) -> Bert:
+        return Bert(self, vocab_size)
+
+
+class Bert(nn.Module):
+    """An encoder, with what predicts masked words and whether one piece follows another."""
+
+    def __init__(self, config: BertConfig, vocab_size: int) -> None:
+        super().__init__()
+        c = self.config = config
+        self.vocab_size = vocab_size
+        self.context: int | None = c.context
+        self.embedding = nn.Embedding(vocab_size, c.hidden)
+        self.positions = nn.Embedding(c.context, c.hidden)
+        self.segments = nn.Embedding(c.segments, c.hidden)
+        self.norm = nn.LayerNorm(c.hidden, eps=c.epsilon)
+        layers = nn.ModuleList(
+            TransformerLayer(c.shape, name=f"layer.{i}.") for i in range(c.layers)
+        )
+        self.layers: Sequence[TransformerLayer] = layers  # type: ignore[assignment]
+        self.pooler = nn.Linear(c.hidden, c.hidden)
+        if c.predicts:
+            self.follows = nn.Linear(c.hidden, 2)
+            self.transform = nn.Linear(c.hidden, c.hidden)
+            self.transform_norm = nn.LayerNorm(c.hidden, eps=c.epsilon)
+            self.head = SoftmaxHead(c.hidden, vocab_size, tied=True)
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
+        """ids (B, T), real (B, T) False = padding, segments (B, T) → hidden vectors (B, T, H)."""
+        places = torch.arange(ids.shape[1], device=ids.device)
+        which = torch.zeros_like(ids) if segments is None else segments
+        x: Tensor = self.embedding(ids) + self.positions(places) + self.segments(which)
+        x = dropout(self.norm(x), self.config.dropout, self.training, locked=False)
+        mask = None if real is None else real[:, None, None]
+        for layer in self.layers:
+            x, _ = layer(x, mask)
+        return x
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """hidden (B, T, H) → tanh(C h_1 + c) (B, H), of the whole sequence."""
+        out: Tensor = self.pooler(hidden[:, 0]).tanh()
+        return out
+
+    def next_sentence(self, hidden: Tensor) -> Tensor:
+        """hidden (B, T, H) → logits (B, 2): the second piece follows the first, it does not."""
+        out: Tensor = self.follows(self.pool(hidden))
+        return out
+
+    def transformed(self, hidden: Tensor) -> Tensor:
+        """hidden (..., H) → what is compared with the word vectors (..., H)."""
+        y = activate(self.transform(hidden), self.config.activation)
+        out: Tensor = self.transform_norm(y)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (..., H) → logits (..., V) of the word at each place."""
+        out: Tensor = self.head(self.transformed(hidden), self.embedding.weight)
+        return out
+
+    def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """hidden (N, H), targets (N,) → log-probabilities (N,), and where no gradient is asked
+        for whether each target was the most probable word (N,)."""
+        return self.head.score(self.transformed(hidden), targets, self.embedding.weight)

@@ -1,0 +1,39 @@
+"""Masked words and next-sentence prediction (Devlin et al. 2019, arXiv:1810.04805, section 3.1).
+
+nll  = -Σ log p(w_i | the text with w_i hidden)      over the words to be predicted
+next = -Σ log p(B follows A)                          over the sequences
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from ..config import Part
+from ..types import Batch, State, Term
+
+
+class MaskedWords(Part):
+    name: Literal["masked"] = "masked"
+    next_sentence: bool = Field(True, description="also learn whether the second piece follows")
+
+    def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
+        assert batch.mask is not None and batch.labels is not None
+        hidden = model(batch.ids, batch.real, batch.segments)  # (B, T, H)
+        words, targets = hidden[batch.mask], batch.targets[batch.mask]  # (N, H), (N,)
+        log_prob, _ = model.predict(words, targets)
+        terms = {"nll": Term(-log_prob.sum(), len(targets))}
+        if self.next_sentence:
+            logits = model.next_sentence(hidden).float()
+            terms["next"] = Term(
+                F.cross_entropy(logits, batch.labels, reduction="sum"), len(logits)
+            )
+            right = logits.detach().argmax(dim=1) == batch.labels
+            terms["next_accuracy"] = Term(right.sum(), len(logits), learnt=False)
+        with torch.no_grad():
+            _, hit = model.predict(words.detach(), targets)
+        terms["accuracy"] = Term(hit.sum(), len(targets), learnt=False)
+        return terms, None

@@ -1,0 +1,149 @@
+"""WordPiece, BERT's pieces of words (Wu et al. 2016, arXiv:1609.08144, section 4.1; Devlin et al.
+2019, arXiv:1810.04805)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+
+from ..config import TextConfig
+from .sentences import split_sentences
+from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
+
+CLS, MASK, PAD = 2, 3, 4
+_LETTERS = 12_000  # that may be pieces, Chinese characters included
+#: In this order the first ids; `[SEP]` ends sentences as `<eos>` ends lines.
+MARKS = ("[UNK]", "[SEP]", "[CLS]", "[MASK]", "[PAD]")
+
+
+class WordPieceTokenizer(Tokenizer):
+    """The longest piece that the vocabulary has, then the longest that goes on (`##…`); a word with
+    no such pieces is unknown. Punctuation marks and Chinese characters stand alone.
+
+    With `sentences` every sentence ends in `<eos>`, not only every line.
+    """
+
+    name: ClassVar[str] = "wordpiece"
+
+    def __init__(self, vocabulary: list[str], lower: bool, sentences: bool = False) -> None:
+        """
+        Raises:
+            ValueError: the vocabulary does not begin with `MARKS`.
+        """
+        if tuple(vocabulary[: len(MARKS)]) != MARKS:
+            raise ValueError(f"the vocabulary does not begin with {' '.join(MARKS)}")
+        self.vocabulary = vocabulary
+        self.lower = lower
+        self.sentences = sentences
+        ids = {token: index for index, token in enumerate(vocabulary)}
+        self.backend = _backend(models.WordPiece(ids, unk_token=MARKS[UNK]), lower)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
+        learner = _backend(models.WordPiece(unk_token=MARKS[UNK]), config.lower)
+        words = _count_words(texts, learner)
+        # Letters get their ids before the trainer, whose own order changes from run to run.
+        letters = Counter[str]()
+        for word, count in words.items():
+            letters.update(
+                {f"##{letter}" if at else letter: count for at, letter in enumerate(word)}
+            )
+        alphabet = sorted(letters, key=lambda letter: (-letters[letter], letter))[:_LETTERS]
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=config.limit() or 30_000,
+            min_frequency=max(2, config.min_count),
+            special_tokens=[*MARKS, *alphabet],
+            limit_alphabet=_LETTERS,
+            show_progress=False,
+        )
+        learner.train_from_iterator((f"{word} " * words[word] for word in sorted(words)), trainer)
+        learnt: dict[str, int] = json.loads(learner.to_str())["model"]["vocab"]
+        ranked = sorted(learnt, key=lambda token: learnt[token])
+        return cls(ranked, config.lower, config.sentences)
+
+    @classmethod
+    def of_hub(cls, tokens: Sequence[str], lower: bool) -> tuple[Self, list[int]]:
+        """A vocabulary in the hub's order → the tokenizer, and of each of its ids the hub's.
+
+        Raises:
+            ValueError: a mark is missing, or a token stands there twice.
+        """
+        places = {token: index for index, token in enumerate(tokens)}
+        if len(places) < len(tokens):
+            raise ValueError("the vocabulary has a token twice")
+        if missing := [mark for mark in MARKS if mark not in places]:
+            raise ValueError(f"the vocabulary has no {missing[0]}")
+        order = [places[mark] for mark in MARKS]
+        order += [index for index, token in enumerate(tokens) if token not in MARKS]
+        return cls([tokens[index] for index in order], lower), order
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> list[int]:
+        text = text.replace(SPECIALS[UNK], MARKS[UNK])  # as word-level corpora write it
+        lines = (split_sentences(text) if self.sentences else text).split("\n")
+        ids: list[int] = []
+        for index, line in enumerate(self.backend.encode_batch_fast(lines)):
+            if index:
+                ids.append(EOS)
+            ids.extend(line.ids)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Words with single spaces between them: what stood between them is not known."""
+        lines: list[list[str]] = [[]]
+        for index in ids:
+            if index == EOS:
+                lines.append([])
+            elif self.vocabulary[index].startswith("##") and lines[-1]:
+                lines[-1][-1] += self.vocabulary[index][2:]
+            else:
+                lines[-1].append(self.vocabulary[index])
+        return "\n".join(" ".join(line) for line in lines)
+
+    def token(self, index: int) -> str:
+        return SPECIALS[index] if index < len(SPECIALS) else self.vocabulary[index]
+
+    def unknown(self, text: str) -> list[str]:
+        text = text.replace(SPECIALS[UNK], MARKS[UNK])
+        encoded = self.backend.encode(text)
+        places = zip(encoded.ids, encoded.offsets, strict=True)
+        pieces = [text[start:stop] for index, (start, stop) in places if index == UNK]
+        return [piece for piece in pieces if piece != MARKS[UNK]]
+
+    def known(self, word: str) -> int | None:
+        ids = self.backend.encode(word).ids
+        return int(ids[0]) if len(ids) == 1 and ids[0] != UNK else None
+
+    def settings(self) -> dict[str, Any]:
+        return {"lower": self.lower, "sentences": self.sentences, "vocabulary": self.vocabulary}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        return cls(settings["vocabulary"], settings["lower"], settings["sentences"])
+
+
+def _count_words(texts: Iterable[str], backend: Backend) -> Counter[str]:
+    """How often each word stands in the texts, as the tokenizer sees words."""
+    words = Counter[str]()
+    for text in texts:
+        for line in text.replace(SPECIALS[UNK], " ").split("\n"):
+            normal = backend.normalizer.normalize_str(line)
+            words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    return words
+
+
+def _backend(model: models.Model, lower: bool) -> Backend:
+    backend = Backend(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.add_special_tokens([AddedToken(MARKS[UNK], normalized=False)])
+    backend.decoder = decoders.WordPiece(cleanup=False)
+    return backend
