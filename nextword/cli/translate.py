@@ -33,6 +33,10 @@ def command(
         float | None, typer.Option(help="Of --sample: the likeliest of this probability.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of --sample.")] = None,
+    attention: Annotated[
+        bool,
+        typer.Option("--attention", help="With --json: what each target token looked at."),
+    ] = False,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
@@ -44,13 +48,22 @@ def command(
     from ..run import load
     from .options import print_json, text_lines
 
+    if attention and not json:
+        raise InputError("--attention needs --json; `inspect RUN attention` draws it")
     if not sample and (temperature != 1 or top_k or top_p or seed is not None):
         raise InputError("--temperature, --top-k, --top-p and --seed need --sample")
     values = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     drawing = parse_section(Sampling, values, "translate") if sample else None
     how = parse_section(
         Decoding,
-        {"beam": beam, "alpha": alpha, "n_best": n_best, "sample": drawing, "seed": seed},
+        {
+            "beam": beam,
+            "alpha": alpha,
+            "n_best": n_best,
+            "sample": drawing,
+            "seed": seed,
+            "attention": attention,
+        },
         "translate",
     )
     lines = text_lines(file)

@@ -36,6 +36,7 @@ class Decoding(Section):
     seed: int | None = None
     ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
     extra: int = Field(50, ge=1, description="... and so many more")
+    attention: bool = Field(False, description="also tell what the best one looked at")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -62,15 +63,22 @@ class Translated:
 
     source: str
     best: list[Translation]
+    attention: Attention | None = None  # of the best, where that was asked for
 
     @property
     def text(self) -> str:
         return self.best[0].text if self.best else ""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"source": self.source, "translation": self.text} | {
-            "best": [asdict(one) for one in self.best]
-        }
+        found: dict[str, Any] = {"source": self.source, "translation": self.text}
+        found["best"] = [asdict(one) for one in self.best]
+        if self.attention is not None:
+            found["attention"] = {
+                "source": self.attention.source,
+                "target": self.attention.target,
+                "weights": self.attention.mean().tolist(),
+            }
+        return found
 
 
 def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> list[str]:
@@ -105,7 +113,10 @@ def translate_lines(
                 Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
                 for h in answers.get(i, [])
             ]
-            yield Translated(text, best)
+            looked = None
+            if how.attention and best:
+                looked = _looked(run, rows[i], _written(answers[i][0]))
+            yield Translated(text, best, looked)
 
 
 @torch.no_grad()
@@ -190,13 +201,18 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
         raise InputError("give a sentence with something in it")
     (ids,) = encode_lines(tokenizer, [source])
     check_fits(run, len(ids), 1)
-    model: Any = run.model
     if target is None:
-        (best,) = decode(model, [ids], run.device, Decoding())
-        written = [*best[0].ids, EOS] if best[0].ended else best[0].ids
+        (best,) = decode(run.model, [ids], run.device, Decoding())
+        written = _written(best[0])
     else:
         (written,) = encode_lines(run.tokenizer, [_one_line(target)])
         check_fits(run, len(written), 1)
+    return _looked(run, ids, written)
+
+
+def _looked(run: Run, ids: list[int], written: list[int]) -> Attention:
+    """The weights while `written` is read after the source `ids`."""
+    model: Any = run.model
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
     with torch.no_grad(), tap() as seen:
         state = model.start(
@@ -211,9 +227,15 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
     }
     if not weights:
         raise InputError(f"'{run.name}' has no attention (model.attention=none)")
+    tokenizer = check_translates(run)
     return Attention(
         [tokenizer.token(i) for i in ids], [run.tokenizer.token(i) for i in written], weights
     )
+
+
+def _written(hypothesis: Hypothesis) -> list[int]:
+    """Its ids, with the end mark if it was reached."""
+    return [*hypothesis.ids, EOS] if hypothesis.ended else hypothesis.ids
 
 
 @dataclass(frozen=True)

@@ -184,8 +184,6 @@ def test_encode_lines(kind: str) -> None:
 @pytest.mark.parametrize("kind", registry.names("tokenizer"))
 def test_literal_end_mark(kind: str, tmp_path: Path) -> None:
     """A text that spells the end mark is one sentence all the same."""
-    # FAILS for word (nextword bug): "<eos>" in a text becomes the id of the end mark, the row
-    # is cut in two, and prepare_pairs ends in a ValueError.
     path = write(tmp_path / "pairs", "a <eos> b\tc\nd\te\n")
     made = tokenizer(kind, ["a b c d e <eos>"])
     corpus, _ = prepare_pairs([PairFile(path)], made, made, tmp_path / "data", 100)

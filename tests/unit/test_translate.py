@@ -128,8 +128,6 @@ def test_empty_lines(run: Run) -> None:
 
 def test_newline_in_a_text(run: Run) -> None:
     """A text with a newline in it is refused or one sentence; it never shifts the others."""
-    # FAILS (nextword bug): "the\ncat" becomes two rows, so every later text of the block gets
-    # another one's translation.
     wanted = translate(run, ["a big dog", "red"])
     try:
         found = translate(run, ["the\ncat", "a big dog", "red"])
@@ -230,8 +228,6 @@ def test_sampling_by_seed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sampling_beyond_a_block(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Line i is drawn with its own seed, wherever blocks end and whatever is empty before it."""
-    # FAILS (nextword bug): seeds count from 0 again in every block of lines, so that the same
-    # sentence at lines 1 and 257 gets the same draw.
     how = Decoding(sample=Sampling(), seed=7)
     sources = ["the cat sat on"] * 12
     whole = translate(run, sources, how)
@@ -271,6 +267,24 @@ def test_attention_of_its_own(run: Run) -> None:
     assert torch.equal(seen.mean(), attention(run, "the cat", own).mean())
 
 
+def test_attention_with_a_translation(run: Run) -> None:
+    """Asked for, it comes with the best answer, as JSON too."""
+    texts = ["the cat", "", "a big dog"]
+    for done, text in zip(
+        translate_lines(run, texts, Decoding(attention=True, n_best=2)), texts, strict=True
+    ):
+        if not text:
+            assert done.attention is None and "attention" not in done.as_dict()
+            continue
+        assert done.attention is not None
+        torch.testing.assert_close(done.attention.mean(), attention(run, text).mean())
+        told = json.loads(json.dumps(done.as_dict()))["attention"]
+        assert told["source"] == [*text.split(), "<eos>"]
+        assert len(told["weights"]) == len(told["target"])
+        assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in told["weights"])
+    assert next(translate_lines(run, texts)).attention is None
+
+
 def test_attention_input_feeding() -> None:
     """Weights of every step, though each is a call of its own."""
     run = make(input_feeding=True)
@@ -291,7 +305,6 @@ def test_attention_refused(run: Run) -> None:
 
 def test_attention_longer_than_the_context() -> None:
     """A target that does not fit is refused; the model's own never ends in a crash."""
-    # FAILS (nextword bug): IndexError where positions are looked up.
     run = make("transformer", context=6)
     with pytest.raises(InputError, match="context of 6"):
         attention(run, "the cat sat on mat red")
@@ -300,14 +313,12 @@ def test_attention_longer_than_the_context() -> None:
 
 
 def test_attention_of_a_translation_that_fills_the_context() -> None:
-    # FAILS (nextword bug): an end mark is put behind a translation that the limit cut off.
     run = make("transformer", context=6, end=-50.0)
     assert len(attention(run, "the").target) <= 7
 
 
 @pytest.mark.parametrize("text", ["the\ncat", "the cat\ndog sat"])
 def test_attention_newline(run: Run, text: str) -> None:
-    # FAILS (nextword bug): ValueError, too many values to unpack.
     for arguments in ((text, "die"), ("the", text)):
         with suppress(InputError):
             attention(run, *arguments)
@@ -373,7 +384,6 @@ def test_score_is_score_pairs(run: Run, tmp_path: Path) -> None:
 
 def test_score_leaves_further_columns_alone(run: Run) -> None:
     """As everywhere pairs are read."""
-    # FAILS (nextword bug): what stands behind the second tab is scored as part of the target.
     one, two = score(run, ["the cat\tdie katze", "the cat\tdie katze\trot rot"])
     assert one.log_prob == pytest.approx(two.log_prob, abs=1e-4)
 
@@ -605,8 +615,6 @@ def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compare_with_itself(run: Run, tmp_path: Path) -> None:
     """The same translations are no evidence of a difference."""
-    # FAILS (nextword bug, by way of sacrebleu): where no resampling differs, its p is
-    # (0 + 1) / (1000 + 1), "clearly better", though the two are the same.
     path = write(tmp_path / "pairs", draw_pairs(12))
     found = compare_translations([run, replace(run, name="twin")], path, how=Decoding(beam=1))
     assert found.rows[0].evaluation.quality == found.rows[1].evaluation.quality
@@ -616,8 +624,6 @@ def test_compare_with_itself(run: Run, tmp_path: Path) -> None:
 
 def test_compare_as_json(run: Run, tmp_path: Path) -> None:
     """Plain numbers."""
-    # FAILS (nextword bug): the intervals are numpy's float32, which JSON refuses: `compare --json`
-    # of translators ends in a TypeError.
     found = compare_translations([run], write(tmp_path / "pairs", draw_pairs(12)))
     assert json.loads(json.dumps(found.as_dict()))["baseline"] == run.name
 
