@@ -92,6 +92,11 @@ class TrainConfig(Section):
     bleu_lines: int = Field(
         0, ge=0, description="pairs: translate so many at each validation, for its BLEU"
     )
+    vocabulary: Literal["keep", "new"] = Field(
+        "keep",
+        description="with --from: that run's vocabulary, or one learnt from the new text, with the "
+        "vectors of tokens that both have",
+    )
     bptt: int = Field(64, ge=1, description="tokens the gradient reaches back")
     stream: str = Field(
         "stripes",

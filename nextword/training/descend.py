@@ -41,6 +41,7 @@ from .journal import draw_curve
 from .loop import Training, clock, fit
 from .prepare import as_json, prepare_text, progress_bar, settle, speaker
 from .prepare_pairs import prepare_pair_text
+from .transfer import carry_vocabulary
 
 _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
 
@@ -65,7 +66,8 @@ def descend(
         if config.model.reads == "pairs":
             notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
         else:
-            notes = prepare_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
+            kept = parent if config.train.vocabulary == "keep" else None
+            notes = prepare_text(config, kept, train, valid, fresh, bar)  # type: ignore[arg-type]
             _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
         tokenizer = load_tokenizer(fresh / TOKENIZER)
         torch.manual_seed(config.train.seed)
@@ -74,6 +76,13 @@ def descend(
         warm = parent is not None and load_run_config(parent).model.name == config.model.name
         if parent and warm:
             weights, _ = read_tensors(parent / WEIGHTS)
+            if config.train.vocabulary == "new":
+                before = load_tokenizer(parent / TOKENIZER)
+                weights, shared = carry_vocabulary(weights, before, tokenizer)
+                notes.append(
+                    f"{shared:,} of {tokenizer.vocab_size:,} tokens begin with their vectors in "
+                    f"'{parent}'"
+                )
             load_weights(model, weights, parent / WEIGHTS)
         else:
             notes += _set_vectors(model.embedding, config.text, config, tokenizer)

@@ -163,18 +163,22 @@ def _configure(
             f"--from {parent}: that run reads {before.model.reads}, which is not what the recipe "
             f"'{recipe}' reads"
         )
-    base = {"text": before.text.model_dump(mode="json")}
+    fresh = load_config(recipe, overrides).train.vocabulary == "new"
+    if fresh and before.model.reads != "text":
+        raise InputError("train.vocabulary=new is for models of running text")
+    base = {} if fresh else {"text": before.text.model_dump(mode="json")}
     if before.source is not None:
         base["source"] = before.source.model_dump(mode="json")
     same = read_recipe(recipe).get("model", {}).get("name", "recurrent") == before.model.name
     if same and before.model.trained_by == "descend":
         base["model"] = before.model.model_dump(mode="json")
     config = load_config(recipe, overrides, base=base)
-    if config.text != before.text or config.source != before.source:
+    if not fresh and (config.text != before.text or config.source != before.source):
         raise InputError(
-            f"--from {parent} keeps that run's vocabulary; leave text.* and source.* settings out"
+            f"--from {parent} keeps that run's vocabulary; leave text.* and source.* settings out, "
+            "or add --set train.vocabulary=new"
         )
-    return config, parent
+    return config, None if fresh and before.model.trained_by != "descend" else parent
 
 
 def _list(paths: Paths | str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
