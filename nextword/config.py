@@ -101,7 +101,8 @@ class TrainConfig(Section):
     stream: str = Field(
         "stripes",
         description="stripes carry the state on, variable are stripes cut at varying lengths "
-        "around bptt, windows start fresh; pairs are sentence pairs, masked is for BERT",
+        "around bptt, windows start fresh; pairs are sentence pairs, masked is for BERT, labelled "
+        "for classifiers",
     )
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
     shuffle: bool = Field(True, description="windows: in random order, not the text's")
@@ -122,6 +123,9 @@ class TrainConfig(Section):
         5, ge=1, description="validations looked back over: a loss worse than all before them"
     )
     non_monotone_stop: bool = Field(False, description="such a loss ends the training")
+    metric: Literal["loss", "accuracy", "f1", "matthews"] = Field(
+        "loss", description="what validations choose by; all but the loss are for classifiers"
+    )
     keep: Literal["best", "last"] = Field(
         "best", description="weights: by validation, or the newest"
     )
@@ -174,7 +178,9 @@ READS: dict[str, tuple[str, ...]] = {
     "text": ("running text",),
     "pairs": ("sentence pairs", "pairs"),
     "sentences": ("sentences with words masked", "masked"),
+    "labelled": ("labelled texts", "labelled"),
 }
+_OBJECTIVES = {"sentences": "masked", "labelled": "classify"}  # that are theirs alone
 
 SECTIONS: dict[str, type[Section]] = {
     "text": TextConfig,
@@ -292,6 +298,11 @@ def load_config(
         if not rest or table not in Config.keys:
             raise InputError(registry.unknown("setting", key, _all_keys(tables)))
         values = tables.setdefault(table, {})
+        while "." in rest:  # a table in the table
+            inner, _, rest = rest.partition(".")
+            if not isinstance(values.get(inner), dict):
+                raise InputError(registry.unknown("setting", key, _all_keys(tables)))
+            values[inner] = values = dict(values.get(inner, {}))
         if rest == "name" and values.get("name", PARTS.get(table)) != value:
             values.clear()  # another part: the recipe's settings belonged to the old one
         values[rest] = value
@@ -345,8 +356,9 @@ def _check_fits(parsed: dict[str, Any]) -> None:
     if stream not in (streams or [n for n in registry.names("stream") if n not in others]):
         hint = f"; set train.stream={streams[0]}" if streams else ""
         raise InputError(f"the model '{model}' reads {what}, not train.stream={stream}{hint}")
-    if (objective == "masked") != (reads == "sentences"):
-        hint = "; set objective.name=masked" if reads == "sentences" else ""
+    own = _OBJECTIVES.get(reads)
+    if objective != own if own else objective in _OBJECTIVES.values():
+        hint = f"; set objective.name={own}" if own else ""
         raise InputError(f"the model '{model}' reads {what}, not objective.name={objective}{hint}")
 
 

@@ -50,8 +50,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "seq2seq": "nextword.models.seq2seq:Seq2SeqConfig",
         "transformer": "nextword.models.transformer:TransformerConfig",
         "bert": "nextword.models.bert:BertConfig",
+        "classifier": "nextword.models.classifier:ClassifierConfig",
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
+    },
+    "encoder": {  # and every model that has an `output_width`
+        "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",
     },
     "stream": {
         "stripes": "nextword.data.stripes:Stripes",
@@ -59,10 +63,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "windows": "nextword.data.windows:Windows",
         "pairs": "nextword.data.pairs:Pairs",
         "masked": "nextword.data.masked:Masked",
+        "labelled": "nextword.data.labelled:Labelled",
     },
     "objective": {
         "causal": "nextword.objectives.causal:Causal",
         "masked": "nextword.objectives.masked:MaskedWords",
+        "classify": "nextword.objectives.classify:Classify",
         "scheduled-sampling": "nextword.objectives.scheduled_sampling:ScheduledSampling",
     },
     "optimizer": {
@@ -79,6 +85,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "one-cycle": "nextword.training.schedules:OneCycle",
         "plateau": "nextword.training.schedules:Plateau",
         "milestones": "nextword.training.schedules:Milestones",
+        "slanted-triangles": "nextword.training.schedules:SlantedTriangles",
         "inverse-sqrt": "nextword.training.schedules:InverseSquareRoot",
     },
 }

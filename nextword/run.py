@@ -107,6 +107,29 @@ def check_text(run: Run) -> None:
         )
 
 
+def settings_of(folder: Path) -> Config:
+    """The settings of a run directory, or of a model in the hub's format."""
+    if not hub.is_hub(folder):
+        return load_config(folder)
+    tensors, _ = read_tensors(hub.check_weights(folder))
+    return hub.read_config(folder, tensors)
+
+
+def tokenizer_of(folder: Path) -> Tokenizer:
+    """Its tokenizer."""
+    return (
+        hub.read_tokenizer(folder)[0] if hub.is_hub(folder) else load_tokenizer(folder / TOKENIZER)
+    )
+
+
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    """Its weights."""
+    if not hub.is_hub(folder):
+        return read_tensors(folder / WEIGHTS)[0]
+    tensors, _ = read_tensors(hub.check_weights(folder))
+    return hub.from_hub(tensors, hub.read_config(folder, tensors), hub.read_tokenizer(folder)[1])
+
+
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
     """The model that the settings describe, with fresh weights."""
     if source is None:

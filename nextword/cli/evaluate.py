@@ -42,6 +42,30 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
     return parse_section(Cache, values, "--cache-set") if wanted else None
 
 
+def _classifier(run: Any, data: Any, picture: Path | None, *, json: bool) -> None:
+    from .. import plot
+    from ..evaluation.classification import evaluate_classifier
+
+    if picture:
+        plot.check(picture)
+    result = evaluate_classifier(run, data)
+    if picture:
+        result.draw(picture)
+    if json:
+        print_json(result.as_dict())
+        return
+    quality = result.quality
+    for name, value in (
+        ("examples", f"{result.examples:,}"),
+        ("accuracy", f"{quality.accuracy:.2%}"),
+        ("F1", f"{quality.f1:.2%} mean over the labels"),
+        ("Matthews", f"{quality.matthews:.3f}"),
+        ("loss", f"{result.nll / result.examples:.4f} nats per text"),
+        ("speed", f"{result.examples / result.seconds:,.0f} texts/s"),
+    ):
+        print(f"{name:<11}{value}")
+
+
 def _translation(
     run: Any, data: Any, targets: Any, how: dict[str, Any], *, json: bool, quiet: bool
 ) -> None:
@@ -99,6 +123,10 @@ def command(
     target: Target = [],  # noqa: B006
     beam: Beam = 4,
     alpha: Alpha = 0.6,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Classifiers: draw the confusion matrix."),
+    ] = None,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",
@@ -125,6 +153,11 @@ def command(
                 raise InputError(f"'{run}' translates: {option} is for models of running text")
         _translation(loaded, data, target, {"beam": beam, "alpha": alpha}, json=json, quiet=quiet)
         return
+    if loaded.config.model.reads == "labelled":
+        _classifier(loaded, data, plot_file, json=json)
+        return
+    if plot_file:
+        raise InputError(f"'{run}' is no classifier: --plot draws a confusion matrix")
     if target:
         raise InputError(f"'{run}' reads running text, not pairs; leave --target out")
     if tune:

@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError, Interrupted, TrainingError
 from . import (
     ablate,
+    classify,
     compare,
     demo,
     evaluate,
@@ -41,6 +42,7 @@ for verb in (
     generate,
     translate,
     fill,
+    classify,
     compare,
     inspect,
     find_lr,

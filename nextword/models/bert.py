@@ -58,6 +58,10 @@ class BertConfig(Part):
             epsilon=self.epsilon,
         )
 
+    @property
+    def output_width(self) -> int:
+        return self.hidden
+
     def build(self, vocab_size: int) -> Bert:
         return Bert(self, vocab_size)
 
@@ -102,6 +106,10 @@ class Bert(nn.Module):
         for layer in self.layers:
             x, _ = layer(x, mask)
         return x
+
+    def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
+        """What `forward` gives."""
+        return self(ids, real, segments)  # type: ignore[no-any-return]
 
     def pool(self, hidden: Tensor) -> Tensor:
         """hidden (B, T, H) → tanh(C h_1 + c) (B, H), of the whole sequence."""

@@ -55,6 +55,10 @@ class RecurrentConfig(SoftmaxSettings):
             layers[-1] = embedding
         return [embedding, *layers]
 
+    @property
+    def output_width(self) -> int:
+        return self.widths[-1]
+
     def build(self, vocab_size: int) -> RecurrentLM:
         return RecurrentLM(self, vocab_size)
 
@@ -99,6 +103,10 @@ class RecurrentLM(nn.Module):
         x = dropout(x, c.dropout_input, self.training, c.locked)
         raw, state = self.stack(x, state)
         return dropout(raw, c.dropout_output, self.training, c.locked), raw, state
+
+    def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
+        """ids (B, T), padding at the end → (B, T, H), each knowing what is before it."""
+        return self.hidden(ids, self.start(len(ids)))[0].transpose(0, 1)
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after ids (B, T)."""

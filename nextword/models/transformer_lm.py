@@ -63,6 +63,10 @@ class TransformerLM(Headed):
             parts.append(h)
         return (torch.cat(parts, dim=1) if len(parts) > 2 else parts[-1]), None, state
 
+    def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
+        """ids (B, T), padding at the end → (B, T, H), each seeing what is before it."""
+        return self.hidden(ids, self.start(len(ids)))[0]
+
     def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """`hidden` of tokens for which there is room."""
         visible, past = state

@@ -63,6 +63,10 @@ class TransformerSettings(SoftmaxSettings):
             self.activation,
         )
 
+    @property
+    def output_width(self) -> int:
+        return self.hidden
+
     def embed(self, vocab_size: int) -> nn.Embedding:
         """Word vectors whose scaled or plain entries have the spread that tied weights need."""
         embedding = nn.Embedding(vocab_size, self.hidden)

@@ -50,6 +50,7 @@ class Corpus:
     segment_ends: np.ndarray[Any, Any] | None = None  # (S,) token index after each segment
     segment_bytes: np.ndarray[Any, Any] | None = None  # (S,)
     source: Corpus | None = None  # of sentence pairs: the other side, as many lines
+    labels: np.ndarray[Any, Any] | None = None  # (N,) int64, of labelled texts
 
     def __len__(self) -> int:
         return len(self.ids)

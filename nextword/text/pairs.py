@@ -177,6 +177,15 @@ def prepare_pairs(
     return open_pairs_corpus(folder), skipped
 
 
+def write_lines(
+    folder: Path, tokenizer: Tokenizer, blocks: Iterable[tuple[list[str], list[list[int]]]]
+) -> None:
+    """Write blocks of texts and their ids, `<eos>` behind each, as a corpus."""
+    with _Side(folder, tokenizer) as side:
+        for texts, rows in blocks:
+            side.add(texts, rows)
+
+
 def open_pairs_corpus(folder: str | os.PathLike[str]) -> Corpus:
     """Open what `prepare_pairs` wrote.
 

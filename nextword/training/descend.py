@@ -26,12 +26,14 @@ from ..run import (
     locked,
     multiplies_bf16,
     pick_device,
-    read_tensors,
     replacing,
+    settings_of,
+    weights_of,
     write_text,
 )
 from ..run import load_config as load_run_config
 from ..text.corpus import open_corpus
+from ..text.labelled import open_labelled
 from ..text.pairs import PairFile, open_pairs_corpus
 from ..text.reader import Span
 from ..text.tokenizer import Tokenizer, load_tokenizer
@@ -40,8 +42,9 @@ from .checkpoint import Standing
 from .journal import draw_curve
 from .loop import Training, clock, fit
 from .prepare import as_json, prepare_text, progress_bar, settle, speaker
+from .prepare_labelled import prepare_labelled_text
 from .prepare_pairs import prepare_pair_text
-from .transfer import carry_vocabulary
+from .transfer import carry_vocabulary, into_encoder
 
 _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
 
@@ -65,6 +68,8 @@ def descend(
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
         if config.model.reads == "pairs":
             notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
+        elif config.model.reads == "labelled":
+            notes, config = prepare_labelled_text(config, parent, train, valid, fresh)  # type: ignore[arg-type]
         else:
             kept = parent if config.train.vocabulary == "keep" else None
             notes = prepare_text(config, kept, train, valid, fresh, bar)  # type: ignore[arg-type]
@@ -73,9 +78,9 @@ def descend(
         torch.manual_seed(config.train.seed)
         source = load_source_tokenizer(fresh, config)
         model = build_model(config, tokenizer, source)
-        warm = parent is not None and load_run_config(parent).model.name == config.model.name
+        warm = parent is not None and settings_of(parent).model.name == config.model.name
         if parent and warm:
-            weights, _ = read_tensors(parent / WEIGHTS)
+            weights = weights_of(parent)
             if config.train.vocabulary == "new":
                 before = load_tokenizer(parent / TOKENIZER)
                 weights, shared = carry_vocabulary(weights, before, tokenizer)
@@ -84,6 +89,9 @@ def descend(
                     f"'{parent}'"
                 )
             load_weights(model, weights, parent / WEIGHTS)
+        elif parent and config.model.reads == "labelled":
+            weights = weights_of(parent)
+            notes.append(into_encoder(model, weights, parent))
         else:
             notes += _set_vectors(model.embedding, config.text, config, tokenizer)
             if source is not None:
@@ -136,7 +144,8 @@ def _go(
         torch.cuda.set_device(where)
     with locked(out):
         write_text(out / CONFIG, as_json(config.dump()))
-        reader = open_pairs_corpus if config.model.reads == "pairs" else open_corpus
+        readers = {"pairs": open_pairs_corpus, "labelled": open_labelled}
+        reader = readers.get(config.model.reads, open_corpus)
         corpus = reader(out / DATA / "train")
         valid = reader(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
         device = torch.device(where)
@@ -162,9 +171,12 @@ def _go(
 
 def _farewell(out: Path, at: Standing, reads: str) -> str:
     best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
+    if reads == "labelled":
+        best = ""
     use = {
         "text": f'nextword generate {out} --prompt "..."   or: nextword evaluate {out} --data FILE',
         "pairs": f"nextword translate {out} FILE   or: nextword evaluate {out} --data FILE",
+        "labelled": f"nextword classify {out} FILE   or: nextword evaluate {out} --data FILE",
         "sentences": f'nextword fill {out} "a [MASK] ."',
     }
     return f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {use[reads]}"

@@ -132,7 +132,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     """
     config, model = training.config.train, training.model
     keep_freed_memory()
-    optimizer = training.config.optimizer.build(model.parameters())
+    groups = model.groups() if hasattr(model, "groups") else None
+    optimizer = training.config.optimizer.build(model.parameters(), groups)
     last = config.checkpoints if config.average == "checkpoints" else 0
     average = Average(model.parameters(), last)
     stream = training.stream(0)
@@ -198,7 +199,15 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                     if not (math.isfinite(norm) and math.isfinite(value)):
                         raise _not_finite(training, at, value)
                     if ready:
-                        apply_rates(optimizer, training.config.optimizer.lr, rates, batch.lr_scale)
+                        apply_rates(
+                            optimizer,
+                            training.config.optimizer.lr,
+                            rates,
+                            batch.lr_scale,
+                            at.epoch // (training.config.optimizer.unfreeze or 1)
+                            if training.config.optimizer.unfreeze
+                            else math.inf,
+                        )
                         optimizer.step()
                         optimizer.zero_grad()
                         average.update()
@@ -234,11 +243,17 @@ def sum_of(terms: dict[str, Term]) -> torch.Tensor:
 
 
 def apply_rates(
-    optimizer: torch.optim.Optimizer, base: float, rates: Any, lr_scale: float = 1.0
+    optimizer: torch.optim.Optimizer,
+    base: float,
+    rates: Any,
+    lr_scale: float = 1.0,
+    deepest: float = math.inf,
 ) -> None:
-    """Set the learning rate, and the momentum or first beta where the schedule has one."""
+    """Set the learning rate, and the momentum or first beta where the schedule has one; layers
+    below the `deepest` do not learn."""
     for group in optimizer.param_groups:
-        group["lr"] = base * rates.lr * lr_scale
+        learns = group.get("depth", 0) <= deepest
+        group["lr"] = base * rates.lr * lr_scale * group.get("scale", 1.0) * learns
         if rates.momentum is not None:
             if "betas" in group:
                 group["betas"] = (rates.momentum, group["betas"][1])

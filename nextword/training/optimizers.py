@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,15 +16,39 @@ if TYPE_CHECKING:  # settings are read without torch
 class OptimizerPart(Part):
     lr: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="classifiers: each layer's rate is so much of the one's above it",
+    )
+    unfreeze: int = Field(
+        0, ge=0, description="classifiers: epochs until the next layer below learns too; 0 = all do"
+    )
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
-        """torch's optimizer with these settings."""
+    def build(
+        self, parameters: Iterable[nn.Parameter], groups: Sequence[list[nn.Parameter]] | None = None
+    ) -> optim.Optimizer:
+        """torch's optimizer with these settings.
+
+        Args:
+            groups: the same parameters from the bottom layer up, where layers differ in their rate
+                (discriminative rates, gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146,
+                sections 3.2 and 3.3).
+        """
         from torch import optim
 
-        options: dict[str, Any] = self.model_dump(exclude={"name"})
+        options: dict[str, Any] = self.model_dump(exclude={"name", "layer_decay", "unfreeze"})
+        learning: Any = parameters
+        if groups and (self.layer_decay < 1 or self.unfreeze):
+            depths = range(len(groups) - 1, -1, -1)
+            learning = [
+                {"params": part, "depth": depth, "scale": self.layer_decay**depth}
+                for part, depth in zip(groups, depths, strict=True)
+            ]
         if self.fused:  # one pass over all parameters, on CPU and GPU
             options["fused"] = True
-        optimizer: optim.Optimizer = getattr(optim, self.kind)(parameters, **options)
+        optimizer: optim.Optimizer = getattr(optim, self.kind)(learning, **options)
         return optimizer
 
     kind: ClassVar[str]  # its name in torch.optim

@@ -24,10 +24,10 @@ from rich.text import Text
 
 from ..config import Config
 from ..errors import InputError
-from ..run import DATA, TOKENIZER, multiplies_bf16, write_text
+from ..run import DATA, TOKENIZER, multiplies_bf16, tokenizer_of, write_text
 from ..text.corpus import Corpus, prepare
 from ..text.reader import Span, blocks, hold_out
-from ..text.tokenizer import load_tokenizer, train_tokenizer
+from ..text.tokenizer import train_tokenizer
 
 HELD_OUT = 0.05  # of the training text, when no validation text is given
 _SHORTEST = 8  # tokens below which there is nothing to learn from
@@ -76,7 +76,7 @@ def prepare_text(
             )
     size = sum(span.size for span in train_spans)
     if parent:
-        tokenizer = load_tokenizer(parent / TOKENIZER)
+        tokenizer = tokenizer_of(parent)
     else:
         advance = bar("learning the vocabulary", size)
         tokenizer = train_tokenizer(reading(train_spans, advance), config.text, size)

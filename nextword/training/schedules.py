@@ -106,6 +106,22 @@ class Milestones(Part):
         return Rates(self.factor ** sum(fraction >= share for share in self.at))
 
 
+class SlantedTriangles(Part):
+    """A short linear way up and a long one down (Howard and Ruder 2018, arXiv:1801.06146, section
+    3.2, equation 3)."""
+
+    name: Literal["slanted-triangles"] = "slanted-triangles"
+    cut: float = Field(0.1, gt=0, lt=1, description="share of the training that goes up")
+    ratio: float = Field(32.0, gt=1, description="the smallest rate is so much of the highest")
+
+    def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
+        if fraction < self.cut:
+            height = fraction / self.cut
+        else:
+            height = 1 - (min(1.0, fraction) - self.cut) / (1 - self.cut)
+        return Rates((1 + height * (self.ratio - 1)) / self.ratio)
+
+
 class InverseSquareRoot(Part):
     """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), 1 at its highest."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import Config, load_config, override_items, read_recipe
 from ..errors import InputError
-from ..run import Run, check_target, is_arpa, load, pick_device
+from ..run import Run, check_target, is_arpa, load, pick_device, settings_of
 from ..run import load_config as load_run_config
 from ..text.pairs import open_pairs
 from ..text.reader import open_texts
@@ -157,8 +157,11 @@ def _configure(
     if start_from is None:
         return load_config(recipe, overrides), None
     parent = Path(start_from)
-    before = load_run_config(parent)
-    if load_config(recipe).model.reads != before.model.reads:
+    before = settings_of(parent)
+    wanted = load_config(recipe).model
+    if wanted.reads == "labelled" and before.model.reads in ("text", "sentences"):
+        return _onto_encoder(recipe, overrides, before), parent
+    if wanted.reads != before.model.reads:
         raise InputError(
             f"--from {parent}: that run reads {before.model.reads}, which is not what the recipe "
             f"'{recipe}' reads"
@@ -179,6 +182,16 @@ def _configure(
             "or add --set train.vocabulary=new"
         )
     return config, None if fresh and before.model.trained_by != "descend" else parent
+
+
+def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
+    """A classifier's settings, its encoder being the model of another run."""
+    if not hasattr(before.model, "output_width"):
+        raise InputError(f"a '{before.model.name}' model cannot be the encoder of a classifier")
+    model = read_recipe(recipe)["model"] | {"encoder": before.model.model_dump(mode="json")}
+    return load_config(
+        recipe, overrides, base={"text": before.text.model_dump(mode="json"), "model": model}
+    )
 
 
 def _list(paths: Paths | str | os.PathLike[str]) -> list[str | os.PathLike[str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -38,3 +41,17 @@ def carry_vocabulary(
             after[known] = before[rows[known]]
             carried[name] = after
     return carried, int(known.sum())
+
+
+def into_encoder(model: Any, weights: dict[str, Tensor], parent: Path) -> str:
+    """Put a run's weights into a classifier's encoder; what predicted words stays behind.
+
+    Raises:
+        InputError: a tensor of the encoder is missing, or of another size.
+    """
+    own = model.encoder.state_dict()
+    for name, tensor in own.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            raise InputError(f"'{parent}' has no '{name}' that fits the encoder")
+    model.encoder.load_state_dict({name: weights[name] for name in own})
+    return f"the encoder begins with the weights of '{parent}'"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..data.masked import Masked
+from ..evaluation.classification import measure, score_labelled
 from ..evaluation.pairs import score_pairs
 from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Validation:
     """The figures of one validation."""
 
-    loss: float  # nats per token; the smaller the better
+    loss: float  # nats per token, or what `train.metric` wants; the smaller the better
     figures: dict[str, float] = field(default_factory=dict)  # what else to record, by name
 
     def __str__(self) -> str:
@@ -31,6 +32,9 @@ class Validation:
             "perplexity": "perplexity {:.2f}",
             "accuracy": "accuracy {:.1%}",
             "bleu": "BLEU {:.1f}",
+            "loss": "loss {:.4f}",
+            "f1": "F1 {:.1%}",
+            "matthews": "Matthews {:.3f}",
             "next_accuracy": "next sentence {:.1%}",
         }
         return "  ".join(said[name].format(value) for name, value in self.figures.items())
@@ -83,6 +87,19 @@ def sentences(training: Training) -> Validation:
     return Validation(found.loss, found.figures | more)
 
 
+def labelled(training: Training) -> Validation:
+    """Labelled texts, by the metric that is wanted."""
+    assert training.valid is not None and training.valid.labels is not None
+    config = training.config.train
+    log_probs = score_labelled(training.model, training.valid, training.device, config.bptt)
+    right = training.valid.labels
+    quality, _ = measure(right, log_probs.argmax(axis=1), log_probs.shape[1])
+    loss = float(-log_probs[range(len(right)), right].mean())
+    figures = {"loss": loss} | asdict(quality)
+    wanted = loss if config.metric == "loss" else 1 - figures[config.metric]
+    return Validation(wanted, figures)
+
+
 def _predicted(loss: float, accuracy: float) -> Validation:
     return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
 
@@ -92,4 +109,5 @@ VALIDATE: dict[str, Callable[[Training], Validation]] = {
     "text": text,
     "pairs": pairs,
     "sentences": sentences,
+    "labelled": labelled,
 }

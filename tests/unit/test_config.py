@@ -74,6 +74,9 @@ def test_recipe_says_what_it_is(name: str) -> None:
         if table != "about":
             dumped = config.dump()[table]
             set_here = {k: None if v == "none" else v for k, v in values.items()}
+            for key, inside in values.items():
+                if isinstance(inside, dict):  # a table in the table
+                    set_here[key] = {**dumped[key], **inside}
             assert {key: dumped[key] for key in values} == json.loads(json.dumps(set_here))
 
 

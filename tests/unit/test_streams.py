@@ -20,7 +20,7 @@ from nextword.data.variable import Variable
 from nextword.data.windows import Windows
 from nextword.text.tokenizer import EOS
 
-NAMES = [name for name in registry.names("stream") if name not in ("pairs", "masked")]
+NAMES = [name for name in registry.names("stream") if name not in ("pairs", "masked", "labelled")]
 FIRST = EOS + 1  # every token of the test text is another one, so its place is known
 
 

@@ -1,0 +1,91 @@
+"""Labelled texts of similar lengths together."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from ..config import TrainConfig
+from ..errors import InputError
+from ..text.corpus import Corpus
+from ..text.tokenizer import EOS
+from ..types import Batch
+from .masked import truncate
+from .pairs import Sentences, pad
+from .stream import Ids, Stream
+
+
+class Labelled(Stream):
+    """Batches of whole texts, `<eos>` behind each (two for pairs), in random order, rows of similar
+    length together. Texts longer than `bptt` tokens are cut, of two the longer."""
+
+    carries: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        ids: Ids,
+        labels: Ids,
+        batch_size: int,
+        bptt: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """`ids`: texts one after another, each up to its `<eos>`; `labels` (N,)."""
+        super().__init__(ids, batch_size, bptt)
+        self.texts, self.labels = Sentences(ids), labels
+        self.each = len(self.texts) // max(1, len(labels))  # texts of an example
+        lengths = self.texts.lengths.reshape(-1, self.each).sum(axis=1)
+        rng = np.random.default_rng(seed)
+        order = np.arange(len(labels))
+        if shuffle:  # neighbours in a noisy order of lengths: similar, and others in every pass
+            order = np.argsort(lengths * rng.uniform(0.8, 1.25, len(labels)), kind="stable")
+        self.rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        if shuffle:
+            self.rows = [self.rows[i] for i in rng.permutation(len(self.rows))]
+
+    @classmethod
+    def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
+        """See `Stream.of`.
+
+        Raises:
+            InputError: the texts have no labels.
+        """
+        if corpus.labels is None:
+            raise InputError("train.stream=labelled needs a classifier")
+        rows = train.batch_size or max(4, min(32, len(corpus.labels) // 100))
+        return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, index: int) -> Batch:
+        rows = self.rows[index]
+        found = [self._tokens(int(row)) for row in rows]
+        ids, real = pad([np.concatenate(texts) for texts in found])
+        segments = torch.zeros_like(ids)
+        for row, texts in enumerate(found):
+            segments[row, len(texts[0]) : sum(map(len, texts))] = 1
+        return Batch(
+            ids,
+            ids,
+            continues=False,
+            real=real,
+            segments=segments,
+            labels=torch.from_numpy(self.labels[rows].astype(np.int64)),
+        )
+
+    def _tokens(self, row: int) -> list[Ids]:
+        texts = []
+        for number in range(row * self.each, (row + 1) * self.each):
+            start, end = self.texts.starts[number], self.texts.ends[number] - 1
+            texts.append(np.asarray(self.ids[start:end]).astype(np.int64))
+        most = self.bptt - self.each
+        if len(texts) == 1:
+            texts[0] = texts[0][:most]
+        elif sum(map(len, texts)) > most:
+            first, second = texts
+            texts = list(truncate(first, second, most, np.random.default_rng(row)))
+        return [np.append(text, EOS) for text in texts]

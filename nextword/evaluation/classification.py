@@ -1,0 +1,186 @@
+"""How good a classifier is, and its answers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import plot
+from ..data.labelled import Labelled
+from ..errors import InputError
+from ..run import Run
+from ..text.corpus import Corpus
+from ..text.labelled import prepare_labelled
+from ..text.pairs import encode_lines
+from ..text.reader import open_texts
+
+LONGEST = 512  # tokens of a text where the model has no context of its own
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of answers to texts whose labels are known."""
+
+    accuracy: float
+    f1: float  # mean over the labels
+    matthews: float  # correlation coefficient (Matthews 1975; Gorodkin 2004 for many labels)
+
+
+@dataclass(frozen=True)
+class ClassifierEvaluation:
+    """Of one run on one labelled text."""
+
+    quality: Quality
+    nll: float  # -Σ log p of the right labels
+    labels: list[str]
+    confusion: list[list[int]]  # right label, answer → how often
+    examples: int
+    parameters: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        values: dict[str, Any] = asdict(self)
+        return {**values.pop("quality"), **values}
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """The confusion matrix."""
+        counts = np.asarray(self.confusion)
+        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        side = 2.2 + 0.5 * len(self.labels)
+        with plot.figure(path, size=(side + 0.8, side)) as (ax,):
+            ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+            places = range(len(self.labels))
+            ax.set_xticks(places, self.labels, rotation=45, ha="right")
+            ax.set_yticks(places, self.labels)
+            ax.grid(visible=False)
+            for i in places:
+                for j in places:
+                    colour = "white" if shares[i, j] > 0.5 else "black"
+                    ax.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=colour)
+            ax.set(
+                xlabel="answer", ylabel="right label", title=f"{self.quality.accuracy:.1%} right"
+            )
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A text and its label."""
+
+    text: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
+    """Right labels and answers (N,) → the figures, and the confusion matrix (labels, labels)."""
+    confusion = np.zeros((labels, labels), dtype=np.int64)
+    np.add.at(confusion, (right, answers), 1)
+    hits = np.diag(confusion).astype(float)
+    wanted, given = confusion.sum(axis=1), confusion.sum(axis=0)
+    f1 = 2 * hits / np.maximum(1, wanted + given)
+    total = confusion.sum()
+    covariance = hits.sum() * total - float(wanted @ given)
+    spread = (total**2 - float(wanted @ wanted)) * (total**2 - float(given @ given))
+    matthews = covariance / np.sqrt(spread) if spread > 0 else 0.0
+    return Quality(float(hits.sum() / total), float(f1.mean()), float(matthews)), confusion
+
+
+@torch.no_grad()
+def score_labelled(model: Any, corpus: Corpus, device: torch.device, longest: int) -> Any:
+    """log p of every label (N, C) for each example, in the order of the text."""
+    assert corpus.labels is not None
+    stream = Labelled(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
+    parts = []
+    for on_cpu in stream:
+        batch = on_cpu.to(device)
+        logits = model(batch.ids, batch.real, batch.segments).double()
+        parts.append(logits.log_softmax(dim=1).cpu())
+    return torch.cat(parts).numpy()
+
+
+def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
+    """Answers for labelled texts, compared with their labels.
+
+    Raises:
+        InputError: the run is no classifier, a file cannot be read, or has an unknown label.
+    """
+    check_classifies(run)
+    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    spans = open_texts(paths)
+    labels = run.config.model.labels
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        files = [span.path for span in spans]
+        corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels)
+        began = time.perf_counter()
+        log_probs = score_labelled(run.model, corpus, run.device, longest(run))
+        seconds = time.perf_counter() - began
+        right = np.asarray(corpus.labels)
+    quality, confusion = measure(right, log_probs.argmax(axis=1), len(labels))
+    return ClassifierEvaluation(
+        quality,
+        float(-log_probs[np.arange(len(right)), right].sum()),
+        list(labels),
+        confusion.tolist(),
+        len(right),
+        run.parameters,
+        seconds,
+    )
+
+
+def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
+    """The label of each text; a pair of texts has a tab between them.
+
+    Raises:
+        InputError: the run is no classifier.
+    """
+    return list(classify_lines(run, texts))
+
+
+def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
+    """`classify` for streams of any length, a few at a time, in their order."""
+    check_classifies(run)
+    lines = iter(texts)
+    names = run.config.model.labels
+    while block := list(islice(lines, _ROWS)):
+        rows = [text.replace("\n", " ").split("\t")[:2] for text in block]
+        each = max(len(row) for row in rows)
+        flat = [part for row in rows for part in (*row, *[""] * (each - len(row)))]
+        ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
+        corpus = Corpus(ids, None, "", labels=np.zeros(len(rows), np.int64))  # type: ignore[arg-type]
+        for text, values in zip(
+            block, np.exp(score_labelled(run.model, corpus, run.device, longest(run))), strict=True
+        ):
+            chances = dict(zip(names, values.tolist(), strict=True))
+            best = int(values.argmax())
+            yield Classified(text, names[best], float(values[best]), chances)
+
+
+def longest(run: Run) -> int:
+    """Tokens of a text that the run reads; the rest is cut off."""
+    context = run.config.model.encoder.get("context")
+    return (
+        min(run.config.train.bptt, context - 1) if context else max(run.config.train.bptt, LONGEST)
+    )
+
+
+def check_classifies(run: Run) -> None:
+    """Raise InputError unless a run is a classifier."""
+    if run.config.model.reads != "labelled":
+        raise InputError(
+            f"'{run.name}' is no classifier; train one with "
+            "`nextword train classifier --train LABELLED.tsv`"
+        )

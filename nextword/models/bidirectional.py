@@ -1,0 +1,62 @@
+"""A recurrent encoder that reads both ways: embedding and bidirectional layers."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .. import registry
+from ..config import Part
+from ..nn.bidirectional import Bidirectional
+from ..nn.dropout import dropout
+
+
+class BidirectionalConfig(Part):
+    name: Literal["bidirectional"] = "bidirectional"
+    cell: str = "lstm"
+    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
+    hidden: int = Field(256, ge=2, description="both directions together")
+    layers: int = Field(1, ge=1)
+    dropout_input: float = Field(0.3, ge=0, lt=1, description="embedding → first layer")
+    dropout_hidden: float = Field(0.3, ge=0, lt=1, description="between layers")
+    dropout_output: float = Field(0.3, ge=0, lt=1, description="of what comes out")
+    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        registry.load("cell", self.cell)
+        if self.hidden % 2:
+            raise ValueError(
+                f"hidden = {self.hidden}: two directions share it; give an even number"
+            )
+        return self
+
+    @property
+    def output_width(self) -> int:
+        return self.hidden
+
+    def build(self, vocab_size: int) -> BidirectionalEncoder:
+        return BidirectionalEncoder(self, vocab_size)
+
+
+class BidirectionalEncoder(nn.Module):
+    """Reads a text that is all there."""
+
+    def __init__(self, config: BidirectionalConfig, vocab_size: int) -> None:
+        super().__init__()
+        c = self.config = config
+        width = c.embedding or c.hidden
+        self.embedding = nn.Embedding(vocab_size, width)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.stack = Bidirectional(
+            c.cell, [width, *[c.hidden] * c.layers], c.dropout_hidden, c.locked
+        )
+
+    def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
+        """ids (B, T), real (B, T) False = padding at the end → (B, T, H)."""
+        c = self.config
+        x = dropout(self.embedding(ids.T), c.dropout_input, self.training, c.locked)
+        h, _ = self.stack(x, real.sum(dim=1))
+        return dropout(h, c.dropout_output, self.training, c.locked).transpose(0, 1)

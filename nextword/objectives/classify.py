@@ -1,0 +1,39 @@
+"""The right label: cross-entropy over the labels of a text."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from ..config import Part
+from ..types import Batch, State, Term
+
+
+class Classify(Part):
+    name: Literal["classify"] = "classify"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    weights: list[float] | Literal["none", "balanced"] = Field(
+        "none", description="of the labels; balanced = rare ones count more, each label alike"
+    )
+
+    def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
+        assert batch.labels is not None
+        logits = model(batch.ids, batch.real, batch.segments).float()
+        weight = None
+        if isinstance(self.weights, list):
+            weight = torch.tensor(self.weights, device=logits.device)
+        loss = F.cross_entropy(
+            logits,
+            batch.labels,
+            weight,
+            reduction="sum",
+            label_smoothing=self.label_smoothing if torch.is_grad_enabled() else 0.0,
+        )
+        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
+        return {
+            "nll": Term(loss, len(logits)),
+            "accuracy": Term(right, len(logits), learnt=False),
+        }, None

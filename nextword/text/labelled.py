@@ -1,0 +1,109 @@
+"""Texts with labels: each line is label, tab, text, and for pairs of texts another tab and text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .corpus import Corpus, open_corpus
+from .pairs import encode_lines, write_lines
+from .reader import lines
+from .tokenizer import Tokenizer
+
+LABELS = "labels.npy"
+_BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled text, or two."""
+
+    line: int  # in its file, from 1
+    label: str
+    texts: tuple[str, ...]  # one or two
+
+
+def read_labelled(path: str | os.PathLike[str]) -> Iterator[Example]:
+    """The examples of a file; lines without text are left out.
+
+    Raises:
+        InputError: a line without a tab or a label, some lines with two texts and some with one.
+    """
+    path = Path(path)
+    wanted = 0
+    for number, line in enumerate(lines(path), start=1):
+        label, *texts = (part.strip() for part in line.split("\t"))
+        if not line.strip() or (texts and not any(texts)):
+            continue
+        if not texts:
+            raise InputError(f"line {number} of '{path}' has no tab; each line is label, tab, text")
+        if not label:
+            raise InputError(f"line {number} of '{path}' has no label before its tab")
+        wanted = wanted or len(texts)
+        if len(texts) != wanted or wanted > 2:
+            raise InputError(
+                f"line {number} of '{path}' has {len(texts)} texts; all lines have one, or two"
+            )
+        yield Example(number, label, tuple(texts))
+
+
+def prepare_labelled(
+    paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, labels: Sequence[str] = ()
+) -> tuple[Corpus, list[str]]:
+    """Write the ids of labelled texts (an `<eos>` behind each) and their labels.
+
+    Args:
+        labels: those that may occur; none = whatever does, in the order of the alphabet.
+
+    Returns:
+        The corpus and its labels.
+
+    Raises:
+        InputError: an unknown label (its line is named), no text at all, or one kind of label only.
+    """
+    if not labels:
+        labels = sorted({example.label for path in paths for example in read_labelled(path)})
+        if len(labels) == 1:
+            raise InputError(f"every text of '{paths[0]}' is labelled '{labels[0]}': give another")
+    numbers = {label: number for number, label in enumerate(labels)}
+    found: list[int] = []
+
+    def rows() -> Iterable[tuple[list[str], list[list[int]]]]:
+        for path in paths:
+            examples = read_labelled(path)
+            while block := list(islice(examples, _BLOCK)):
+                for example in block:
+                    if example.label not in numbers:
+                        raise InputError(
+                            f"line {example.line} of '{path}' has the label '{example.label}'; "
+                            f"there are: {', '.join(labels)}"
+                        )
+                    found.append(numbers[example.label])
+                texts = [text for example in block for text in example.texts]
+                yield texts, encode_lines(tokenizer, texts)
+
+    write_lines(folder, tokenizer, rows())
+    if not found:
+        raise InputError(f"no labelled texts in '{paths[0]}'; each line is label, tab, text")
+    with (folder / LABELS).open("wb") as file:
+        np.save(file, np.asarray(found, dtype=np.int64), allow_pickle=False)
+    return open_labelled(folder), list(labels)
+
+
+def open_labelled(folder: str | os.PathLike[str]) -> Corpus:
+    """Open what `prepare_labelled` wrote.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    try:
+        labels = np.load(Path(folder) / LABELS, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the prepared text in '{folder}' is damaged ({error})") from None
+    return replace(open_corpus(folder), labels=labels)

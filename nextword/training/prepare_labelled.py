@@ -1,0 +1,79 @@
+"""Before a classifier's training: from labelled texts to ids, and what the user should be told."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from ..config import Config
+from ..errors import InputError
+from ..run import DATA, TOKENIZER, tokenizer_of, write_text
+from ..text.labelled import prepare_labelled, read_labelled
+from ..text.reader import Span
+from ..text.tokenizer import train_tokenizer
+from .prepare import HELD_OUT
+
+
+def prepare_labelled_text(
+    config: Config, parent: Path | None, train: list[Span], valid: list[Span], fresh: Path
+) -> tuple[list[str], Config]:
+    """Tokenizer, ids and labels of the training and validation texts, into `fresh`; returns notes,
+    and the settings with the labels in them."""
+    context = config.model.encoder.get("context")
+    if context and config.train.bptt >= context:
+        raise InputError(
+            f"train.bptt = {config.train.bptt} is too long for the encoder's context of {context}; "
+            f"add --set train.bptt={context - 1}"
+        )
+    notes = []
+    files, held = [span.path for span in train], [span.path for span in valid]
+    if not held:
+        files, held = _hold_out(files, fresh)
+        notes.append(f"no --valid given: {HELD_OUT:.0%} of the training texts are held out")
+    if parent:
+        tokenizer = tokenizer_of(parent)
+    else:
+        texts = ("\n".join(e.texts) + "\n" for path in files for e in read_labelled(path))
+        tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
+    write_text(fresh / TOKENIZER, tokenizer.to_json())
+    known = config.model.labels if parent else ()
+    corpus, labels = prepare_labelled(files, tokenizer, fresh / DATA / "train", known)
+    prepare_labelled(held, tokenizer, fresh / DATA / "valid", labels)
+    for path in (*files, *held):
+        if path.parent == fresh:
+            path.unlink()
+    assert corpus.labels is not None
+    counts: Counter[int] = Counter(corpus.labels.tolist())
+    told = ", ".join(f"{label} {counts[i]:,}" for i, label in enumerate(labels))
+    notes.append(f"labels: {told}")
+    config = replace(config, model=config.model.model_copy(update={"labels": labels}))
+    if config.objective.weights == "balanced":
+        total = sum(counts.values())
+        weights = [total / (len(labels) * max(1, counts[i])) for i in range(len(labels))]
+        objective = config.objective.model_copy(update={"weights": weights})
+        config = replace(config, objective=objective)
+    return notes, config
+
+
+def _hold_out(files: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Two files in `folder`: most of the examples, and some of every label, drawn at random."""
+    rows: dict[str, list[str]] = {}
+    for path in files:
+        for example in read_labelled(path):
+            line = "\t".join((example.label, *example.texts))
+            rows.setdefault(example.label, []).append(f"{line}\n")
+    draw = random.Random(1)
+    kept: list[str] = []
+    held: list[str] = []
+    for lines in rows.values():
+        draw.shuffle(lines)
+        cut = max(1, round(HELD_OUT * len(lines))) if len(lines) > 1 else 0
+        held += lines[:cut]
+        kept += lines[cut:]
+    draw.shuffle(kept)
+    paths = folder / "kept.tsv", folder / "held.tsv"
+    for path, lines in zip(paths, (kept, held), strict=True):
+        write_text(path, "".join(lines))
+    return [paths[0]], [paths[1]]
