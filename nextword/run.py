@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import hub
-from .config import READS, Config
+from .config import Config
 from .errors import InputError
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import LanguageModel, Stored
@@ -100,11 +100,10 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 def check_text(run: Run) -> None:
     """Raise InputError unless a run is a model of running text."""
+    does = {"pairs": "translates", "sentences": "fills gaps", "labelled": "classifies"}
     reads = run.config.model.reads
     if reads != "text":
-        raise InputError(
-            f"'{run.name}' is a model of {READS[reads][0]}; a model of running text is needed here"
-        )
+        raise InputError(f"'{run.name}' {does[reads]}; a model of running text is needed here")
 
 
 def settings_of(folder: Path) -> Config:

@@ -104,10 +104,10 @@ class Batch:
     lr_scale: float = 1.0  # the learning rate is multiplied by this
     source: Tensor | None = None  # (B, S) int64, of sentence pairs
     source_mask: Tensor | None = None  # (B, S) bool, True = a token
+    done: float = 0.0  # share of the training that is over
     real: Tensor | None = None  # (B, T) bool, of models that read both ways: False = padding
     segments: Tensor | None = None  # (B, T) int64: first or second piece of text
     labels: Tensor | None = None  # (B,) int64, of whole rows
-    done: float = 0.0  # share of the training that is over
 
     @property
     def tokens(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from nextword.run import read_tensors
 from nextword.training.averaging import Average, worsening
 from nextword.training.journal import read_metrics
 from nextword.training.loop import Training
+from nextword.training.validation import Validation
 
 TINY: dict[str, Any] = {
     "text.tokenizer": "char",
@@ -244,9 +246,10 @@ def script(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[Weights
     resumed; the weights that each of them sees."""
     seen: list[Weights] = []
 
-    def validate(self: Training) -> tuple[float, float]:
+    def validate(self: Training) -> Validation:
         seen.append({name: w.detach().clone() for name, w in self.model.state_dict().items()})
-        return losses[min(len(validations(self.folder)), len(losses) - 1)], 0.5
+        loss = losses[min(len(validations(self.folder)), len(losses) - 1)]
+        return Validation(loss, {"perplexity": math.exp(loss), "accuracy": 0.5})
 
     monkeypatch.setattr(Training, "validate", validate)
     return seen
