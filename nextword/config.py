@@ -39,6 +39,8 @@ class Part(Section):
     trained_by: ClassVar[str] = "descend"
     #: of a model: text, or pairs of sentences
     reads: ClassVar[str] = "text"
+    #: of a model: whether its layers can learn at rates of their own
+    layered: ClassVar[bool] = False
 
 
 class TextConfig(Section):
@@ -179,6 +181,11 @@ READS: dict[str, tuple[str, ...]] = {
     "pairs": ("sentence pairs", "pairs"),
     "sentences": ("sentences with words masked", "masked"),
     "labelled": ("labelled texts", "labelled"),
+}
+#: Settings of training that mean something for one kind only.
+_ONLY: dict[str, tuple[str, ...]] = {
+    "pairs": ("batch_tokens", "longest", "bleu_lines"),
+    "labelled": ("metric",),
 }
 _OBJECTIVES = {"sentences": "masked", "labelled": "classify"}  # that are theirs alone
 
@@ -348,7 +355,7 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
 
 
 def _check_fits(parsed: dict[str, Any]) -> None:
-    """Model, stream and objective must be about the same kind of text."""
+    """Model, stream and objective must be about the same kind of text; no setting is ignored."""
     model, reads = parsed["model"].name, parsed["model"].reads
     what, *streams = READS[reads]
     others = [name for kind in READS.values() for name in kind[1:]]
@@ -360,6 +367,24 @@ def _check_fits(parsed: dict[str, Any]) -> None:
     if objective != own if own else objective in _OBJECTIVES.values():
         hint = f"; set objective.name={own}" if own else ""
         raise InputError(f"the model '{model}' reads {what}, not objective.name={objective}{hint}")
+    for kind, keys in _ONLY.items():
+        for key in keys:
+            if kind != reads and _is_set(parsed["train"], key):
+                raise InputError(
+                    f"the model '{model}' reads {what}; train.{key} is for {READS[kind][0]}"
+                )
+    for key in ("layer_decay", "unfreeze"):
+        if not parsed["model"].layered and _is_set(parsed["optimizer"], key):
+            raise InputError(
+                f"optimizer.{key} is for classifiers and recurrent models, not for '{model}'"
+            )
+    if parsed["text"].sentences and parsed["text"].tokenizer != "wordpiece":
+        raise InputError("text.sentences is for text.tokenizer=wordpiece")
+
+
+def _is_set(part: Section, key: str) -> bool:
+    """Whether a setting, if there is one, is not what it is by itself."""
+    return hasattr(part, key) and getattr(part, key) != type(part).model_fields[key].default
 
 
 def _known_tables(tables: dict[str, Any]) -> dict[str, Any]:

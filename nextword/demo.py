@@ -27,9 +27,10 @@ from .diagnostics.gradients import GradientFlow, draw_on, measure
 from .errors import InputError
 from .evaluation.dynamic import Dynamic
 from .evaluation.perplexity import Evaluation, evaluate
+from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
-from .run import Run, load, write_text
+from .run import Run, load
 from .text.corpus import prepare
 from .text.human_numbers import human_numbers
 from .text.reader import open_texts

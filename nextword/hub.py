@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import InputError
+from .files import read_tensors, write_tensors, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +63,8 @@ def is_hub(folder: Path) -> bool:
     return "recipe" not in tables and ("model_type" in tables or "architectures" in tables)
 
 
-def read_config(folder: Path, names: Any) -> Config:
-    """The settings of a hub model, whose tensors have these names.
+def read_config(folder: Path) -> Config:
+    """The settings of a hub model.
 
     Raises:
         InputError: another architecture, or a variant that is not known here.
@@ -90,7 +91,7 @@ def read_config(folder: Path, names: Any) -> Config:
             "dropout": given.get("hidden_dropout_prob", 0.1),
             "dropout_attention": given.get("attention_probs_dropout_prob", 0.1),
             "epsilon": given.get("layer_norm_eps", 1e-12),
-            "predicts": any(_plain(name).startswith(_PREDICTS) for name in names),
+            "predicts": any(_plain(name).startswith(_PREDICTS) for name in _tensors(folder)),
         }
     except KeyError as error:
         raise InputError(f"'{folder / CONFIG}' has no {error}; the folder is incomplete") from None
@@ -128,14 +129,28 @@ def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
         raise InputError(f"the vocabulary of '{folder}' cannot be used: {error}") from None
 
 
-def check_weights(folder: Path) -> Path:
-    """The file of a hub model's weights.
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a hub model under our names.
 
     Raises:
-        InputError: there is none, or only pickled ones.
+        InputError: there are none or only pickled ones, or they do not fit what is beside them.
     """
+    return from_hub(_tensors(folder), read_config(folder), read_tokenizer(folder)[1])
+
+
+def save(out: Path, model: Any, config: Config, tokenizer: WordPieceTokenizer) -> None:
+    """Write a BERT of ours into the folder `out`, as the hub has it."""
+    settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}
+    write_tensors(out / WEIGHTS, to_hub(dict(model.state_dict()), config), {})
+    write_text(out / VOCABULARY, "".join(f"{token}\n" for token in tokenizer.vocabulary))
+    write_text(out / "tokenizer_config.json", json.dumps(settings, indent=1))
+    write_text(out / CONFIG, json.dumps(hub_config(config, tokenizer.vocab_size), indent=1))
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a hub model, as they are."""
     if (folder / WEIGHTS).is_file():
-        return folder / WEIGHTS
+        return read_tensors(folder / WEIGHTS)[0]
     for name in _PICKLED:
         if (folder / name).is_file():
             raise InputError(

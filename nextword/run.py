@@ -16,11 +16,9 @@ are written under another name and renamed.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from . import hub
 from .config import Config
 from .errors import InputError
+from .files import locked, read_tensors, scratch, swap, write_tensors
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import LanguageModel, Stored
 
@@ -108,25 +107,19 @@ def check_text(run: Run) -> None:
 
 def settings_of(folder: Path) -> Config:
     """The settings of a run directory, or of a model in the hub's format."""
-    if not hub.is_hub(folder):
-        return load_config(folder)
-    tensors, _ = read_tensors(hub.check_weights(folder))
-    return hub.read_config(folder, tensors)
+    return hub.read_config(folder) if hub.is_hub(folder) else load_config(folder)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
     """Its tokenizer."""
-    return (
-        hub.read_tokenizer(folder)[0] if hub.is_hub(folder) else load_tokenizer(folder / TOKENIZER)
-    )
+    if hub.is_hub(folder):
+        return hub.read_tokenizer(folder)[0]
+    return load_tokenizer(folder / TOKENIZER)
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
     """Its weights."""
-    if not hub.is_hub(folder):
-        return read_tensors(folder / WEIGHTS)[0]
-    tensors, _ = read_tensors(hub.check_weights(folder))
-    return hub.from_hub(tensors, hub.read_config(folder, tensors), hub.read_tokenizer(folder)[1])
+    return hub.read_weights(folder) if hub.is_hub(folder) else read_tensors(folder / WEIGHTS)[0]
 
 
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
@@ -151,28 +144,11 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
         InputError: it is incomplete, pickled, or of another architecture.
     """
     where = pick_device(device)
-    tensors, _ = read_tensors(hub.check_weights(folder))
-    config = hub.read_config(folder, tensors)
-    tokenizer, order = hub.read_tokenizer(folder)
+    config, tokenizer = settings_of(folder), tokenizer_of(folder)
     model = config.model.build(tokenizer.vocab_size)
-    load_weights(model, hub.from_hub(tensors, config, order), folder / WEIGHTS)
+    load_weights(model, weights_of(folder), folder / WEIGHTS)
     model.to(where).eval()
     return Run(folder.name or str(folder), config, tokenizer, model, where)
-
-
-def save_hub(run: Run, out: Path) -> None:
-    """Write a BERT run in the hub's format into the folder `out`."""
-    from .text.wordpiece import WordPieceTokenizer
-
-    assert isinstance(run.tokenizer, WordPieceTokenizer)
-    model: Any = run.model
-    settings = {"do_lower_case": run.tokenizer.lower, "tokenizer_class": "BertTokenizer"}
-    write_tensors(out / WEIGHTS, hub.to_hub(dict(model.state_dict()), run.config), {})
-    write_text(out / hub.VOCABULARY, "".join(f"{t}\n" for t in run.tokenizer.vocabulary))
-    write_text(out / "tokenizer_config.json", json.dumps(settings, indent=1))
-    write_text(
-        out / hub.CONFIG, json.dumps(hub.hub_config(run.config, run.tokenizer.vocab_size), indent=1)
-    )
 
 
 def is_arpa(path: str | os.PathLike[str]) -> bool:
@@ -280,74 +256,8 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
         raise InputError(f"'{path}' does not fit the settings beside it ({detail})") from None
 
 
-# ---------------------------------------------------------------- reading and writing
-
-
-def write(path: Path, save: Callable[[Path], object]) -> None:
-    """`save` to a temporary name beside `path`, then rename: the file is whole or the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Tensors and JSON in one safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-
-    def save(temporary: Path) -> None:
-        try:
-            save_file(plain, temporary, metadata={"json": json.dumps(meta)})
-        except SafetensorError as error:  # an I/O error underneath; the disk is the usual cause
-            raise OSError(28 if "No space" in str(error) else 5, str(error), str(path)) from None
-
-    write(path, save)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
-    try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {}).get("json", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
-
-
 def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:
     write_tensors(folder / WEIGHTS, dict(model.state_dict()), meta)
-
-
-@contextmanager
-def scratch(out: Path) -> Iterator[Path]:
-    """A directory beside `out` for what is needed while it is made."""
-    clear_stale(out)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
-    fresh.mkdir()
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 @contextmanager
@@ -363,46 +273,7 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
     with scratch(out) as fresh:
         yield fresh
         check_target(out, overwrite)  # somebody else may have been faster
-        if out.exists():
-            old = out.with_name(f".{out.name}.{os.getpid()}.old")
-            os.replace(out, old)
-            os.replace(fresh, out)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(fresh, out)
-
-
-def clear_stale(out: Path) -> None:
-    """Remove what processes that were killed left beside `out`."""
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
-        number = left.name.removeprefix(f".{out.name}.")
-        if number.isascii() and number.isdecimal() and not _alive(int(number)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    if os.name != "posix":  # asking would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def check_file(out: Path, overwrite: bool) -> None:
-    """Raise InputError unless a file may be written to `out`."""
-    if not out.parent.is_dir():
-        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
-    if out.is_dir():
-        raise InputError(f"'{out}' is a directory; name a file")
-    if out.exists() and not overwrite:
-        raise InputError(f"'{out}' exists; add --overwrite to replace it")
+        swap(fresh, out)
 
 
 def check_target(out: Path, overwrite: bool) -> None:
@@ -425,25 +296,3 @@ def check_target(out: Path, overwrite: bool) -> None:
         )
     with locked(out):
         pass
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Nobody else trains in `folder` meanwhile; the lock ends with the process, however it ends.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"another process is training in '{folder}'; wait or stop it"
-            ) from None
-        yield

@@ -42,9 +42,10 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     import os
 
     from ..errors import InputError
+    from ..files import check_file, scratch
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
-    from ..run import check_file, is_arpa, load, scratch
+    from ..run import is_arpa, load
     from ..text.numbering import Lexicon
 
     if out.is_dir():
@@ -66,26 +67,24 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
 
 
 def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
-    import os
-    import shutil
-
+    from .. import hub
     from ..errors import InputError
-    from ..hub import is_hub
-    from ..run import load, save_hub, scratch
+    from ..files import scratch, swap
+    from ..run import load
+    from ..text.wordpiece import WordPieceTokenizer
 
     opened = load(run)
-    if opened.config.model.name != "bert":
+    if not isinstance(opened.tokenizer, WordPieceTokenizer) or opened.config.model.name != "bert":
         raise InputError(f"'{run}' is no BERT: --format hf is for that architecture")
     if out.is_file():
         raise InputError(f"'{out}' is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (overwrite and is_hub(out)):
-        what = "exists; add --overwrite to replace it" if is_hub(out) else "holds something else"
+    if out.is_dir() and any(out.iterdir()) and not (overwrite and hub.is_hub(out)):
+        ours = hub.is_hub(out)
+        what = "exists; add --overwrite to replace it" if ours else "holds something else"
         raise InputError(f"'{out}' {what}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out) as folder:
         made = folder / "model"
         made.mkdir()
-        save_hub(opened, made)
-        if out.is_dir():
-            shutil.rmtree(out)
-        os.replace(made, out)
+        hub.save(made, opened.model, opened.config, opened.tokenizer)
+        swap(made, out)

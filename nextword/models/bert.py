@@ -8,42 +8,28 @@ p(B follows A) = softmax(N tanh(C h_1 + c))
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from ..config import Part
 from ..nn.dropout import dropout
 from ..nn.heads import SoftmaxHead
 from ..nn.transformer import Activation, Shape, TransformerLayer, activate
+from .transformer_settings import Sizes
 
 
-class BertConfig(Part):
+class BertConfig(Sizes):
     name: Literal["bert"] = "bert"
     reads: ClassVar[str] = "sentences"
 
-    hidden: int = Field(256, ge=2, description="width of every vector")
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1, description="attentions side by side; hidden is divided by them")
-    inner: int | None = Field(None, ge=1, description="feed-forward width; none = 4 x hidden")
     context: int = Field(128, ge=8, description="most tokens of a sequence, marks included")
     segments: int = Field(2, ge=1)
     activation: Activation = "gelu"
-    dropout: float = Field(0.1, ge=0, lt=1, description="of embeddings and of what parts add")
     dropout_attention: float = Field(0.1, ge=0, lt=1, description="of attention's weights")
     epsilon: float = Field(1e-12, gt=0, description="of layer normalisation")
     predicts: bool = Field(True, description="has what predicts masked words and next sentences")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(
-                f"hidden = {self.hidden} is not divisible by heads = {self.heads}; "
-                f"try hidden={self.heads * max(1, round(self.hidden / self.heads))}"
-            )
-        return self
 
     @property
     def shape(self) -> Shape:
@@ -57,10 +43,6 @@ class BertConfig(Part):
             activation=self.activation,
             epsilon=self.epsilon,
         )
-
-    @property
-    def output_width(self) -> int:
-        return self.hidden
 
     def build(self, vocab_size: int) -> Bert:
         return Bert(self, vocab_size)

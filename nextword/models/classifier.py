@@ -26,6 +26,7 @@ from ..text.wordpiece import CLS
 class ClassifierConfig(Part):
     name: Literal["classifier"] = "classifier"
     reads: ClassVar[str] = "labelled"
+    layered: ClassVar[bool] = True
 
     encoder: dict[str, Any] = Field(
         {"name": "bidirectional"}, description="a model that reads: its name and settings"

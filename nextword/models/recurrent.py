@@ -8,7 +8,7 @@ weight tying Merity et al. 2017, arXiv:1708.02182.)
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from .softmax import SoftmaxSettings
 
 class RecurrentConfig(SoftmaxSettings):
     name: Literal["recurrent"] = "recurrent"
+    layered: ClassVar[bool] = True
+
     cell: str = "lstm"
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
     hidden: int = Field(256, ge=1)
@@ -93,6 +95,13 @@ class RecurrentLM(nn.Module):
     def start(self, batch_size: int) -> State:
         """Zeros: for each layer its cell's tensors (B, H)."""
         return self.stack.start(batch_size)
+
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from the bottom up: each layer, then what turns words into vectors and back
+        (one matrix, if tied)."""
+        inside = [list(layer.parameters()) for layer in self.stack.layers]
+        taken = {id(p) for part in inside for p in part}
+        return [*inside, [p for p in self.parameters() if id(p) not in taken]]
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """ids (B, T) → what the head sees and the same before dropout, (T, B, H), the state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -71,16 +72,16 @@ class SoftmaxSettings(Part):
         return self.softmax == "full"
 
 
-class Headed(nn.Module):
+class Headed(nn.Module, ABC):
     """A model of hidden vectors, batch first, and a head: what it answers follows from `hidden`."""
 
     embedding: nn.Embedding
     head: Head
 
+    @abstractmethod
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
         """ids (B, T) → what the head sees (B, T, H), the same before dropout if there is any, the
         state."""
-        raise NotImplementedError
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after ids (B, T)."""

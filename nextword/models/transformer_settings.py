@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..config import Part
 from ..nn.dropout import dropout
 from ..nn.transformer import (
     Activation,
@@ -23,24 +24,14 @@ from ..types import State
 from .softmax import SoftmaxSettings
 
 
-class TransformerSettings(SoftmaxSettings):
-    """Sizes of a stack of Transformer layers."""
+class Sizes(Part):
+    """Of a stack of Transformer layers."""
 
     hidden: int = Field(256, ge=2, description="width of every vector")
     layers: int = Field(4, ge=1)
     heads: int = Field(4, ge=1, description="attentions side by side; hidden is divided by them")
     inner: int | None = Field(None, ge=1, description="feed-forward width; none = 4 x hidden")
-    context: int = Field(256, ge=2, description="most tokens seen at once")
-    positions: Places = "sinusoidal"
-    norm: Literal["pre", "post"] = Field(
-        "pre", description="normalise what each part reads, or (the paper) what has been added up"
-    )
-    activation: Activation = "relu"
     dropout: float = Field(0.1, ge=0, lt=1, description="of embeddings and of what parts add")
-    dropout_attention: float = Field(0.0, ge=0, lt=1, description="of attention's weights")
-    scale_embedding: bool = Field(
-        True, description="word vectors times √hidden before positions are added"
-    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -50,6 +41,25 @@ class TransformerSettings(SoftmaxSettings):
                 f"try hidden={self.heads * max(1, round(self.hidden / self.heads))}"
             )
         return self
+
+    @property
+    def output_width(self) -> int:
+        return self.hidden
+
+
+class TransformerSettings(Sizes, SoftmaxSettings):
+    """What a stack that predicts the next token can be."""
+
+    context: int = Field(256, ge=2, description="most tokens seen at once")
+    positions: Places = "sinusoidal"
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="normalise what each part reads, or (the paper) what has been added up"
+    )
+    activation: Activation = "relu"
+    dropout_attention: float = Field(0.0, ge=0, lt=1, description="of attention's weights")
+    scale_embedding: bool = Field(
+        True, description="word vectors times √hidden before positions are added"
+    )
 
     @property
     def shape(self) -> Shape:
@@ -62,10 +72,6 @@ class TransformerSettings(SoftmaxSettings):
             self.norm == "pre",
             self.activation,
         )
-
-    @property
-    def output_width(self) -> int:
-        return self.hidden
 
     def embed(self, vocab_size: int) -> nn.Embedding:
         """Word vectors whose scaled or plain entries have the spread that tied weights need."""

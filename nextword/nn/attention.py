@@ -7,6 +7,7 @@ one may look.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -111,7 +112,7 @@ class MultiHeadAttention(nn.Module):
 # ------------------------------------------------- one query against an encoder's outputs (RNNs)
 
 
-class Score(nn.Module):
+class Score(nn.Module, ABC):
     """How well a decoder's output fits each place of the source."""
 
     def __init__(self, width: int) -> None:
@@ -121,9 +122,9 @@ class Score(nn.Module):
         """memory (B, S, H) → what queries are compared with (B, S, H), made once for a source."""
         return memory
 
+    @abstractmethod
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """query (B, T, H), keys (B, S, H) → scores (B, T, S)."""
-        raise NotImplementedError
 
 
 class DotScore(Score):

@@ -17,7 +17,8 @@ from ..config import Config, load_config, override_items
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate
 from ..evaluation.stream import Bar
-from ..run import METRICS, STATE, load, locked, write_text
+from ..files import locked, write_text
+from ..run import METRICS, STATE, load
 from ..text.reader import open_texts
 from .train import make, resume
 

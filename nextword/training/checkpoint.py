@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import state as trees
-from ..run import STATE, load_weights, read_tensors, write_tensors
+from ..files import read_tensors, write_tensors
+from ..run import STATE, load_weights
 from ..types import State
 from .averaging import Average
 

@@ -16,22 +16,12 @@ import numpy as np
 
 from ..config import Config, parse_size
 from ..errors import InputError
+from ..files import check_file, scratch, write, write_text
 from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, frugal
 from ..ngram.table import Table, natural
-from ..run import (
-    CONFIG,
-    METRICS,
-    TOKENIZER,
-    WEIGHTS,
-    check_file,
-    is_arpa,
-    replacing,
-    scratch,
-    write,
-    write_text,
-)
+from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, is_arpa, replacing
 from ..text.numbering import Lexicon, Numbering
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer

@@ -12,6 +12,7 @@ from ..config import Config, override_items
 from ..data.stream import fit_batch
 from ..errors import InputError, Interrupted
 from ..evaluation.perplexity import safe_exp
+from ..files import locked, write_text
 from ..nn.vectors import put_vectors
 from ..run import (
     CONFIG,
@@ -23,13 +24,11 @@ from ..run import (
     count_parameters,
     load_source_tokenizer,
     load_weights,
-    locked,
     multiplies_bf16,
     pick_device,
     replacing,
     settings_of,
     weights_of,
-    write_text,
 )
 from ..run import load_config as load_run_config
 from ..text.corpus import open_corpus
@@ -38,9 +37,10 @@ from ..text.pairs import PairFile, open_pairs_corpus
 from ..text.reader import Span
 from ..text.tokenizer import Tokenizer, load_tokenizer
 from ..text.vectors import read_vectors
+from .budget import clock
 from .checkpoint import Standing
 from .journal import draw_curve
-from .loop import Training, clock, fit
+from .loop import Training, fit
 from .prepare import as_json, prepare_text, progress_bar, settle, speaker
 from .prepare_labelled import prepare_labelled_text
 from .prepare_pairs import prepare_pair_text
@@ -166,13 +166,16 @@ def _go(
                 f"stopped and saved; go on with: nextword train --out {out} --resume"
             ) from None
         draw_curve(out)
-        say(_farewell(out, at, config.model.reads))
+        say(_farewell(out, at, config.model.reads, config.train.metric))
 
 
-def _farewell(out: Path, at: Standing, reads: str) -> str:
-    best = f", best validation perplexity {safe_exp(at.best):.2f}" if at.history else ""
-    if reads == "labelled":
-        best = ""
+def _farewell(out: Path, at: Standing, reads: str, metric: str) -> str:
+    best = ""
+    if at.history:
+        what = f"perplexity {safe_exp(at.best):.2f}"
+        if reads == "labelled":
+            what = f"loss {at.best:.4f}" if metric == "loss" else f"{metric} {1 - at.best:.3f}"
+        best = f", best validation {what}"
     use = {
         "text": f'nextword generate {out} --prompt "..."   or: nextword evaluate {out} --data FILE',
         "pairs": f"nextword translate {out} FILE   or: nextword evaluate {out} --data FILE",

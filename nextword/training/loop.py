@@ -28,6 +28,7 @@ from ..text.tokenizer import Tokenizer
 from ..types import Batch, State, Term
 from . import checkpoint
 from .averaging import Average, worsening
+from .budget import Budget, clock
 from .checkpoint import Standing
 from .graphs import Graphs, Learnt, descend, on_cuda
 from .interrupt import Interrupt
@@ -142,7 +143,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     if resume:
         state, at = checkpoint.restore(training.folder, model, optimizer, average)
         stream = training.stream(at.epoch)
-    budget = Budget(training, at, len(stream))
+    valid_tokens = len(training.valid) if training.valid is not None else 0
+    budget = Budget(config, at, training.began, len(stream), valid_tokens)
     interrupt = Interrupt()
     journal = Journal(
         training.folder, config.tensorboard, quiet, at.metrics_bytes if resume else None
@@ -204,9 +206,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                             training.config.optimizer.lr,
                             rates,
                             batch.lr_scale,
-                            at.epoch // (training.config.optimizer.unfreeze or 1)
-                            if training.config.optimizer.unfreeze
-                            else math.inf,
+                            training.config.optimizer.deepest(at.epoch),
                         )
                         optimizer.step()
                         optimizer.zero_grad()
@@ -261,44 +261,6 @@ def apply_rates(
                 group["momentum"] = rates.momentum
 
 
-class Budget:
-    """How much of the training is used up: of its steps, or of its minutes."""
-
-    def __init__(self, training: Training, at: Standing, batches: int) -> None:
-        config = training.config.train
-        self.minutes = config.minutes
-        self.epochs, self.batches = config.epochs, batches  # of the present pass: they may vary
-        self.began = training.began - at.seconds
-        self.first_step, self.first_second = at.step, self.elapsed  # preparing text is no step
-        self.valid_tokens = len(training.valid) if training.valid is not None else 0
-        self.reserve: float | None = None  # seconds the last validation took: one more must fit
-
-    @property
-    def elapsed(self) -> float:
-        return time.perf_counter() - self.began
-
-    def used(self, at: Standing) -> float:
-        """From 0 to 1."""
-        if self.minutes is None:
-            return self._taken(at) / (self.epochs * self.batches)
-        reserve = self.reserve
-        if reserve is None:  # no validation yet: a forward pass is about a third of a step
-            reserve = self.valid_tokens * self.elapsed / max(1, at.tokens) / 3 if at.step else 0.0
-        return min(1.0, self.elapsed / max(1e-9, 60 * self.minutes - reserve))
-
-    def left(self, at: Standing) -> float:
-        """Seconds, estimated."""
-        if self.minutes is not None:
-            return max(0.0, 60 * self.minutes - self.elapsed)
-        done = max(1, at.step - self.first_step)
-        to_come = self.epochs * self.batches - self._taken(at)
-        return (self.elapsed - self.first_second) / done * to_come
-
-    def _taken(self, at: Standing) -> int:
-        """Steps so far, if every pass had as many batches as this one."""
-        return at.epoch * self.batches + at.index
-
-
 def clip_gradients(model: Any, config: TrainConfig) -> float:
     """Clip by value, then by global norm (Pascanu et al. 2013); returns the norm before."""
     if config.clip_value is not None:
@@ -331,19 +293,18 @@ def _note_validation(
         at.kept_step = at.step
         write_weights(training.folder, training.model, {"step": at.step})
         return
-    loss = result.loss
-    if not math.isfinite(loss):
-        raise _not_finite(training, at, loss)
-    better = loss < at.best
-    at.history.append(loss)
+    if not math.isfinite(result.nll):
+        raise _not_finite(training, at, result.nll)
+    better = result.cost < at.best
+    at.history.append(result.cost)
     if better or training.config.train.keep == "last":
         at.kept_step = at.step
-        write_weights(training.folder, training.model, {"step": at.step, "valid_nll": loss})
+        write_weights(training.folder, training.model, {"step": at.step, "valid_nll": result.nll})
     journal.record(
         step=at.step,
         epoch=at.epoch,
         tokens=at.tokens,
-        valid_nll=loss,
+        valid_nll=result.nll,
         **{f"valid_{name}": value for name, value in result.figures.items()},
     )
     journal.say(
@@ -409,10 +370,3 @@ def _no_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, secs = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"

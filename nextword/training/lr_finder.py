@@ -18,15 +18,9 @@ import torch
 from .. import plot
 from ..config import Config
 from ..errors import InputError
+from ..files import write_text
 from ..nn import kernels
-from ..run import (
-    DATA,
-    TOKENIZER,
-    build_model,
-    load_source_tokenizer,
-    pick_device,
-    write_text,
-)
+from ..run import DATA, TOKENIZER, build_model, load_source_tokenizer, pick_device
 from ..text.corpus import Corpus, prepare
 from ..text.pairs import open_pairs, open_pairs_corpus
 from ..text.reader import blocks, open_texts

@@ -19,6 +19,7 @@ from ..data.stream import rows
 from ..errors import InputError
 from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
+from ..files import write_text
 from ..models.mixture import MixtureConfig, mix
 from ..run import (
     CONFIG,
@@ -33,7 +34,6 @@ from ..run import (
     check_text,
     load,
     replacing,
-    write_text,
 )
 from ..text.corpus import prepare
 from ..text.reader import open_texts

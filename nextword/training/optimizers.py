@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -20,10 +21,13 @@ class OptimizerPart(Part):
         1.0,
         gt=0,
         le=1,
-        description="classifiers: each layer's rate is so much of the one's above it",
+        description="classifiers, recurrent models: each layer's rate is so much of the one's "
+        "above it",
     )
     unfreeze: int = Field(
-        0, ge=0, description="classifiers: epochs until the next layer below learns too; 0 = all do"
+        0,
+        ge=0,
+        description="the same: epochs until the next layer below learns too; 0 = all do",
     )
 
     def build(
@@ -50,6 +54,10 @@ class OptimizerPart(Part):
             options["fused"] = True
         optimizer: optim.Optimizer = getattr(optim, self.kind)(learning, **options)
         return optimizer
+
+    def deepest(self, epoch: int) -> float:
+        """The last group from the top that learns in a pass; from 0."""
+        return epoch // self.unfreeze if self.unfreeze else math.inf
 
     kind: ClassVar[str]  # its name in torch.optim
     fused: ClassVar[bool] = False

@@ -24,7 +24,8 @@ from rich.text import Text
 
 from ..config import Config
 from ..errors import InputError
-from ..run import DATA, TOKENIZER, multiplies_bf16, tokenizer_of, write_text
+from ..files import write_text
+from ..run import DATA, TOKENIZER, multiplies_bf16, tokenizer_of
 from ..text.corpus import Corpus, prepare
 from ..text.reader import Span, blocks, hold_out
 from ..text.tokenizer import train_tokenizer

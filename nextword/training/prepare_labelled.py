@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..config import Config
 from ..errors import InputError
-from ..run import DATA, TOKENIZER, tokenizer_of, write_text
+from ..files import write_text
+from ..run import DATA, TOKENIZER, tokenizer_of
 from ..text.labelled import prepare_labelled, read_labelled
 from ..text.reader import Span
 from ..text.tokenizer import train_tokenizer

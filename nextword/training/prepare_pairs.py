@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..config import Config
 from ..errors import InputError
-from ..run import DATA, SOURCE_TOKENIZER, TOKENIZER, write_text
+from ..files import write_text
+from ..run import DATA, SOURCE_TOKENIZER, TOKENIZER
 from ..text.pairs import PairFile, Skipped, hold_out_pairs, prepare_pairs, side
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from .prepare import HELD_OUT, Bar

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 class Validation:
     """The figures of one validation."""
 
-    loss: float  # nats per token, or what `train.metric` wants; the smaller the better
+    nll: float  # nats per token, or per text
     figures: dict[str, float] = field(default_factory=dict)  # what else to record, by name
+    metric: str = "loss"  # what weights are chosen by: the nats, or a figure
+
+    @property
+    def cost(self) -> float:
+        """The smaller, the better."""
+        return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
 
     def __str__(self) -> str:
         said = {
@@ -65,7 +71,7 @@ def pairs(training: Training) -> Validation:
     if not lines or training.tokenizer is None:
         return found
     args = training.model, training.tokenizer, training.valid, lines, training.device
-    return Validation(found.loss, found.figures | {"bleu": quick_bleu(*args)})
+    return Validation(found.nll, found.figures | {"bleu": quick_bleu(*args)})
 
 
 def sentences(training: Training) -> Validation:
@@ -84,7 +90,7 @@ def sentences(training: Training) -> Validation:
     means = {name: total / count for name, (total, count) in totals.items()}
     found = _predicted(means["nll"], means["accuracy"])
     more = {name: means[name] for name in ("next_accuracy",) if name in means}
-    return Validation(found.loss, found.figures | more)
+    return Validation(found.nll, found.figures | more)
 
 
 def labelled(training: Training) -> Validation:
@@ -96,8 +102,7 @@ def labelled(training: Training) -> Validation:
     quality, _ = measure(right, log_probs.argmax(axis=1), log_probs.shape[1])
     loss = float(-log_probs[range(len(right)), right].mean())
     figures = {"loss": loss} | asdict(quality)
-    wanted = loss if config.metric == "loss" else 1 - figures[config.metric]
-    return Validation(wanted, figures)
+    return Validation(loss, figures, config.metric)
 
 
 def _predicted(loss: float, accuracy: float) -> Validation:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
+from nextword.files import read_tensors
 from nextword.models import mixture, windowed
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
@@ -21,7 +22,7 @@ from nextword.models.windowed import Windowed
 from nextword.ngram import file
 from nextword.nn.kernels import cross_entropy
 from nextword.nn.vectors import put_vectors
-from nextword.run import count_parameters, load_weights, read_tensors, write_weights
+from nextword.run import count_parameters, load_weights, write_weights
 from nextword.state import (
     concatenate,
     detach,

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from nextword import registry
 from nextword.config import Config, load_config
 from nextword.errors import InputError
+from nextword.files import read_tensors
 from nextword.models.seq2seq import Seq2SeqConfig
 from nextword.models.transformer import TransformerConfig
 from nextword.nn import tap
-from nextword.run import count_parameters, load_weights, read_tensors, write_weights
+from nextword.run import count_parameters, load_weights, write_weights
 from nextword.state import concatenate, detach, leaves, repeat, select
 from nextword.types import LanguageModel
 

@@ -25,7 +25,7 @@ from nextword import plot
 from nextword.cli.main import main
 from nextword.config import load_config, parse_override
 from nextword.errors import Interrupted
-from nextword.run import locked, read_tensors
+from nextword.files import locked, read_tensors
 from nextword.training import ablation, checkpoint
 from nextword.training.ablation import Row, ablate, draw, plan
 from nextword.training.journal import read_metrics

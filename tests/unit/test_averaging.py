@@ -18,7 +18,7 @@ from torch import Tensor, nn, optim
 
 import nextword
 from nextword.errors import Interrupted
-from nextword.run import read_tensors
+from nextword.files import read_tensors
 from nextword.training.averaging import Average, worsening
 from nextword.training.journal import read_metrics
 from nextword.training.loop import Training

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import nextword
-from nextword import hub
+from nextword import files, hub
 from nextword.cli.main import main
 from nextword.data.masked import Masked
 from nextword.errors import InputError
@@ -22,7 +22,7 @@ from nextword.evaluation.pseudo import pseudo_log_likelihood
 from nextword.generation.infill import fill
 from nextword.models.bert import Bert, BertConfig
 from nextword.objectives.masked import MaskedWords
-from nextword.run import Run, load, save_hub
+from nextword.run import Run, load
 from nextword.text.tokenizer import EOS
 from nextword.text.wordpiece import CLS, MARKS, MASK
 from nextword.training.journal import read_metrics
@@ -287,18 +287,18 @@ def test_out_to_the_hub_and_back(run: Run, cli: Cli, tmp_path: Path) -> None:
 
 def test_a_vocabulary_in_another_order(run: Run, tmp_path: Path) -> None:
     """The hub's order, marks somewhere in the middle: the same answers."""
-    save_hub_of = tmp_path / "hub"
-    save_hub_of.mkdir()
-    save_hub(run, save_hub_of)
-    tensors, _ = nextword.run.read_tensors(save_hub_of / hub.WEIGHTS)
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    hub.save(folder, run.model, run.config, run.tokenizer)
+    tensors, _ = files.read_tensors(folder / hub.WEIGHTS)
     size = run.tokenizer.vocab_size
     order = torch.randperm(size, generator=torch.Generator().manual_seed(3))
     for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias"):
         tensors[name] = tensors[name][order]
-    nextword.run.write_tensors(save_hub_of / hub.WEIGHTS, tensors, {})
+    files.write_tensors(folder / hub.WEIGHTS, tensors, {})
     tokens = [run.tokenizer.vocabulary[int(index)] for index in order]
-    (save_hub_of / hub.VOCABULARY).write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    back = load(save_hub_of)
+    (folder / hub.VOCABULARY).write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    back = load(folder)
     words = [f.word for f in fill(back, "the [MASK] sat").gaps[0]]
     assert words == [f.word for f in fill(run, "the [MASK] sat").gaps[0]]
 
@@ -307,7 +307,7 @@ def test_a_vocabulary_in_another_order(run: Run, tmp_path: Path) -> None:
 def folder(run: Run, tmp_path: Path) -> Path:
     """A hub folder to be broken."""
     (tmp_path / "hub").mkdir()
-    save_hub(run, tmp_path / "hub")
+    hub.save(tmp_path / "hub", run.model, run.config, run.tokenizer)
     return tmp_path / "hub"
 
 
@@ -317,21 +317,21 @@ def changed(folder: Path, **values: Any) -> None:
 
 
 def test_old_names_of_normalisation(run: Run, folder: Path) -> None:
-    tensors, _ = nextword.run.read_tensors(folder / hub.WEIGHTS)
+    tensors, _ = files.read_tensors(folder / hub.WEIGHTS)
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
             "LayerNorm.bias", "LayerNorm.beta"
         ): value
         for name, value in tensors.items()
     }
-    nextword.run.write_tensors(folder / hub.WEIGHTS, old, {})
+    files.write_tensors(folder / hub.WEIGHTS, old, {})
     assert fill(load(folder), "the [MASK]").gaps == fill(run, "the [MASK]").gaps
 
 
 def test_a_bare_encoder(folder: Path) -> None:
-    tensors, _ = nextword.run.read_tensors(folder / hub.WEIGHTS)
+    tensors, _ = files.read_tensors(folder / hub.WEIGHTS)
     bare = {n.removeprefix("bert."): t for n, t in tensors.items() if not n.startswith("cls.")}
-    nextword.run.write_tensors(folder / hub.WEIGHTS, bare, {})
+    files.write_tensors(folder / hub.WEIGHTS, bare, {})
     opened = load(folder)
     assert not opened.config.model.predicts
     with pytest.raises(InputError, match="without the part"):
@@ -360,7 +360,7 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "extra", "vocabulary", "none"])
 def test_tensors_and_vocabulary_must_fit(folder: Path, kind: str) -> None:
-    tensors, _ = nextword.run.read_tensors(folder / hub.WEIGHTS)
+    tensors, _ = files.read_tensors(folder / hub.WEIGHTS)
     name = "bert.encoder.layer.1.attention.self.key.bias"
     said = name.removeprefix("bert.")
     if kind == "missing":
@@ -374,7 +374,7 @@ def test_tensors_and_vocabulary_must_fit(folder: Path, kind: str) -> None:
     else:
         (folder / hub.VOCABULARY).unlink()
         said = "neither"
-    nextword.run.write_tensors(folder / hub.WEIGHTS, tensors, {})
+    files.write_tensors(folder / hub.WEIGHTS, tensors, {})
     with pytest.raises(InputError, match=said):
         load(folder)
 

@@ -18,14 +18,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nextword
+from nextword import hub
 from nextword.cli.main import main
 from nextword.config import Config, TextConfig, load_config
 from nextword.data.labelled import Labelled
 from nextword.errors import InputError
 from nextword.evaluation.classification import classify, evaluate_classifier, measure
 from nextword.models.classifier import Classifier, ClassifierConfig
+from nextword.models.recurrent import RecurrentConfig
 from nextword.objectives.classify import Classify
-from nextword.run import Run, load, save_hub
+from nextword.run import Run, load
 from nextword.text.labelled import open_labelled, prepare_labelled, read_labelled
 from nextword.text.tokenizer import EOS, train_tokenizer
 from nextword.text.wordpiece import CLS
@@ -257,6 +259,17 @@ def test_a_frozen_encoder_gets_no_gradient() -> None:
     assert all(p.grad is not None for p in built.layers.parameters())
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_groups_of_a_recurrent_model(tied: bool) -> None:
+    """Each layer, then the word vectors and the softmax: every parameter once."""
+    built = RecurrentConfig(hidden=6, layers=2, tied=tied, dropout_weight=0.1).build(V)
+    groups = built.groups()
+    assert len(groups) == 3
+    ids = [id(p) for group in groups for p in group]
+    assert sorted(ids) == sorted(id(p) for p in built.parameters())
+    assert id(built.embedding.weight) in {id(p) for p in groups[-1]}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -264,6 +277,8 @@ def test_a_frozen_encoder_gets_no_gradient() -> None:
         ({"model.encoder.name": "ngram"}, "encoder"),
         ({"objective.name": "causal"}, "objective.name=classify"),
         ({"train.stream": "stripes"}, "train.stream=labelled"),
+        ({"train.bleu_lines": 10}, "train.bleu_lines is for sentence pairs"),
+        ({"text.sentences": True}, "text.tokenizer=wordpiece"),
     ],
 )
 def test_settings_that_contradict(changes: dict[str, Any], said: str) -> None:
@@ -358,9 +373,9 @@ def test_it_learns(run: Run, folder: Path) -> None:
     assert result.quality.accuracy > 0.95
     assert sum(map(sum, result.confusion)) == result.examples == 80
     assert run.config.model.labels == ["neg", "pos"]
-    assert {"valid_accuracy", "valid_f1", "valid_matthews", "valid_loss"} <= read_metrics(
-        folder / "run"
-    )[-1].keys()
+    last = read_metrics(folder / "run")[-1]
+    assert {"valid_accuracy", "valid_f1", "valid_matthews"} <= last.keys()
+    assert last["valid_nll"] == last["valid_loss"]
 
 
 def test_answers(run: Run) -> None:
@@ -433,7 +448,7 @@ def test_on_bert_from_the_hub(tmp_path: Path, folder: Path) -> None:
         "bert", tmp_path / "text.txt", tmp_path / "b", overrides=sizes, quiet=True
     )
     (tmp_path / "hub").mkdir()
-    save_hub(bert, tmp_path / "hub")
+    hub.save(tmp_path / "hub", bert.model, bert.config, bert.tokenizer)
     runs = [
         nextword.train(
             "bert-classifier",

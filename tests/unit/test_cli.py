@@ -364,7 +364,7 @@ def test_two_at_once(cli: Cli, text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     cli("train", "lstm", "--train", text, "--out", out, *TINY)
     code = (
-        "import sys, time, pathlib\nfrom nextword.run import locked\n"
+        "import sys, time, pathlib\nfrom nextword.files import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n    print('locked', flush=True)\n"
         "    time.sleep(60)"
     )

@@ -303,6 +303,23 @@ def test_override(text: str, value: Any) -> None:
     assert after == replace(before, **{table: section})
 
 
+@pytest.mark.parametrize(
+    ("recipe", "setting", "said"),
+    [
+        ("lstm", "train.metric=accuracy", "train.metric is for labelled texts"),
+        ("lstm", "train.longest=50", "train.longest is for sentence pairs"),
+        ("bert", "train.batch_tokens=512", "train.batch_tokens is for sentence pairs"),
+        ("transformer", "train.metric=f1", "train.metric is for labelled texts"),
+        ("transformer-lm", "optimizer.layer_decay=0.5", "not for 'transformer-lm'"),
+        ("bert", "optimizer.unfreeze=1", "not for 'bert'"),
+        ("lstm", "text.sentences=true", "text.sentences is for text.tokenizer=wordpiece"),
+    ],
+)
+def test_a_setting_that_would_do_nothing(recipe: str, setting: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_config(recipe, [setting])
+
+
 def test_overrides_as_a_dict() -> None:
     """From Python, values are given as they are."""
     given = {"model.hidden": 32, "text.vocab_size": None, "train.epochs": 2}

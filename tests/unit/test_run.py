@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 import nextword
+from nextword import files
 from nextword import run as runs
 from nextword.config import load_config
 from nextword.errors import InputError
@@ -44,7 +45,7 @@ def names(folder: Path) -> list[str]:
 def test_write_replaces_the_file(tmp_path: Path) -> None:
     """New or old, the file holds what was saved, and nothing lies beside it."""
     for text in ("first", "zweite 中"):
-        runs.write_text(tmp_path / "file", text)
+        files.write_text(tmp_path / "file", text)
         assert (tmp_path / "file").read_text(encoding="utf-8") == text
         assert names(tmp_path) == ["file"]
 
@@ -63,7 +64,7 @@ def test_write_that_fails_changes_nothing(there: bool, error: Any, tmp_path: Pat
         raise error
 
     with pytest.raises(error if isinstance(error, type) else OSError):
-        runs.write(path, save)
+        files.write(path, save)
     assert names(tmp_path) == (["file"] if there else [])
     assert not there or path.read_text() == "old"
 
@@ -76,7 +77,7 @@ def test_write_that_cannot_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(PermissionError):
-        runs.write_text(tmp_path / "file", "new")
+        files.write_text(tmp_path / "file", "new")
     assert names(tmp_path) == []
 
 
@@ -91,7 +92,7 @@ def test_readers_never_see_half_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         os, "replace", lambda a, b: (seen.append((path.read_text(), len(synced))), replace(a, b))
     )
-    runs.write_text(path, "new")
+    files.write_text(path, "new")
     assert seen == [("old", 1)]
     assert path.read_text() == "new"
 
@@ -107,7 +108,7 @@ def test_full_disk_says_so(tmp_path: Path) -> None:
         temporary.write_text("much")
 
     with pytest.raises(OSError, match="No space") as caught:
-        runs.write(path, onto_the_full_disk)
+        files.write(path, onto_the_full_disk)
     assert caught.value.errno == errno.ENOSPC
     assert (names(tmp_path), path.read_text()) == ([path.name], "old")
 
@@ -115,7 +116,7 @@ def test_full_disk_says_so(tmp_path: Path) -> None:
 def test_full_disk_while_writing_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """safetensors' own kind of error becomes an OSError with its number and the file's name."""
     path = tmp_path / "model.safetensors"
-    runs.write_tensors(path, TENSORS, {})
+    files.write_tensors(path, TENSORS, {})
     before = path.read_bytes()
     for message, number in (
         ("I/O error: No space left on device (os error 28)", errno.ENOSPC),
@@ -128,7 +129,7 @@ def test_full_disk_while_writing_tensors(tmp_path: Path, monkeypatch: pytest.Mon
 
         monkeypatch.setattr("safetensors.torch.save_file", save_file)
         with pytest.raises(OSError, match="os error") as caught:
-            runs.write_tensors(path, {}, {})
+            files.write_tensors(path, {}, {})
         assert (caught.value.errno, caught.value.filename) == (number, str(path))
         assert names(tmp_path) == [path.name]
         assert path.read_bytes() == before
@@ -138,17 +139,17 @@ def test_a_write_that_the_system_refuses(tmp_path: Path) -> None:
     """A real error in the middle of the tensors is an OSError, and leaves the old file alone."""
     resource = pytest.importorskip("resource")
     path = tmp_path / "model.safetensors"
-    runs.write_tensors(path, TENSORS, {"a": 1})
+    files.write_tensors(path, TENSORS, {"a": 1})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:
         with pytest.raises(OSError, match="too large") as caught:
-            runs.write_tensors(path, {"a": torch.zeros(5000)}, {})
+            files.write_tensors(path, {"a": torch.zeros(5000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == str(path)
     assert names(tmp_path) == [path.name]
-    assert runs.read_tensors(path)[1] == {"a": 1}
+    assert files.read_tensors(path)[1] == {"a": 1}
 
 
 # ---------------------------------------------------------------- tensors
@@ -157,8 +158,8 @@ def test_a_write_that_the_system_refuses(tmp_path: Path) -> None:
 def test_tensors_round_trip(tmp_path: Path) -> None:
     """Values, types, shapes and the JSON beside them come back as they were."""
     meta = {"name": "中文", "list": [1, 2.5, None, True], "inside": {"x": float("inf")}}
-    runs.write_tensors(tmp_path / "t", TENSORS, meta)
-    tensors, again = runs.read_tensors(tmp_path / "t")
+    files.write_tensors(tmp_path / "t", TENSORS, meta)
+    tensors, again = files.read_tensors(tmp_path / "t")
     assert again == meta
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
@@ -170,24 +171,24 @@ def test_tensors_of_any_layout(tmp_path: Path) -> None:
     """Transposed, sliced and trained tensors are written by value; no tensors at all as well."""
     base = torch.randn(4, 3, requires_grad=True)
     made = {"t": base.T, "row": base[1], "other row": base[2], "step": base[::2], "e": base[:, :1]}
-    runs.write_tensors(tmp_path / "t", {**made, "wide": base[:1, :1].expand(2, 5)}, {})
-    tensors, meta = runs.read_tensors(tmp_path / "t")
+    files.write_tensors(tmp_path / "t", {**made, "wide": base[:1, :1].expand(2, 5)}, {})
+    tensors, meta = files.read_tensors(tmp_path / "t")
     assert meta == {}
     assert all(torch.equal(tensors[name], made[name]) for name in made)
     assert torch.equal(tensors["wide"], base[0, 0].expand(2, 5))
-    runs.write_tensors(tmp_path / "t", {}, {"a": 1})
-    assert runs.read_tensors(tmp_path / "t") == ({}, {"a": 1})
+    files.write_tensors(tmp_path / "t", {}, {"a": 1})
+    assert files.read_tensors(tmp_path / "t") == ({}, {"a": 1})
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 30, 0.5, 0.99])
 def test_cut_off_tensors(kept: float, tmp_path: Path) -> None:
     """A file that ends too soon is damaged, wherever it ends."""
     path = tmp_path / "model.safetensors"
-    runs.write_tensors(path, TENSORS, {"a": 1})
+    files.write_tensors(path, TENSORS, {"a": 1})
     whole = path.read_bytes()
     path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
     with pytest.raises(InputError, match=r"model\.safetensors' is damaged"):
-        runs.read_tensors(path)
+        files.read_tensors(path)
 
 
 @pytest.mark.parametrize("raw", [b"not tensors at all", b"\xff" * 100, b"\0" * 100])
@@ -195,14 +196,14 @@ def test_damaged_tensors(raw: bytes, tmp_path: Path) -> None:
     """Something else under the name is damaged, too."""
     (tmp_path / "t").write_bytes(raw)
     with pytest.raises(InputError, match="is damaged"):
-        runs.read_tensors(tmp_path / "t")
+        files.read_tensors(tmp_path / "t")
 
 
 def test_missing_tensors(tmp_path: Path) -> None:
     """A missing file means an incomplete run; a directory is no file either."""
     for path in (tmp_path / "model.safetensors", tmp_path):
         with pytest.raises(InputError, match=r"no file .* the run is incomplete"):
-            runs.read_tensors(path)
+            files.read_tensors(path)
 
 
 # ---------------------------------------------------------------- a run that takes another's place
@@ -366,14 +367,14 @@ def test_locked_refuses_a_second_holder(tmp_path: Path) -> None:
     """While another process trains there, nobody else does; a run is not overwritten either."""
     out = run_at(tmp_path / "one")
     with held_elsewhere(out):
-        with pytest.raises(InputError, match="another process is training"), runs.locked(out):
+        with pytest.raises(InputError, match="another process is training"), files.locked(out):
             pass
         with no_change(out), pytest.raises(InputError, match="another process is training"):
             runs.check_target(out, overwrite=True)
     with (
-        runs.locked(out),
+        files.locked(out),
         pytest.raises(InputError, match="another process is training"),
-        runs.locked(out),
+        files.locked(out),
     ):
         pass
 
@@ -383,7 +384,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     with held_elsewhere(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with runs.locked(tmp_path):
+        with files.locked(tmp_path):
             pass
 
 
@@ -400,7 +401,7 @@ def test_locked_holds_against_other_processes(tmp_path: Path) -> None:
         return ask.returncode != 0 and b"BlockingIOError" in ask.stderr
 
     def interrupted() -> None:
-        with runs.locked(tmp_path):
+        with files.locked(tmp_path):
             assert refused()
             raise KeyboardInterrupt
 
@@ -420,8 +421,8 @@ def make_run(folder: Path, recipe: str = "lstm", **settings: Any) -> Path:
     torch.manual_seed(0)
     model = config.model.build(tokenizer.vocab_size)
     folder.mkdir()
-    runs.write_text(folder / runs.CONFIG, json.dumps(config.dump()))
-    runs.write_text(folder / runs.TOKENIZER, tokenizer.to_json())
+    files.write_text(folder / runs.CONFIG, json.dumps(config.dump()))
+    files.write_text(folder / runs.TOKENIZER, tokenizer.to_json())
     runs.write_weights(folder, model, {})
     return folder
 
@@ -438,7 +439,7 @@ def test_load(tmp_path: Path) -> None:
     model: Any = run.model
     assert not model.training
     assert model.vocab_size == run.tokenizer.vocab_size
-    weights, _ = runs.read_tensors(folder / runs.WEIGHTS)
+    weights, _ = files.read_tensors(folder / runs.WEIGHTS)
     assert model.state_dict().keys() == weights.keys()
     assert all(torch.equal(model.state_dict()[name], weights[name]) for name in weights)
     assert run.parameters == sum(weights[name].numel() for name in weights) > 0
@@ -517,11 +518,11 @@ def test_damaged_run(damage: Callable[[Path], object], words: str, tmp_path: Pat
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     """Missing and surplus tensors are refused."""
     folder = make_run(tmp_path / "one")
-    weights, _ = runs.read_tensors(folder / runs.WEIGHTS)
+    weights, _ = files.read_tensors(folder / runs.WEIGHTS)
     name = next(iter(weights))
     missing = {key: weights[key] for key in weights if key != name}
     for changed in (missing, weights | {"surplus": weights[name] + 1}):
-        runs.write_tensors(folder / runs.WEIGHTS, changed, {})
+        files.write_tensors(folder / runs.WEIGHTS, changed, {})
         with pytest.raises(InputError, match="does not fit the settings"):
             runs.load(folder)
 

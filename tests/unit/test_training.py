@@ -23,10 +23,12 @@ import nextword
 from nextword.cli.main import main
 from nextword.config import RECIPES, load_config
 from nextword.errors import InputError, Interrupted, TrainingError
+from nextword.files import read_tensors
 from nextword.models.windowed import Windowed
 from nextword.registry import names
-from nextword.run import read_tensors
 from nextword.text.corpus import open_corpus
+from nextword.training.budget import Budget
+from nextword.training.checkpoint import Standing
 from nextword.training.journal import read_metrics
 from nextword.training.loop import Training
 from nextword.training.lr_finder import find_lr
@@ -216,6 +218,23 @@ def test_minutes_bound_the_training(text: Path, tmp_path: Path) -> None:
     assert 2 < time.monotonic() - began < 8
     rates = [r["lr"] for r in read_metrics(tmp_path / "run") if "lr" in r]
     assert rates[-1] < 0.2 * max(rates)
+
+
+def test_long_preparation_leaves_time_to_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first validation will take is guessed from the steps, not from the preparation."""
+    now = 100.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    config = load_config("lstm", {"train.minutes": 1.0}).train
+    at = Standing()
+    now = 130.0  # half of the minute went by before the first step
+    budget = Budget(config, at, 100.0, 50, valid_tokens=30_000)
+    at.step, at.tokens, now = 1, 2_000, 131.0  # 30,000 / 2,000 / 3 = 5 seconds to validate
+    assert budget.used(at) == pytest.approx(31 / 55)
+    now = 140.0  # a slow first step: 50 seconds would be too many
+    assert budget.used(at) == pytest.approx(40 / 45)
+    budget.reserve = 8.0  # measured
+    assert budget.used(at) == pytest.approx(40 / 52)
+    assert budget.left(at) == pytest.approx(20)
 
 
 def test_patience_ends_the_training(text: Path, tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Files and directories: written under another name and renamed, so what is there is whole."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """`save` to a temporary name beside `path`, then rename: the file is whole or the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Tensors and JSON in one safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+
+    def save(temporary: Path) -> None:
+        try:
+            save_file(plain, temporary, metadata={"json": json.dumps(meta)})
+        except SafetensorError as error:  # an I/O error underneath; the disk is the usual cause
+            raise OSError(28 if "No space" in str(error) else 5, str(error), str(path)) from None
+
+    write(path, save)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get("json", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+
+
+@contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """A directory beside `out` for what is needed while it is made."""
+    clear_stale(out)
+    fresh = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def swap(fresh: Path, out: Path) -> None:
+    """The directory `fresh` takes the place of `out`."""
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_stale(out: Path) -> None:
+    """Remove what processes that were killed left beside `out`."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        number = left.name.removeprefix(f".{out.name}.")
+        if number.isascii() and number.isdecimal() and not _alive(int(number)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # asking would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def check_file(out: Path, overwrite: bool) -> None:
+    """Raise InputError unless a file may be written to `out`."""
+    if not out.parent.is_dir():
+        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
+    if out.is_dir():
+        raise InputError(f"'{out}' is a directory; name a file")
+    if out.exists() and not overwrite:
+        raise InputError(f"'{out}' exists; add --overwrite to replace it")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else trains in `folder` meanwhile; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"another process is training in '{folder}'; wait or stop it"
+            ) from None
+        yield
