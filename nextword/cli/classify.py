@@ -21,16 +21,21 @@ def command(
     device: Device = "cpu",
 ) -> None:
     """The label of each line and its probability, a tab between them and before the line."""
-    from ..evaluation.classification import check_classifies, classify_lines
+    from ..evaluation.classification import check_classifies, classify_lines, longest
     from ..run import load
     from .options import print_json, text_lines
 
     lines = text_lines(file)
     loaded = load(run, device)
     check_classifies(loaded)
+    cut = 0
     for done in classify_lines(loaded, lines):
+        cut += done.cut
         if json:
             print_json(done.as_dict())
         else:
             print(f"{done.label}\t{done.probability:.4f}\t{done.text}")
         sys.stdout.flush()
+    if cut:
+        most = longest(loaded)
+        print(f"{cut:,} texts were cut: the model reads {most} tokens", file=sys.stderr)

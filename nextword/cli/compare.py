@@ -82,7 +82,7 @@ def command(
     for row in result.rows:
         e = row.evaluation
         table.add_row(
-            row.name,
+            f"{row.name} (pseudo)" if e.pseudo else row.name,
             f"{e.parameters:,}",
             f"{e.bits_per_byte:.4f}",
             "{:.3f}-{:.3f}".format(*row.bits_per_byte_interval),
@@ -97,6 +97,12 @@ def command(
     if not console.is_terminal or console.width < _WIDTH:
         console.width = _WIDTH  # a table cut off is no table
     console.print(table)
+    if any(row.evaluation.pseudo for row in result.rows):
+        console.print(
+            "pseudo: each token from all others of its line, no probability of the text; such "
+            "figures compare only with each other",
+            soft_wrap=True,
+        )
     if result.p_value is not None:
         first, second = result.rows[0].name, result.rows[1].name
         verdict = "better than" if result.significant else "not clearly better than"

@@ -26,6 +26,7 @@ from .options import (
 )
 
 NAME = "evaluate"
+_PSEUDO = "each token from all others of its line: compares only with other such figures"
 
 
 def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
@@ -61,6 +62,7 @@ def _classifier(run: Any, data: Any, picture: Path | None, *, json: bool) -> Non
         ("F1", f"{quality.f1:.2%} mean over the labels"),
         ("Matthews", f"{quality.matthews:.3f}"),
         ("loss", f"{result.nll / result.examples:.4f} nats per text"),
+        *([("cut", f"{result.cut:,} texts too long to be read whole")] if result.cut else []),
         ("speed", f"{result.examples / result.seconds:,.0f} texts/s"),
     ):
         print(f"{name:<11}{value}")
@@ -191,6 +193,7 @@ def command(
         *([] if math.isnan(result.accuracy) else [("accuracy", f"{result.accuracy:.2%}")]),
         ("unknown", f"{result.oov:,} tokens ({result.oov / result.tokens:.2%})"),
         ("speed", f"{result.tokens / result.seconds:,.0f} tokens/s"),
+        *([("pseudo", _PSEUDO)] if result.pseudo else []),
         ("signature", result.signature),
     ):
         print(f"{name:<11}{value}")

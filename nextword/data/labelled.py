@@ -38,6 +38,7 @@ class Labelled(Stream):
         self.texts, self.labels = Sentences(ids), labels
         self.each = len(self.texts) // max(1, len(labels))  # texts of an example
         lengths = self.texts.lengths.reshape(-1, self.each).sum(axis=1)
+        self.cut = lengths > bptt  # (N,) which examples are too long to be read whole
         rng = np.random.default_rng(seed)
         order = np.arange(len(labels))
         if shuffle:  # neighbours in a noisy order of lengths: similar, and others in every pass

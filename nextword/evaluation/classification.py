@@ -18,12 +18,11 @@ from .. import plot
 from ..data.labelled import Labelled
 from ..errors import InputError
 from ..run import Run
-from ..text.corpus import Corpus
+from ..text.corpus import Corpus, Counts
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
 
-LONGEST = 512  # tokens of a text where the model has no context of its own
 _ROWS = 64
 
 
@@ -45,6 +44,7 @@ class ClassifierEvaluation:
     labels: list[str]
     confusion: list[list[int]]  # right label, answer → how often
     examples: int
+    cut: int  # examples too long to be read whole
     parameters: int
     seconds: float
 
@@ -80,6 +80,7 @@ class Classified:
     label: str
     probability: float
     probabilities: dict[str, float]
+    cut: bool  # too long to be read whole
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,8 +101,11 @@ def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
 
 
 @torch.no_grad()
-def score_labelled(model: Any, corpus: Corpus, device: torch.device, longest: int) -> Any:
-    """log p of every label (N, C) for each example, in the order of the text."""
+def score_labelled(
+    model: Any, corpus: Corpus, device: torch.device, longest: int
+) -> tuple[Any, Any]:
+    """log p of every label (N, C) for each example, in the order of the text, and which of them are
+    longer than `longest` tokens and were cut (N,)."""
     assert corpus.labels is not None
     stream = Labelled(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
     parts = []
@@ -109,7 +113,7 @@ def score_labelled(model: Any, corpus: Corpus, device: torch.device, longest: in
         batch = on_cpu.to(device)
         logits = model(batch.ids, batch.real, batch.segments).double()
         parts.append(logits.log_softmax(dim=1).cpu())
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).numpy(), stream.cut
 
 
 def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
@@ -124,9 +128,10 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
     labels = run.config.model.labels
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         files = [span.path for span in spans]
-        corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels)
+        each = 1 + run.config.model.pairs
+        corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels, each)
         began = time.perf_counter()
-        log_probs = score_labelled(run.model, corpus, run.device, longest(run))
+        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
         seconds = time.perf_counter() - began
         right = np.asarray(corpus.labels)
     quality, confusion = measure(right, log_probs.argmax(axis=1), len(labels))
@@ -136,6 +141,7 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
         list(labels),
         confusion.tolist(),
         len(right),
+        int(cut.sum()),
         run.parameters,
         seconds,
     )
@@ -145,7 +151,7 @@ def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
     """The label of each text; a pair of texts has a tab between them.
 
     Raises:
-        InputError: the run is no classifier.
+        InputError: the run is no classifier, or one of pairs and a text has no tab.
     """
     return list(classify_lines(run, texts))
 
@@ -153,28 +159,35 @@ def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
 def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
     """`classify` for streams of any length, a few at a time, in their order."""
     check_classifies(run)
-    lines = iter(texts)
+    lines = enumerate(texts, start=1)
     names = run.config.model.labels
-    while block := list(islice(lines, _ROWS)):
-        rows = [text.replace("\n", " ").split("\t")[:2] for text in block]
-        each = max(len(row) for row in rows)
-        flat = [part for row in rows for part in (*row, *[""] * (each - len(row)))]
+    while numbered := list(islice(lines, _ROWS)):
+        block = [text for _, text in numbered]
+        flat = [part for number, text in numbered for part in _parts(run, number, text)]
         ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
-        corpus = Corpus(ids, None, "", labels=np.zeros(len(rows), np.int64))  # type: ignore[arg-type]
-        for text, values in zip(
-            block, np.exp(score_labelled(run.model, corpus, run.device, longest(run))), strict=True
-        ):
+        corpus = Corpus(ids, Counts(), "", labels=np.zeros(len(block), np.int64))
+        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
+        for text, values, too_long in zip(block, np.exp(log_probs), cut, strict=True):
             chances = dict(zip(names, values.tolist(), strict=True))
             best = int(values.argmax())
-            yield Classified(text, names[best], float(values[best]), chances)
+            yield Classified(text, names[best], float(values[best]), chances, bool(too_long))
+
+
+def _parts(run: Run, number: int, text: str) -> list[str]:
+    """The text of an example, or its two."""
+    text = text.replace("\n", " ")
+    if not run.config.model.pairs:
+        return [text.replace("\t", " ")]
+    first, tab, second = text.partition("\t")
+    if not tab:
+        raise InputError(f"line {number} has no tab; '{run.name}' labels pairs: text, tab, text")
+    return [first, second.replace("\t", " ")]
 
 
 def longest(run: Run) -> int:
-    """Tokens of a text that the run reads; the rest is cut off."""
-    context = run.config.model.encoder.get("context")
-    return (
-        min(run.config.train.bptt, context - 1) if context else max(run.config.train.bptt, LONGEST)
-    )
+    """Tokens of an example that the run reads, as in its training; the rest is cut off."""
+    bptt: int = run.config.train.bptt
+    return bptt
 
 
 def check_classifies(run: Run) -> None:

@@ -39,10 +39,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows from the best to the worst by bits per byte."""
+    """Rows from the best to the worst by bits per byte; those whose figures are no probabilities
+    (models that read both ways) come last."""
 
     rows: list[Row]
-    p_value: float | None  # two-sided, best against second; None for a single run
+    p_value: float | None  # two-sided, best against second; None where no two compare
     pieces: int
 
     @property
@@ -102,9 +103,12 @@ def compare(
         rows.append(
             Row(run.name, evaluation, _interval(bits), _interval(np.exp(np.minimum(per_word, 700))))
         )
-    order = sorted(range(len(rows)), key=lambda i: rows[i].evaluation.bits_per_byte)
+    order = sorted(
+        range(len(rows)),
+        key=lambda i: (rows[i].evaluation.pseudo, rows[i].evaluation.bits_per_byte),
+    )
     p_value = None
-    if len(rows) > 1:
+    if len(rows) > 1 and len({rows[i].evaluation.pseudo for i in order[:2]}) == 1:
         first, second = (
             table[i] + math.log(2) * table[-1] * _spelled(rows[i].evaluation) for i in order[:2]
         )

@@ -16,13 +16,15 @@ import numpy as np
 from .. import __version__
 from ..data.stream import Ids
 from ..errors import InputError
+from ..generation.infill import check_fills
 from ..run import DATA, Run, check_text, count_parameters
 from ..text.corpus import Corpus, Counts, open_corpus, prepare
 from ..text.reader import open_texts
-from ..text.tokenizer import UNK
+from ..text.tokenizer import EOS, UNK
 from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
 from .pairs import PairScores
+from .pseudo import score_masked
 from .sampled import score_sampled
 from .stream import Bar, Progress, TokenScores, score_stream
 
@@ -46,9 +48,11 @@ class Evaluation:
     parameters: int
     seconds: float
     signature: str
+    pseudo: bool = False  # of a model that reads both ways: no probability of the text
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
 def evaluate(
@@ -65,7 +69,9 @@ def evaluate(
     """Perplexity and its relatives on text files.
 
     The text is one stream from the first token to the last, so no batch size is involved; with
-    `stripes` it is read in that many places at once, and the signature says so.
+    `stripes` it is read in that many places at once, and the signature says so. A model that reads
+    both ways is asked for each token with all others of its line in sight: `pseudo` figures, which
+    compare only with each other.
 
     Args:
         dynamic: let the weights follow the text.
@@ -102,7 +108,10 @@ def tune_cache(
 
 def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> Corpus:
     """Text files as the run's ids, in `folder`."""
-    check_text(run)
+    if run.config.model.reads == "sentences":
+        check_fills(run)
+    else:
+        check_text(run)
     paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
     if not len(corpus):
@@ -146,6 +155,8 @@ def evaluate_corpus(
 ) -> tuple[Evaluation, TokenScores]:
     """`evaluate` for a prepared text, with the score of every token."""
     how.check()
+    if run.config.model.reads == "sentences":
+        return _pseudo(run, corpus, how, bar)
     how = replace(how, stripes=max(1, min(how.stripes, len(corpus))))
     progress = bar(len(corpus) * max(1, how.mc_dropout)) if bar else None
     began = time.perf_counter()
@@ -168,6 +179,35 @@ def evaluate_corpus(
         signature(run, how),
     )
     return result, scores
+
+
+def _pseudo(
+    run: Run, corpus: Corpus, how: Reading, bar: Bar | None
+) -> tuple[Evaluation, TokenScores]:
+    if how != Reading(warmup=how.warmup):
+        raise InputError(
+            f"'{run.name}' reads both ways: dynamic evaluation, a cache, passes with dropout and "
+            "stripes are for models that read from left to right"
+        )
+    predicted = np.asarray(corpus.ids) != EOS
+    total = int(predicted.sum())
+    if not total:
+        raise InputError("no words in the text, only ends of lines")
+    began = time.perf_counter()
+    scores = score_masked(run.model, corpus.ids, run.device, bar(total) if bar else None)
+    seconds = time.perf_counter() - began
+    assert scores.hit is not None
+    known = scores.log_prob[predicted & (corpus.ids != UNK)]
+    of_words = TokenScores(scores.log_prob[predicted], scores.hit[predicted])
+    result = summarise(
+        of_words,
+        replace(corpus.counts, tokens=total),
+        safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
+        run.parameters,
+        seconds,
+        signature(run, how),
+    )
+    return replace(result, pseudo=True), scores
 
 
 def _score(
@@ -277,6 +317,8 @@ def signature(run: Run, how: Reading) -> str:
     """What a score depends on besides model and text: two scores compare when these agree."""
     tokenizer = run.tokenizer
     reading = f"window:{run.model.context}" if run.model.context else "carried"
+    if run.config.model.reads == "sentences":
+        reading = f"pseudo:line:{run.model.context}"
     if run.source is not None:
         reading = f"source:{run.source.name}:{run.source.vocab_size}:{run.source.fingerprint}"
     if how.stripes > 1:

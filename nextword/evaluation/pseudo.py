@@ -8,43 +8,87 @@ It is no probability of the text: such figures compare only with each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 
-from ..errors import InputError
-from ..generation.infill import check_fills
-from ..run import Run
+from ..data.pairs import pad
+from ..data.stream import Ids
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS, MASK
+from .stream import TokenScores
 
-_TOKENS = 8192  # of masked copies read together
+_TOKENS = 8192  # of masked copies read together, padding included
+_LINES = 256  # whose copies are sorted by length
+
+
+def score_masked(
+    model: Any, ids: Ids, device: torch.device, progress: Callable[[int], None] | None = None
+) -> TokenScores:
+    """Of a text (N,): each line read alone, in pieces where it is longer than the context. The ends
+    of lines are not predicted: they cost nothing, and hit nothing.
+
+    Args:
+        progress: called with the number of tokens just scored.
+    """
+    ids = np.asarray(ids)
+    log_prob = np.zeros(len(ids), dtype=np.float32)
+    hit = np.zeros(len(ids), dtype=bool)
+    places = _pieces(ids, model.context - 2)
+    while block := list(islice(places, _LINES)):
+        rows = [ids[start:stop].astype(np.int64) for start, stop in block]
+        for (start, stop), (values, hits) in zip(
+            block, pseudo_log_likelihood(model, rows, device), strict=True
+        ):
+            log_prob[start:stop], hit[start:stop] = values, hits
+        if progress:
+            progress(sum(stop - start for start, stop in block))
+    return TokenScores(log_prob, hit)
 
 
 @torch.no_grad()
-def pseudo_log_likelihood(run: Run, ids: list[int]) -> list[float]:
-    """log p of each of the tokens `ids` (N,) of a sentence (marks left out), natural logarithms.
-
-    Raises:
-        InputError: the run predicts no masked words, or the sentence is longer than its context.
-    """
-    check_fills(run)
-    model: Any = run.model
-    whole = [CLS, *ids, EOS]
-    if len(whole) > model.context:
-        raise InputError(
-            f"a sentence of {len(whole)} tokens is longer than the model's context of "
-            f"{model.context}; split it"
-        )
-    found: list[float] = []
-    step = max(1, _TOKENS // len(whole))
-    for first in range(0, len(ids), step):
-        places = torch.arange(first, min(first + step, len(ids))) + 1
-        rows = torch.tensor([whole]).repeat(len(places), 1)
-        own = torch.arange(len(places))
-        targets = rows[own, places]
-        rows[own, places] = MASK
-        hidden = model(rows.to(run.device))[own.to(run.device), places.to(run.device)]
-        log_prob, _ = model.predict(hidden, targets.to(run.device))
-        found += log_prob.double().tolist()
+def pseudo_log_likelihood(
+    model: Any, rows: Sequence[Sequence[int] | Ids], device: torch.device
+) -> list[tuple[Ids, Ids]]:
+    """For each row of token ids (marks left out): log p of each of its tokens, natural logarithms,
+    and whether it was the most probable one. A row with its marks fits the model's context."""
+    wholes = [np.concatenate([[CLS], row, [EOS]]).astype(np.int64) for row in rows]
+    found = [(np.zeros(len(row), np.float32), np.zeros(len(row), bool)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    copies = ((i, place) for i in order for place in range(len(rows[i])))
+    for batch in _batches(copies, wholes):
+        ids, real = pad([wholes[i] for i, _ in batch])
+        own = torch.arange(len(batch))
+        places = torch.tensor([place + 1 for _, place in batch])
+        targets = ids[own, places].clone()
+        ids[own, places] = MASK
+        hidden = model(ids.to(device), real.to(device))[own.to(device), places.to(device)]
+        log_prob, hits = model.predict(hidden, targets.to(device))
+        for (i, place), value, right in zip(batch, log_prob.tolist(), hits.tolist(), strict=True):
+            found[i][0][place], found[i][1][place] = value, right
     return found
+
+
+def _batches(
+    copies: Iterator[tuple[int, int]], wholes: list[Ids]
+) -> Iterator[list[tuple[int, int]]]:
+    """Copies one after another, the longest last, as many as `_TOKENS` allows."""
+    batch: list[tuple[int, int]] = []
+    for copy in copies:
+        if batch and (len(batch) + 1) * len(wholes[copy[0]]) > _TOKENS:
+            yield batch
+            batch = []
+        batch.append(copy)
+    if batch:
+        yield batch
+
+
+def _pieces(ids: Ids, most: int) -> Iterator[tuple[int, int]]:
+    """Where lines begin and end, `<eos>` left out; longer ones in pieces of at most `most`."""
+    start = 0
+    for end in (*np.flatnonzero(ids == EOS).tolist(), len(ids)):
+        yield from ((at, min(at + most, end)) for at in range(start, end, most))
+        start = end + 1

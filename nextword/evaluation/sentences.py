@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data.pairs import pad, shifted
 from ..errors import InputError
+from ..generation.infill import check_fills
 from ..generation.translate import check_fits
 from ..run import Run
 from ..text.tokenizer import EOS, UNK
@@ -19,6 +21,7 @@ from .perplexity import safe_exp
 from .pseudo import pseudo_log_likelihood
 
 _TOKENS = 4096  # in a batch, padding included
+_PSEUDO_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,7 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
         InputError: such a line has no tab, or a line is longer than the model's context.
     """
     if run.config.model.reads == "sentences":
-        for text in texts:
-            ids = run.tokenizer.encode(text.replace("\n", " "))
-            log_prob = sum(pseudo_log_likelihood(run, ids))
-            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
-            each = safe_exp(-log_prob / max(1, len(ids)))
-            yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)
+        yield from _pseudo_lines(run, texts)
         return
     lines = enumerate(texts, start=1)
     while numbered := list(islice(lines, 8 * batch_size)):
@@ -78,6 +76,26 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
             yield SentenceScore(
                 numbered[index][1], log_prob, len(ids), oov, safe_exp(-log_prob / len(ids))
             )
+
+
+def _pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
+    check_fills(run)
+    model: Any = run.model
+    lines = enumerate(texts, start=1)
+    while numbered := list(islice(lines, _PSEUDO_LINES)):
+        rows = [run.tokenizer.encode(text.replace("\n", " ")) for _, text in numbered]
+        for (number, _), ids in zip(numbered, rows, strict=True):
+            if len(ids) + 2 > model.context:
+                raise InputError(
+                    f"line {number} has {len(ids)} tokens; with its marks that is more than the "
+                    f"model's context of {model.context}; split it"
+                )
+        found = pseudo_log_likelihood(model, rows, run.device)
+        for (_, text), ids, (values, _) in zip(numbered, rows, found, strict=True):
+            log_prob = float(values.sum(dtype=np.float64))
+            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
+            each = safe_exp(-log_prob / max(1, len(ids)))
+            yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)
 
 
 def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:

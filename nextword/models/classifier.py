@@ -32,6 +32,7 @@ class ClassifierConfig(Part):
         {"name": "bidirectional"}, description="a model that reads: its name and settings"
     )
     labels: list[str] = Field([], description="learnt from the training texts")
+    pairs: bool = Field(False, description="an example is two texts: as the training texts are")
     pooling: Literal["first", "mean", "concat"] = "concat"
     inner: int | None = Field(None, ge=1, description="width of a layer before the softmax")
     dropout: float = Field(0.2, ge=0, lt=1, description="before each of the last layers")

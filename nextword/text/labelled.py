@@ -29,14 +29,17 @@ class Example:
     texts: tuple[str, ...]  # one or two
 
 
-def read_labelled(path: str | os.PathLike[str]) -> Iterator[Example]:
+def read_labelled(path: str | os.PathLike[str], texts_wanted: int = 0) -> Iterator[Example]:
     """The examples of a file; lines without text are left out.
 
+    Args:
+        texts_wanted: in every example, 1 or 2; 0 = as many as in the first.
+
     Raises:
-        InputError: a line without a tab or a label, some lines with two texts and some with one.
+        InputError: a line without a tab or a label, or with another number of texts.
     """
     path = Path(path)
-    wanted = 0
+    wanted = texts_wanted
     for number, line in enumerate(lines(path), start=1):
         label, *texts = (part.strip() for part in line.split("\t"))
         if not line.strip() or (texts and not any(texts)):
@@ -47,19 +50,25 @@ def read_labelled(path: str | os.PathLike[str]) -> Iterator[Example]:
             raise InputError(f"line {number} of '{path}' has no label before its tab")
         wanted = wanted or len(texts)
         if len(texts) != wanted or wanted > 2:
+            all_have = {1: "one", 2: "two"}.get(texts_wanted, "one, or all two")
             raise InputError(
-                f"line {number} of '{path}' has {len(texts)} texts; all lines have one, or two"
+                f"line {number} of '{path}' has {len(texts)} texts; all lines must have {all_have}"
             )
         yield Example(number, label, tuple(texts))
 
 
 def prepare_labelled(
-    paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, labels: Sequence[str] = ()
+    paths: Sequence[Path],
+    tokenizer: Tokenizer,
+    folder: Path,
+    labels: Sequence[str] = (),
+    texts_wanted: int = 0,
 ) -> tuple[Corpus, list[str]]:
     """Write the ids of labelled texts (an `<eos>` behind each) and their labels.
 
     Args:
         labels: those that may occur; none = whatever does, in the order of the alphabet.
+        texts_wanted: in every example, 1 or 2; 0 = as many as in the first.
 
     Returns:
         The corpus and its labels.
@@ -75,10 +84,12 @@ def prepare_labelled(
     found: list[int] = []
 
     def rows() -> Iterable[tuple[list[str], list[list[int]]]]:
+        wanted = texts_wanted
         for path in paths:
-            examples = read_labelled(path)
+            examples = read_labelled(path, wanted)
             while block := list(islice(examples, _BLOCK)):
                 for example in block:
+                    wanted = len(example.texts)
                     if example.label not in numbers:
                         raise InputError(
                             f"line {example.line} of '{path}' has the label '{example.label}'; "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..config import Config
+from ..data.labelled import Labelled
 from ..errors import InputError
 from ..files import write_text
 from ..run import DATA, TOKENIZER, tokenizer_of
@@ -41,15 +42,22 @@ def prepare_labelled_text(
     write_text(fresh / TOKENIZER, tokenizer.to_json())
     known = config.model.labels if parent else ()
     corpus, labels = prepare_labelled(files, tokenizer, fresh / DATA / "train", known)
-    prepare_labelled(held, tokenizer, fresh / DATA / "valid", labels)
+    assert corpus.labels is not None
+    stream = Labelled(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
+    if cut := int(stream.cut.sum()):
+        notes.append(
+            f"{cut:,} of {len(stream.cut):,} texts are longer than train.bptt = "
+            f"{config.train.bptt} tokens and are cut"
+        )
+    prepare_labelled(held, tokenizer, fresh / DATA / "valid", labels, stream.each)
     for path in (*files, *held):
         if path.parent == fresh:
             path.unlink()
-    assert corpus.labels is not None
     counts: Counter[int] = Counter(corpus.labels.tolist())
     told = ", ".join(f"{label} {counts[i]:,}" for i, label in enumerate(labels))
     notes.append(f"labels: {told}")
-    config = replace(config, model=config.model.model_copy(update={"labels": labels}))
+    found = {"labels": labels, "pairs": stream.each == 2}
+    config = replace(config, model=config.model.model_copy(update=found))
     if config.objective.weights == "balanced":
         total = sum(counts.values())
         weights = [total / (len(labels) * max(1, counts[i])) for i in range(len(labels))]

@@ -97,7 +97,7 @@ def labelled(training: Training) -> Validation:
     """Labelled texts, by the metric that is wanted."""
     assert training.valid is not None and training.valid.labels is not None
     config = training.config.train
-    log_probs = score_labelled(training.model, training.valid, training.device, config.bptt)
+    log_probs, _ = score_labelled(training.model, training.valid, training.device, config.bptt)
     right = training.valid.labels
     quality, _ = measure(right, log_probs.argmax(axis=1), log_probs.shape[1])
     loss = float(-log_probs[range(len(right)), right].mean())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from nextword import files, hub
 from nextword.cli.main import main
 from nextword.data.masked import Masked
 from nextword.errors import InputError
-from nextword.evaluation.pseudo import pseudo_log_likelihood
+from nextword.evaluation.pseudo import pseudo_log_likelihood, score_masked
 from nextword.generation.infill import fill
 from nextword.models.bert import Bert, BertConfig
 from nextword.objectives.masked import MaskedWords
@@ -234,9 +235,64 @@ def test_pseudo_log_likelihood(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
         whole[0, place] = MASK
         with torch.no_grad():
             wanted.append(float(model.logits(model(whole))[0, place].log_softmax(-1)[token]))
-    assert pseudo_log_likelihood(run, ids) == pytest.approx(wanted, abs=1e-5)
-    monkeypatch.setattr("nextword.evaluation.pseudo._TOKENS", 10)
-    assert pseudo_log_likelihood(run, ids) == pytest.approx(wanted, abs=1e-5)
+    other = run.tokenizer.encode("a dog")
+    for most in (8192, 10):
+        monkeypatch.setattr("nextword.evaluation.pseudo._TOKENS", most)
+        (values, hits), (alone, _) = pseudo_log_likelihood(model, [ids, other], run.device)
+        assert values == pytest.approx(wanted, abs=1e-5) and len(hits) == len(ids)
+        ((again, _),) = pseudo_log_likelihood(model, [other], run.device)
+        assert alone == pytest.approx(again, abs=1e-5)
+
+
+def test_evaluate_is_the_sum_of_score(run: Run, tmp_path: Path) -> None:
+    """Line by line; ends of lines cost nothing and do not count."""
+    lines = ["the cat sat on the mat", "a dog sat", "on the mat"]
+    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    result = nextword.evaluate(run, tmp_path / "text.txt")
+    scores = nextword.score(run, lines)
+    assert result.pseudo and "pseudo:line" in result.signature
+    assert result.nll == pytest.approx(-sum(one.log_prob for one in scores), rel=1e-5)
+    assert result.tokens == sum(one.tokens for one in scores)
+    assert result.perplexity == pytest.approx(math.exp(result.nll / result.tokens))
+    assert result.perplexity_excluding_oov == pytest.approx(result.perplexity)
+    assert 0 <= result.accuracy <= 1
+
+
+def test_a_line_longer_than_the_context_is_read_in_pieces(run: Run) -> None:
+    model: Any = run.model
+    most = model.context - 2
+    ids = np.array(run.tokenizer.encode("the cat sat on the mat " * 50))
+    assert len(ids) > 2 * most
+    found = score_masked(model, ids, run.device)
+    parts = [ids[i : i + most] for i in range(0, len(ids), most)]
+    alone = pseudo_log_likelihood(model, parts, run.device)
+    np.testing.assert_allclose(found.log_prob, np.concatenate([v for v, _ in alone]), atol=1e-5)
+
+
+def test_compare_keeps_pseudo_figures_apart(run: Run, cli: Cli, tmp_path: Path) -> None:
+    """Last in the table however good they look, and no test against real probabilities."""
+    (tmp_path / "text.txt").write_text("the cat sat on the mat\na dog sat\n" * 30, encoding="utf-8")
+    ngram = nextword.train("unigram", tmp_path / "text.txt", tmp_path / "ngram", quiet=True)
+    result = nextword.compare([run, ngram], tmp_path / "text.txt")
+    assert [row.evaluation.pseudo for row in result.rows] == [False, True]
+    assert result.p_value is None
+    both = nextword.compare([run, run], tmp_path / "text.txt")
+    assert both.p_value == 1.0
+    assert run.folder is not None
+    status, out, _ = cli("compare", run.folder, tmp_path / "ngram", "--data", tmp_path / "text.txt")
+    assert status == 0 and "(pseudo)" in out and "compare only with each other" in out
+    status, out, _ = cli("evaluate", run.folder, "--data", tmp_path / "text.txt")
+    assert status == 0 and "pseudo" in out
+
+
+def test_evaluate_refuses_what_reads_from_the_left(run: Run, cli: Cli) -> None:
+    status, _, err = cli("evaluate", run.folder, "--data", "README.md", "--stripes", 4)
+    assert status == 2 and "reads both ways" in err
+
+
+def test_score_names_the_line_that_is_too_long(run: Run) -> None:
+    with pytest.raises(InputError, match="line 2 has"):
+        nextword.score(run, ["the cat", "the cat sat " * 60])
 
 
 def test_score_says_what_it_is(run: Run, cli: Cli, tmp_path: Path) -> None:
@@ -248,9 +304,7 @@ def test_score_says_what_it_is(run: Run, cli: Cli, tmp_path: Path) -> None:
     assert all(row["pseudo"] and row["log_prob"] < 0 and row["tokens"] >= 3 for row in rows)
 
 
-@pytest.mark.parametrize(
-    "verb", [["generate", "--prompt", "x"], ["evaluate", "--data", "README.md"]]
-)
+@pytest.mark.parametrize("verb", [["generate", "--prompt", "x"], ["translate"]])
 def test_what_it_is_not_for(run: Run, cli: Cli, verb: list[str]) -> None:
     status, out, err = cli(verb[0], run.folder, *verb[1:])
     assert status == 2 and out == "" and len(err.splitlines()) == 1

@@ -23,7 +23,7 @@ from nextword.cli.main import main
 from nextword.config import Config, TextConfig, load_config
 from nextword.data.labelled import Labelled
 from nextword.errors import InputError
-from nextword.evaluation.classification import classify, evaluate_classifier, measure
+from nextword.evaluation.classification import classify, evaluate_classifier, longest, measure
 from nextword.models.classifier import Classifier, ClassifierConfig
 from nextword.models.recurrent import RecurrentConfig
 from nextword.objectives.classify import Classify
@@ -399,7 +399,35 @@ def test_pairs_of_texts(tmp_path: Path) -> None:
     run = nextword.train(
         "classifier", tmp_path / "t.tsv", tmp_path / "run", overrides=TINY, quiet=True
     )
+    assert run.config.model.pairs
     assert classify(run, ["a\tb"])[0].label in ("same", "other")
+    with pytest.raises(InputError, match=r"line 2 has no tab"):
+        classify(run, ["a\tb", "a b"])
+    (tmp_path / "single.tsv").write_text("same\ta\nother\tb\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 1 .* 1 texts; all lines must have two"):
+        evaluate_classifier(run, tmp_path / "single.tsv")
+
+
+def test_a_tab_in_a_single_text_is_a_space(run: Run) -> None:
+    with_tab, with_space = classify(run, ["the film\twas good", "the film was good"])
+    assert with_tab.probabilities == with_space.probabilities
+
+
+def test_long_texts_are_cut_and_counted(run: Run, folder: Path, tmp_path: Path, cli: Cli) -> None:
+    """As in training: what is behind the last token that is read changes nothing."""
+    most = longest(run)
+    assert most == run.config.train.bptt
+    fits = "good " + "so " * (most - 2)  # and <eos>
+    short, long = classify(run, [fits, fits + "so bad bad bad"])
+    assert not short.cut and long.cut
+    assert long.probability == pytest.approx(classify(run, [fits + "so"])[0].probability, abs=1e-6)
+    (tmp_path / "t.tsv").write_text(f"pos\t{fits}\nneg\t{fits}so bad\n", encoding="utf-8")
+    assert evaluate_classifier(run, tmp_path / "t.tsv").cut == 1
+    (tmp_path / "t.txt").write_text(f"{fits}\n{fits} bad\n", encoding="utf-8")
+    status, out, err = cli("classify", folder / "run", tmp_path / "t.txt")
+    assert status == 0 and len(out.splitlines()) == 2
+    assert f"1 texts were cut: the model reads {most} tokens" in err
+    assert "1 texts too long" in cli("evaluate", folder / "run", "--data", tmp_path / "t.tsv")[1]
 
 
 def test_balanced_weights(tmp_path: Path) -> None:
