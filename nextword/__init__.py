@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .generation.sample import generate, generate_many
     from .generation.translate import translate
     from .run import Run, load
+    from .training.seeds import train_seeds
     from .training.train import resume, train
 
 _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
@@ -54,6 +55,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "resume": "training.train",
     "score": "evaluation.sentences",
     "train": "training.train",
+    "train_seeds": "training.seeds",
     "translate": "generation.translate",
 }
 
@@ -74,6 +76,7 @@ __all__ = [
     "resume",
     "score",
     "train",
+    "train_seeds",
     "translate",
 ]
 

@@ -39,6 +39,7 @@ CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 SOURCE_TOKENIZER = "source-tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
 _ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
+SERIES = "settings.json"  # of a directory of several trainings
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
 
 
@@ -122,6 +123,14 @@ def weights_of(folder: Path) -> dict[str, Tensor]:
     return hub.read_weights(folder) if hub.is_hub(folder) else read_tensors(folder / WEIGHTS)[0]
 
 
+def seeds_of(folder: Path) -> list[Path]:
+    """The runs of a directory that `train --seeds` made, in their order; none if it is no such."""
+    if not (folder / SERIES).is_file():
+        return []
+    found = [path for path in folder.glob("seed*") if (path / CONFIG).is_file()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("seed")))
+
+
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
     """The model that the settings describe, with fresh weights."""
     if source is None:
@@ -196,6 +205,8 @@ def load_config(folder: Path) -> Config:
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
     if is_arpa(folder):
         raise InputError(f"'{folder}' is an ARPA file; a run directory is needed here")
+    if runs := seeds_of(folder):
+        raise InputError(f"'{folder}' holds runs of several seeds; name one, such as {runs[0]}")
     if not folder.is_dir() or not (folder / CONFIG).is_file():
         raise InputError(f"'{folder}' is not a run (a directory with {CONFIG})")
     try:

@@ -43,7 +43,10 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
     return parse_section(Cache, values, "--cache-set") if wanted else None
 
 
-def _classifier(run: Any, data: Any, picture: Path | None, *, json: bool) -> None:
+Lines = list[tuple[str, str]]  # what people read: a name, its figure
+
+
+def _classifier(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, Any], Lines]:
     from .. import plot
     from ..evaluation.classification import evaluate_classifier
 
@@ -52,11 +55,8 @@ def _classifier(run: Any, data: Any, picture: Path | None, *, json: bool) -> Non
     result = evaluate_classifier(run, data)
     if picture:
         result.draw(picture)
-    if json:
-        print_json(result.as_dict())
-        return
     quality = result.quality
-    for name, value in (
+    return result.as_dict(), [
         ("examples", f"{result.examples:,}"),
         ("accuracy", f"{quality.accuracy:.2%}"),
         ("F1", f"{quality.f1:.2%} mean over the labels"),
@@ -64,13 +64,12 @@ def _classifier(run: Any, data: Any, picture: Path | None, *, json: bool) -> Non
         ("loss", f"{result.nll / result.examples:.4f} nats per text"),
         *([("cut", f"{result.cut:,} texts too long to be read whole")] if result.cut else []),
         ("speed", f"{result.examples / result.seconds:,.0f} texts/s"),
-    ):
-        print(f"{name:<11}{value}")
+    ]
 
 
 def _translation(
-    run: Any, data: Any, targets: Any, how: dict[str, Any], *, json: bool, quiet: bool
-) -> None:
+    run: Any, data: Any, targets: Any, how: dict[str, Any], quiet: bool
+) -> tuple[dict[str, Any], Lines]:
     from ..config import parse_section
     from ..evaluation.translation import evaluate_translation
     from ..generation.translate import Decoding
@@ -78,11 +77,8 @@ def _translation(
     decoding = parse_section(Decoding, how, "evaluate")
     with token_bar("translating", quiet, unit="sentences") as bar:
         result = evaluate_translation(run, data, targets, how=decoding, bar=bar)
-    if json:
-        print_json(result.as_dict())
-        return
     quality, e = result.quality, result.targets
-    for name, value in (
+    return result.as_dict(), [
         ("sentences", f"{len(result.sources):,}"),
         ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
         ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
@@ -93,8 +89,88 @@ def _translation(
         ("unknown", f"{e.oov:,} tokens ({e.oov / e.tokens:.2%})"),
         ("speed", f"{len(result.sources) / result.seconds:,.1f} sentences/s"),
         ("signature", e.signature),
+    ]
+
+
+def _text(
+    run: Any, data: Any, how: Any, tune: list[Path], quiet: bool
+) -> tuple[dict[str, Any], Lines]:
+    from ..evaluation.perplexity import evaluate, tune_cache
+
+    cache = how.cache
+    if tune:
+        with token_bar("tuning the cache", quiet) as bar:
+            cache = tune_cache(run, tune, dynamic=how.dynamic, bar=bar)
+    with token_bar("evaluating", quiet) as bar:
+        result = evaluate(
+            run,
+            data,
+            dynamic=how.dynamic,
+            cache=cache,
+            mc_dropout=how.mc_dropout,
+            stripes=how.stripes,
+            bar=bar,
+        )
+    excluding = f"{result.perplexity_excluding_oov:.2f} per token, unknown words left out"
+    return result.as_dict(), [
+        ("tokens", f"{result.tokens:,}"),
+        ("perplexity", f"{result.perplexity:.2f} per token"),
+        *([("", excluding)] if result.oov else []),
+        ("", f"{result.word_perplexity:.2f} per word"),
+        ("bits", f"{result.bits_per_byte:.4f} per byte"),
+        ("", f"{result.bits_per_char:.4f} per character"),
+        *([] if math.isnan(result.accuracy) else [("accuracy", f"{result.accuracy:.2%}")]),
+        ("unknown", f"{result.oov:,} tokens ({result.oov / result.tokens:.2%})"),
+        ("speed", f"{result.tokens / result.seconds:,.0f} tokens/s"),
+        *([("pseudo", _PSEUDO)] if result.pseudo else []),
+        ("signature", result.signature),
+    ]
+
+
+def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dict[str, Any], Lines]:
+    """The figures of one run, for programs and for people."""
+    from ..errors import InputError
+
+    reads, quiet = run.config.model.reads, given["quiet"]
+    if given["target"] and reads != "pairs":
+        raise InputError(f"'{run.name}' does not translate; leave --target out")
+    if given["plot"] and reads != "labelled":
+        raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
+    if reads not in ("pairs", "labelled"):
+        return _text(run, data, how, given["tune"], quiet)
+    for option, used in (
+        ("--stripes", how.stripes > 1),
+        ("--dynamic", how.dynamic),
+        ("--cache", how.cache),
+        ("--mc-dropout", how.mc_dropout),
     ):
-        print(f"{name:<11}{value}")
+        if used:
+            does = "translates" if reads == "pairs" else "classifies"
+            raise InputError(f"'{run.name}' {does}: {option} is for models of running text")
+    if reads == "labelled":
+        return _classifier(run, data, given["plot"])
+    return _translation(run, data, given["target"], given["decoding"], quiet)
+
+
+def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool) -> None:
+    """Mean and deviation over the runs of several seeds."""
+    from ..evaluation.spread import spread
+
+    figures = spread(results)
+    if json:
+        print_json(
+            {
+                "runs": [
+                    {"run": str(run)} | result for run, result in zip(runs, results, strict=True)
+                ],
+                "mean": {name: value.mean for name, value in figures.items()},
+                "deviation": {name: value.deviation for name, value in figures.items()},
+            }
+        )
+        return
+    print(f"{len(runs)} seeds, mean ± deviation:")
+    for name, value in figures.items():
+        print(f"{name:<26}{value}")
 
 
 def command(
@@ -137,63 +213,33 @@ def command(
     """How well a run predicts a text: perplexity, bits per byte, accuracy; how well it translates:
     BLEU and chrF too."""
     from ..errors import InputError
-    from ..evaluation.perplexity import Reading, evaluate, tune_cache
-    from ..run import load
+    from ..evaluation.perplexity import Reading
+    from ..run import load, seeds_of
 
-    adapting = dynamic_settings(dynamic, dynamic_set)
-    caching = _cache_settings(cache, cache_set, tune)
-    Reading(adapting, caching, mc_dropout, stripes).check()
-    loaded = load(run, device)
-    if loaded.source is not None:
-        for option, given in (
-            ("--stripes", stripes > 1),
-            ("--dynamic", dynamic),
-            ("--cache", cache),
-            ("--mc-dropout", mc_dropout),
-        ):
-            if given:
-                raise InputError(f"'{run}' translates: {option} is for models of running text")
-        _translation(loaded, data, target, {"beam": beam, "alpha": alpha}, json=json, quiet=quiet)
-        return
-    if loaded.config.model.reads == "labelled":
-        _classifier(loaded, data, plot_file, json=json)
+    how = Reading(
+        dynamic_settings(dynamic, dynamic_set),
+        _cache_settings(cache, cache_set, tune),
+        mc_dropout,
+        stripes,
+    )
+    how.check()
+    given = {
+        "tune": tune,
+        "target": target,
+        "decoding": {"beam": beam, "alpha": alpha},
+        "plot": plot_file,
+        "quiet": quiet,
+    }
+    runs = seeds_of(run)
+    if not runs:
+        result, lines = _evaluate(load(run, device), data, how, given)
+        if json:
+            print_json(result)
+        else:
+            for name, value in lines:
+                print(f"{name:<11}{value}")
         return
     if plot_file:
-        raise InputError(f"'{run}' is no classifier: --plot draws a confusion matrix")
-    if target:
-        raise InputError(f"'{run}' reads running text, not pairs; leave --target out")
-    if tune:
-        with token_bar("tuning the cache", quiet) as bar:
-            caching = tune_cache(loaded, tune, dynamic=adapting, bar=bar)
-    with token_bar("evaluating", quiet) as bar:
-        result = evaluate(
-            loaded,
-            data,
-            dynamic=adapting,
-            cache=caching,
-            mc_dropout=mc_dropout,
-            stripes=stripes,
-            bar=bar,
-        )
-    if json:
-        print_json(result.as_dict())
-        return
-    without_unknown = (
-        [("", f"{result.perplexity_excluding_oov:.2f} per token, unknown words left out")]
-        if result.oov
-        else []
-    )
-    for name, value in (
-        ("tokens", f"{result.tokens:,}"),
-        ("perplexity", f"{result.perplexity:.2f} per token"),
-        *without_unknown,
-        ("", f"{result.word_perplexity:.2f} per word"),
-        ("bits", f"{result.bits_per_byte:.4f} per byte"),
-        ("", f"{result.bits_per_char:.4f} per character"),
-        *([] if math.isnan(result.accuracy) else [("accuracy", f"{result.accuracy:.2%}")]),
-        ("unknown", f"{result.oov:,} tokens ({result.oov / result.tokens:.2%})"),
-        ("speed", f"{result.tokens / result.seconds:,.0f} tokens/s"),
-        *([("pseudo", _PSEUDO)] if result.pseudo else []),
-        ("signature", result.signature),
-    ):
-        print(f"{name:<11}{value}")
+        raise InputError(f"'{run}' holds several runs: --plot draws one, such as {runs[0]}")
+    results = [_evaluate(load(path, device), data, how, given)[0] for path in runs]
+    _print_seeds(runs, results, json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +54,15 @@ def command(
         Path | None,
         typer.Option("--from", metavar="RUN", help="Start from another run's weights."),
     ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Train RUN/seed1 to RUN/seedN; the same command again goes on.",
+            show_default=False,
+        ),
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
     overwrite: Overwrite = False,
     device: Device = "cpu",
@@ -65,10 +74,10 @@ def command(
     if out is None:
         raise InputError("name a directory for the run: --out RUN")
     if resume:
-        if overwrite or start_from or train or valid or target or valid_target:
+        if overwrite or start_from or train or valid or target or valid_target or seeds:
             raise InputError(
-                "--resume goes on with what the run has: leave --train, --valid, --from and "
-                "--overwrite out"
+                "--resume goes on with what the run has: leave --train, --valid, --from, --seeds "
+                "and --overwrite out"
             )
         from ..training.train import resume as go_on
 
@@ -98,19 +107,33 @@ def command(
             raise InputError("name a text to learn from: --train FILE")
         from ..training.train import make
 
-        make(
-            recipe,
-            train,
-            out,
-            valid=valid,
-            targets=target,
-            valid_targets=valid_target,
-            overrides=settings,
-            start_from=start_from,
-            overwrite=overwrite,
-            device=device,
-            quiet=quiet,
-        )
+        given: dict[str, Any] = {
+            "valid": valid,
+            "targets": target,
+            "valid_targets": valid_target,
+            "overrides": settings,
+            "start_from": start_from,
+            "overwrite": overwrite,
+            "device": device,
+            "quiet": quiet,
+        }
+        if seeds:
+            _several(recipe, train, out, seeds, given)
+        else:
+            make(recipe, train, out, **given)
+
+
+def _several(recipe: str, train: list[Path], out: Path, seeds: int, given: Any) -> None:
+    from ..errors import Interrupted
+    from ..training.seeds import train_seeds
+
+    try:
+        figures = train_seeds(recipe, train, out, seeds=seeds, **given)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted("stopped and saved; the same command again goes on") from None
+    print(f"{seeds} seeds, validation figures of the kept weights:")
+    for name, value in figures.items():
+        print(f"{name:<14}{value}")
 
 
 def _is_mixture(recipe: str) -> bool:

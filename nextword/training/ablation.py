@@ -20,9 +20,9 @@ from ..evaluation.stream import Bar
 from ..files import locked, write_text
 from ..run import METRICS, STATE, load
 from ..text.reader import open_texts
-from .train import make, resume
+from .series import Series, claim, describe
 
-TABLE, PICTURE, SETTINGS, ROWS = "ablation.json", "ablation.png", "settings.json", "rows"
+TABLE, PICTURE, ROWS = "ablation.json", "ablation.png", "rows"
 _TUNED = {"train.average": "always", "train.non_monotone_stop": True}
 
 Say = Callable[[str], None]
@@ -164,15 +164,15 @@ def ablate(
         if text:
             open_texts(text)
     out = Path(out)
-    trial = _Trial(recipe, train, valid, overrides, fine_tune, device, quiet)
+    series = Series(recipe, train, valid, device=device, quiet=quiet)
+    trial = _Trial(series, overrides, fine_tune)
     settings = {
         "config": config.dump(),
-        "train": _texts(train),
-        "valid": _texts(valid),
-        "test": _texts(test or []),
+        **series.texts(),
+        "test": describe(test or []),
         "fine_tune": fine_tune,
     }
-    fresh = _claim(out, settings)
+    fresh = claim(out, settings, "an ablation")
     try:
         return _rows(out, config, trial, test, fine_tune > 0, say, bars)
     except InputError:
@@ -201,11 +201,11 @@ def _rows(
                 continue
             say(f"row {number} of {len(rows)}: {ingredient.title}{_left(done, len(rows))}")
             runs = trial.run(out / ROWS, ingredient, config)
-            loaded = load(runs[-1], trial.device)
+            loaded = load(runs[-1], trial.series.device)
             with bars() as bar:
                 done[ingredient.title] = Row(
                     ingredient.title,
-                    evaluate(loaded, trial.valid, bar=bar).perplexity,
+                    evaluate(loaded, trial.series.valid, bar=bar).perplexity,
                     evaluate(loaded, test, bar=bar).perplexity if test else None,
                     (ingredient.ptb, ingredient.wt2),
                     loaded.parameters,
@@ -219,65 +219,22 @@ def _rows(
 
 @dataclass(frozen=True)
 class _Trial:
-    recipe: str
-    train: list[Path]
-    valid: list[Path]
+    series: Series
     overrides: Any
     fine_tune: int
-    device: str
-    quiet: bool
 
     def run(self, folder: Path, ingredient: Ingredient, config: Config) -> list[Path]:
         """The runs of a row, trained and fine-tuned as far as they are not yet."""
         slug = FULL.slug if ingredient is FINE_TUNING else ingredient.slug
         changes = override_items(self.overrides) | ingredient.without(config)
         trained = folder / slug / "trained"
-        self._finish(trained, changes, None)
+        self.series.finish(trained, changes)
         if not self.fine_tune or ingredient in (FINE_TUNING, NT_ASGD):
             return [trained]
         tuned = folder / slug / "tuned"
         changes |= _TUNED | {"train.epochs": self.fine_tune, "train.minutes": None}
-        self._finish(tuned, changes, trained)
+        self.series.finish(tuned, changes, trained)
         return [trained, tuned]
-
-    def _finish(self, out: Path, changes: dict[str, Any], start_from: Path | None) -> None:
-        """Train, or go on where a training stopped; nothing happens to a finished one."""
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if (out / STATE).is_file():
-            resume(out, device=self.device, quiet=self.quiet)
-            return
-        make(
-            self.recipe,
-            self.train,
-            out,
-            valid=self.valid,
-            overrides=changes,
-            start_from=start_from,
-            overwrite=True,
-            device=self.device,
-            quiet=self.quiet,
-        )
-
-
-def _texts(paths: list[Path]) -> list[Any]:
-    """What tells texts apart: where they are and how long."""
-    return [[str(Path(path).resolve()), Path(path).stat().st_size] for path in paths]
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> bool:
-    """Make the directory, or see that it holds this very ablation; whether it is new."""
-    if (out / SETTINGS).is_file():
-        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        if before != json.loads(json.dumps(settings)):
-            raise InputError(
-                f"'{out}' holds an ablation with other settings or texts; name another directory"
-            )
-        return False
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"'{out}' holds something else; name another directory")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(out / SETTINGS, json.dumps(settings, indent=1))
-    return True
 
 
 def _read(out: Path) -> list[dict[str, Any]]:

@@ -85,10 +85,7 @@ def make(
     out = Path(out)
     config, parent = _configure(recipe, overrides, start_from)
     where = pick_device(device)
-    train_text = _open(config, _list(train), _list(targets))
-    if _list(valid_targets) and not _list(valid):
-        raise InputError("the targets of validation pairs need their sources: --valid FILE")
-    valid_text = _open(config, _list(valid), _list(valid_targets)) if _list(valid) else []
+    train_text, valid_text = _open_both(config, train, valid, targets, valid_targets)
     method = config.model.trained_by
     if not (method == "count" and is_arpa(out)):
         check_target(out, overwrite)
@@ -137,6 +134,37 @@ def resume(
 
     go_on(out, recipe=recipe, overrides=overrides, device=device, quiet=quiet)
     return load(out, device)
+
+
+def check_inputs(
+    recipe: str,
+    train: Paths | str | os.PathLike[str],
+    valid: Paths | str | os.PathLike[str] = (),
+    targets: Paths | str | os.PathLike[str] = (),
+    valid_targets: Paths | str | os.PathLike[str] = (),
+    *,
+    overrides: list[str] | dict[str, Any] | None = None,
+    start_from: str | os.PathLike[str] | None = None,
+) -> Config:
+    """The settings that `train` would use; everything it would refuse at once is refused.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    config, _ = _configure(recipe, overrides, start_from)
+    _open_both(config, train, valid, targets, valid_targets)
+    return config
+
+
+def _open_both(
+    config: Config, train: Any, valid: Any, targets: Any, valid_targets: Any
+) -> tuple[Any, Any]:
+    """Training and validation texts."""
+    train_text = _open(config, _list(train), _list(targets))
+    if _list(valid_targets) and not _list(valid):
+        raise InputError("the targets of validation pairs need their sources: --valid FILE")
+    valid_text = _open(config, _list(valid), _list(valid_targets)) if _list(valid) else []
+    return train_text, valid_text
 
 
 def _open(config: Config, paths: list[Any], targets: list[Any]) -> Any:

@@ -1,0 +1,35 @@
+"""Mean and deviation of figures that chance has a part in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+
+class Spread(NamedTuple):
+    """Of one figure over several seeds."""
+
+    mean: float
+    deviation: float  # of the sample: Σ (x - mean)² / (n - 1), its root; NaN for a single one
+
+    def __str__(self) -> str:
+        """With as many places as the deviation can bear."""
+        if not (self.deviation > 0 and math.isfinite(self.deviation)):
+            return f"{self.mean:.5g}"
+        places = min(6, max(0, 1 - math.floor(math.log10(self.deviation))))
+        return f"{self.mean:,.{places}f} ± {self.deviation:,.{places}f}"
+
+
+def spread(results: Sequence[dict[str, Any]]) -> dict[str, Spread]:
+    """Of each figure that all results have, in their order."""
+    first = results[0] if results else {}
+    found = {}
+    for name in first:
+        values = [result.get(name) for result in results]
+        if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+            numbers = [float(v) for v in values if v is not None]
+            deviation = stdev(numbers) if len(numbers) > 1 else math.nan
+            found[name] = Spread(mean(numbers), deviation)
+    return found
