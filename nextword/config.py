@@ -104,7 +104,7 @@ class TrainConfig(Section):
         "stripes",
         description="stripes carry the state on, variable are stripes cut at varying lengths "
         "around bptt, windows start fresh; pairs are sentence pairs, masked is for BERT, labelled "
-        "for classifiers",
+        "for classifiers, tagged for taggers",
     )
     stride: int | None = Field(None, ge=1, description="windows: distance of starts; none = bptt")
     shuffle: bool = Field(True, description="windows: in random order, not the text's")
@@ -126,7 +126,8 @@ class TrainConfig(Section):
     )
     non_monotone_stop: bool = Field(False, description="such a loss ends the training")
     metric: Literal["loss", "accuracy", "f1", "matthews"] = Field(
-        "loss", description="what validations choose by; all but the loss are for classifiers"
+        "loss",
+        description="what validations choose by; all but the loss: classifiers, taggers",
     )
     keep: Literal["best", "last"] = Field(
         "best", description="weights: by validation, or the newest"
@@ -181,13 +182,17 @@ READS: dict[str, tuple[str, ...]] = {
     "pairs": ("sentence pairs", "pairs"),
     "sentences": ("sentences with words masked", "masked"),
     "labelled": ("labelled texts", "labelled"),
+    "tagged": ("tagged words", "tagged"),
 }
 #: Settings of training that mean something for one kind only.
 _ONLY: dict[str, tuple[str, ...]] = {
-    "pairs": ("batch_tokens", "longest", "bleu_lines"),
-    "labelled": ("metric",),
+    "batch_tokens": ("pairs",),
+    "longest": ("pairs",),
+    "bleu_lines": ("pairs",),
+    "metric": ("labelled", "tagged"),
 }
-_OBJECTIVES = {"sentences": "masked", "labelled": "classify"}  # that are theirs alone
+#: Objectives that are theirs alone.
+_OBJECTIVES = {"sentences": "masked", "labelled": "classify", "tagged": "classify"}
 
 SECTIONS: dict[str, type[Section]] = {
     "text": TextConfig,
@@ -367,12 +372,10 @@ def _check_fits(parsed: dict[str, Any]) -> None:
     if objective != own if own else objective in _OBJECTIVES.values():
         hint = f"; set objective.name={own}" if own else ""
         raise InputError(f"the model '{model}' reads {what}, not objective.name={objective}{hint}")
-    for kind, keys in _ONLY.items():
-        for key in keys:
-            if kind != reads and _is_set(parsed["train"], key):
-                raise InputError(
-                    f"the model '{model}' reads {what}; train.{key} is for {READS[kind][0]}"
-                )
+    for key, kinds in _ONLY.items():
+        if reads not in kinds and _is_set(parsed["train"], key):
+            known = " and ".join(READS[kind][0] for kind in kinds)
+            raise InputError(f"the model '{model}' reads {what}; train.{key} is for {known}")
     for key in ("layer_decay", "unfreeze"):
         if not parsed["model"].layered and _is_set(parsed["optimizer"], key):
             raise InputError(

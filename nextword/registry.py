@@ -51,6 +51,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "transformer": "nextword.models.transformer:TransformerConfig",
         "bert": "nextword.models.bert:BertConfig",
         "classifier": "nextword.models.classifier:ClassifierConfig",
+        "tagger": "nextword.models.tagger:TaggerConfig",
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
     },
@@ -64,6 +65,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "pairs": "nextword.data.pairs:Pairs",
         "masked": "nextword.data.masked:Masked",
         "labelled": "nextword.data.labelled:Labelled",
+        "tagged": "nextword.data.tagged:Tagged",
     },
     "objective": {
         "causal": "nextword.objectives.causal:Causal",

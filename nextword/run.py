@@ -100,7 +100,12 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 def check_text(run: Run) -> None:
     """Raise InputError unless a run is a model of running text."""
-    does = {"pairs": "translates", "sentences": "fills gaps", "labelled": "classifies"}
+    does = {
+        "pairs": "translates",
+        "sentences": "fills gaps",
+        "labelled": "classifies",
+        "tagged": "tags words",
+    }
     reads = run.config.model.reads
     if reads != "text":
         raise InputError(f"'{run.name}' {does[reads]}; a model of running text is needed here")

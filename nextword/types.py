@@ -107,7 +107,7 @@ class Batch:
     done: float = 0.0  # share of the training that is over
     real: Tensor | None = None  # (B, T) bool, of models that read both ways: False = padding
     segments: Tensor | None = None  # (B, T) int64: first or second piece of text
-    labels: Tensor | None = None  # (B,) int64, of whole rows
+    labels: Tensor | None = None  # int64: (B,) of whole rows, (B, T) of tokens, -1 = none
 
     @property
     def tokens(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
@@ -20,13 +21,17 @@ def command(
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
-    """The label of each line and its probability, a tab between them and before the line."""
+    """The label of each line and its probability, a tab between them and before the line. A tagger
+    gives a line for each word: word, tab, tag, and an empty one after each text."""
     from ..evaluation.classification import check_classifies, classify_lines, longest
     from ..run import load
     from .options import print_json, text_lines
 
     lines = text_lines(file)
     loaded = load(run, device)
+    if loaded.config.model.reads == "tagged":
+        _tags(loaded, lines, json=json)
+        return
     check_classifies(loaded)
     cut = 0
     for done in classify_lines(loaded, lines):
@@ -39,3 +44,17 @@ def command(
     if cut:
         most = longest(loaded)
         print(f"{cut:,} texts were cut: the model reads {most} tokens", file=sys.stderr)
+
+
+def _tags(run: Any, lines: Iterator[str], *, json: bool) -> None:
+    from ..evaluation.tagging import tag_lines
+    from .options import print_json
+
+    for done in tag_lines(run, lines):
+        if json:
+            print_json(done.as_dict())
+        else:
+            for word, tag in zip(done.words, done.tags, strict=True):
+                print(f"{word}\t{tag}")
+            print()
+        sys.stdout.flush()

@@ -67,6 +67,22 @@ def _classifier(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, An
     ]
 
 
+def _tagger(run: Any, data: Any) -> tuple[dict[str, Any], Lines]:
+    from ..evaluation.tagging import evaluate_tagger, in_spans
+
+    result = evaluate_tagger(run, data)
+    quality = result.quality
+    of = "of whole spans" if in_spans(result.tags) else "mean over the tags"
+    return result.as_dict(), [
+        ("words", f"{result.words:,}"),
+        ("accuracy", f"{quality.accuracy:.2%}"),
+        ("F1", f"{quality.f1:.2%} {of}"),
+        ("Matthews", f"{quality.matthews:.3f}"),
+        ("loss", f"{result.nll / result.words:.4f} nats per word"),
+        ("speed", f"{result.words / result.seconds:,.0f} words/s"),
+    ]
+
+
 def _translation(
     run: Any, data: Any, targets: Any, how: dict[str, Any], quiet: bool
 ) -> tuple[dict[str, Any], Lines]:
@@ -136,7 +152,7 @@ def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dic
         raise InputError(f"'{run.name}' does not translate; leave --target out")
     if given["plot"] and reads != "labelled":
         raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
-    if reads not in ("pairs", "labelled"):
+    if reads not in ("pairs", "labelled", "tagged"):
         return _text(run, data, how, given["tune"], quiet)
     for option, used in (
         ("--stripes", how.stripes > 1),
@@ -145,10 +161,12 @@ def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dic
         ("--mc-dropout", how.mc_dropout),
     ):
         if used:
-            does = "translates" if reads == "pairs" else "classifies"
+            does = {"pairs": "translates", "tagged": "tags words"}.get(reads, "classifies")
             raise InputError(f"'{run.name}' {does}: {option} is for models of running text")
     if reads == "labelled":
         return _classifier(run, data, given["plot"])
+    if reads == "tagged":
+        return _tagger(run, data)
     return _translation(run, data, given["target"], given["decoding"], quiet)
 
 

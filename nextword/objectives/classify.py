@@ -1,4 +1,4 @@
-"""The right label: cross-entropy over the labels of a text."""
+"""The right label: cross-entropy over the labels of a text, or of each of its words."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ class Classify(Part):
     def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
         assert batch.labels is not None
         logits = model(batch.ids, batch.real, batch.segments).float()
+        labels = batch.labels
+        if logits.dim() == 3:  # of every token; those without a label do not count
+            logits, labels = logits[labels >= 0], labels[labels >= 0]
         weight = None
         if isinstance(self.weights, list):
             weight = torch.tensor(self.weights, device=logits.device)
         loss = F.cross_entropy(
             logits,
-            batch.labels,
+            labels,
             weight,
             reduction="sum",
             label_smoothing=self.label_smoothing if torch.is_grad_enabled() else 0.0,
         )
-        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
+        right = (logits.detach().argmax(dim=1) == labels).sum()
         return {
-            "nll": Term(loss, len(logits)),
-            "accuracy": Term(right, len(logits), learnt=False),
+            "nll": Term(loss, max(1, len(logits))),
+            "accuracy": Term(right, max(1, len(logits)), learnt=False),
         }, None

@@ -28,6 +28,11 @@ class Example:
     label: str
     texts: tuple[str, ...]  # one or two
 
+    @property
+    def written(self) -> str:
+        """As a file has it."""
+        return "\t".join((self.label, *self.texts)) + "\n"
+
 
 def read_labelled(path: str | os.PathLike[str], texts_wanted: int = 0) -> Iterator[Example]:
     """The examples of a file; lines without text are left out.

@@ -42,7 +42,7 @@ from .checkpoint import Standing
 from .journal import draw_curve
 from .loop import Training, fit
 from .prepare import as_json, prepare_text, progress_bar, settle, speaker
-from .prepare_labelled import prepare_labelled_text
+from .prepare_labelled import LABELS_OF, prepare_labelled_text
 from .prepare_pairs import prepare_pair_text
 from .transfer import carry_vocabulary, into_encoder
 
@@ -68,7 +68,7 @@ def descend(
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
         if config.model.reads == "pairs":
             notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
-        elif config.model.reads == "labelled":
+        elif config.model.reads in LABELS_OF:
             notes, config = prepare_labelled_text(config, parent, train, valid, fresh)  # type: ignore[arg-type]
         else:
             kept = parent if config.train.vocabulary == "keep" else None
@@ -89,7 +89,7 @@ def descend(
                     f"'{parent}'"
                 )
             load_weights(model, weights, parent / WEIGHTS)
-        elif parent and config.model.reads == "labelled":
+        elif parent and config.model.reads in LABELS_OF:
             weights = weights_of(parent)
             notes.append(into_encoder(model, weights, parent))
         else:
@@ -144,7 +144,7 @@ def _go(
         torch.cuda.set_device(where)
     with locked(out):
         write_text(out / CONFIG, as_json(config.dump()))
-        readers = {"pairs": open_pairs_corpus, "labelled": open_labelled}
+        readers = {"pairs": open_pairs_corpus, "labelled": open_labelled, "tagged": open_labelled}
         reader = readers.get(config.model.reads, open_corpus)
         corpus = reader(out / DATA / "train")
         valid = reader(out / DATA / "valid") if (out / DATA / "valid").is_dir() else None
@@ -173,13 +173,14 @@ def _farewell(out: Path, at: Standing, reads: str, metric: str) -> str:
     best = ""
     if at.history:
         what = f"perplexity {safe_exp(at.best):.2f}"
-        if reads == "labelled":
+        if reads in LABELS_OF:
             what = f"loss {at.best:.4f}" if metric == "loss" else f"{metric} {1 - at.best:.3f}"
         best = f", best validation {what}"
     use = {
         "text": f'nextword generate {out} --prompt "..."   or: nextword evaluate {out} --data FILE',
         "pairs": f"nextword translate {out} FILE   or: nextword evaluate {out} --data FILE",
         "labelled": f"nextword classify {out} FILE   or: nextword evaluate {out} --data FILE",
+        "tagged": f"nextword classify {out} FILE   or: nextword evaluate {out} --data FILE",
         "sentences": f'nextword fill {out} "a [MASK] ."',
     }
     return f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {use[reads]}"

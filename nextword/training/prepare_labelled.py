@@ -1,11 +1,14 @@
-"""Before a classifier's training: from labelled texts to ids, and what the user should be told."""
+"""Before the training of a classifier or a tagger: from labelled texts or tagged words to ids, and
+what the user should be told."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..config import Config
 from ..data.labelled import Labelled
@@ -14,8 +17,12 @@ from ..files import write_text
 from ..run import DATA, TOKENIZER, tokenizer_of
 from ..text.labelled import prepare_labelled, read_labelled
 from ..text.reader import Span
+from ..text.tagged import NONE, prepare_tagged, read_tagged
 from ..text.tokenizer import train_tokenizer
 from .prepare import HELD_OUT
+
+#: What a model reads → who reads its files.
+LABELS_OF: dict[str, Callable[[Path], Any]] = {"labelled": read_labelled, "tagged": read_tagged}
 
 
 def prepare_labelled_text(
@@ -30,33 +37,43 @@ def prepare_labelled_text(
             f"add --set train.bptt={context - 1}"
         )
     notes = []
+    read = LABELS_OF[config.model.reads]
     files, held = [span.path for span in train], [span.path for span in valid]
     if not held:
-        files, held = _hold_out(files, fresh)
+        files, held = _hold_out(files, fresh, read)
         notes.append(f"no --valid given: {HELD_OUT:.0%} of the training texts are held out")
     if parent:
         tokenizer = tokenizer_of(parent)
     else:
-        texts = ("\n".join(e.texts) + "\n" for path in files for e in read_labelled(path))
+        texts = ("\n".join(e.texts) + "\n" for path in files for e in read(path))
         tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
     write_text(fresh / TOKENIZER, tokenizer.to_json())
     known = config.model.labels if parent else ()
-    corpus, labels = prepare_labelled(files, tokenizer, fresh / DATA / "train", known)
-    assert corpus.labels is not None
-    stream = Labelled(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
-    if cut := int(stream.cut.sum()):
-        notes.append(
-            f"{cut:,} of {len(stream.cut):,} texts are longer than train.bptt = "
-            f"{config.train.bptt} tokens and are cut"
-        )
-    prepare_labelled(held, tokenizer, fresh / DATA / "valid", labels, stream.each)
+    places = fresh / DATA / "train", fresh / DATA / "valid"
+    found: dict[str, Any] = {}
+    if config.model.reads == "tagged":
+        corpus, labels = prepare_tagged(files, tokenizer, places[0], known)
+        prepare_tagged(held, tokenizer, places[1], labels)
+        assert corpus.labels is not None
+    else:
+        corpus, labels = prepare_labelled(files, tokenizer, places[0], known)
+        assert corpus.labels is not None
+        stream = Labelled(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
+        found["pairs"] = stream.each == 2
+        if cut := int(stream.cut.sum()):
+            notes.append(
+                f"{cut:,} of {len(stream.cut):,} texts are longer than train.bptt = "
+                f"{config.train.bptt} tokens and are cut"
+            )
+        prepare_labelled(held, tokenizer, places[1], labels, stream.each)
     for path in (*files, *held):
         if path.parent == fresh:
             path.unlink()
     counts: Counter[int] = Counter(corpus.labels.tolist())
+    del counts[NONE]
     told = ", ".join(f"{label} {counts[i]:,}" for i, label in enumerate(labels))
     notes.append(f"labels: {told}")
-    found = {"labels": labels, "pairs": stream.each == 2}
+    found["labels"] = labels
     config = replace(config, model=config.model.model_copy(update=found))
     if config.objective.weights == "balanced":
         total = sum(counts.values())
@@ -66,13 +83,14 @@ def prepare_labelled_text(
     return notes, config
 
 
-def _hold_out(files: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+def _hold_out(
+    files: list[Path], folder: Path, read: Callable[[Path], Any]
+) -> tuple[list[Path], list[Path]]:
     """Two files in `folder`: most of the examples, and some of every label, drawn at random."""
     rows: dict[str, list[str]] = {}
     for path in files:
-        for example in read_labelled(path):
-            line = "\t".join((example.label, *example.texts))
-            rows.setdefault(example.label, []).append(f"{line}\n")
+        for example in read(path):
+            rows.setdefault(example.label, []).append(example.written)
     draw = random.Random(1)
     kept: list[str] = []
     held: list[str] = []

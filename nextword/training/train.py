@@ -187,7 +187,7 @@ def _configure(
     parent = Path(start_from)
     before = settings_of(parent)
     wanted = load_config(recipe).model
-    if wanted.reads == "labelled" and before.model.reads in ("text", "sentences"):
+    if wanted.reads in ("labelled", "tagged") and before.model.reads in ("text", "sentences"):
         return _onto_encoder(recipe, overrides, before), parent
     if wanted.reads != before.model.reads:
         raise InputError(
@@ -213,9 +213,9 @@ def _configure(
 
 
 def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
-    """A classifier's settings, its encoder being the model of another run."""
+    """A classifier's or tagger's settings, its encoder being the model of another run."""
     if not hasattr(before.model, "output_width"):
-        raise InputError(f"a '{before.model.name}' model cannot be the encoder of a classifier")
+        raise InputError(f"a '{before.model.name}' model cannot be the encoder of another")
     model = read_recipe(recipe)["model"] | {"encoder": before.model.model_dump(mode="json")}
     return load_config(
         recipe, overrides, base={"text": before.text.model_dump(mode="json"), "model": model}

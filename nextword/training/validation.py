@@ -13,6 +13,7 @@ from ..evaluation.classification import measure, score_labelled
 from ..evaluation.pairs import score_pairs
 from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
+from ..evaluation.tagging import score_tagged, tag_quality, words_of
 from ..evaluation.translation import quick_bleu
 from ..run import usable
 
@@ -105,6 +106,18 @@ def labelled(training: Training) -> Validation:
     return Validation(loss, figures, config.metric)
 
 
+def tagged(training: Training) -> Validation:
+    """Tagged words, by the metric that is wanted."""
+    assert training.valid is not None
+    config = training.config.train
+    log_probs = score_tagged(training.model, training.valid, training.device, config.bptt)
+    right, ends = words_of(training.valid)
+    tags = training.config.model.labels
+    quality, _ = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
+    loss = float(-log_probs[range(len(right)), right].mean())
+    return Validation(loss, {"loss": loss} | asdict(quality), config.metric)
+
+
 def _predicted(loss: float, accuracy: float) -> Validation:
     return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
 
@@ -115,4 +128,5 @@ VALIDATE: dict[str, Callable[[Training], Validation]] = {
     "pairs": pairs,
     "sentences": sentences,
     "labelled": labelled,
+    "tagged": tagged,
 }

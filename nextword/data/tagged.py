@@ -1,0 +1,86 @@
+"""Sentences of tagged words, those of similar lengths together."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from ..config import TrainConfig
+from ..errors import InputError
+from ..text.corpus import Corpus
+from ..text.tagged import NONE
+from ..types import Batch
+from .pairs import Sentences, pad
+from .stream import Ids, Stream
+
+
+class Tagged(Stream):
+    """Batches of whole sentences in random order. A sentence of more than `bptt` tokens is read in
+    pieces that begin with a word."""
+
+    carries: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        ids: Ids,
+        tags: Ids,
+        batch_size: int,
+        bptt: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """`ids` (N,): sentences one after another, each up to its `<eos>`; `tags` (N,), of the
+        first token of a word, else -1."""
+        super().__init__(ids, batch_size, bptt)
+        self.tags = np.asarray(tags)
+        sentences = Sentences(ids)
+        self.pieces = [
+            piece
+            for start, end in zip(sentences.starts, sentences.ends, strict=True)
+            for piece in _pieces(self.tags, int(start), int(end), bptt)
+        ]
+        lengths = np.array([stop - start for start, stop in self.pieces])
+        rng = np.random.default_rng(seed)
+        noise = rng.uniform(0.8, 1.25, len(lengths)) if shuffle else 1.0
+        order = np.argsort(lengths * noise, kind="stable")
+        self.rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        if shuffle:
+            self.rows = [self.rows[i] for i in rng.permutation(len(self.rows))]
+
+    @classmethod
+    def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
+        """See `Stream.of`.
+
+        Raises:
+            InputError: the words have no tags.
+        """
+        if corpus.labels is None or len(corpus.labels) != len(corpus.ids):
+            raise InputError("train.stream=tagged needs a tagger")
+        sentences = int((np.diff(corpus.labels != NONE, prepend=0) > 0).sum())
+        rows = train.batch_size or max(4, min(32, sentences // 1000))
+        return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, index: int) -> Batch:
+        spans = [self.pieces[row] for row in self.rows[index]]
+        ids, real = pad([np.asarray(self.ids[a:b]).astype(np.int64) for a, b in spans])
+        labels = torch.full_like(ids, NONE)
+        for row, (a, b) in enumerate(spans):
+            labels[row, : b - a] = torch.from_numpy(self.tags[a:b].astype(np.int64))
+        return Batch(ids, ids, continues=False, real=real, labels=labels)
+
+
+def _pieces(tags: Ids, start: int, end: int, most: int) -> list[tuple[int, int]]:
+    """Spans of at most `most` tokens, each from the beginning of a word if there is one."""
+    found = []
+    while end - start > most:
+        words = np.flatnonzero(tags[start + 1 : start + most + 1] != NONE)
+        stop = start + 1 + int(words[-1]) if len(words) else start + most
+        found.append((start, stop))
+        start = stop
+    return [*found, (start, end)]

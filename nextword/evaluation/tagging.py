@@ -1,0 +1,189 @@
+"""How good a tagger is, and its answers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.tagged import Tagged
+from ..errors import InputError
+from ..run import Run
+from ..text.corpus import Corpus, Counts
+from ..text.reader import open_texts
+from ..text.tagged import NONE, encode_words, prepare_tagged
+from ..text.tokenizer import EOS
+from .classification import Quality, measure
+
+_ROWS = 32
+
+
+@dataclass(frozen=True)
+class TaggerEvaluation:
+    """Of one run on one tagged text. With tags like B-PER, I-PER and O the F1 is that of whole
+    spans, else the mean over the tags."""
+
+    quality: Quality
+    nll: float  # -Σ log p of the right tags
+    tags: list[str]
+    confusion: list[list[int]]  # right tag, answer → how often
+    words: int
+    parameters: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        values: dict[str, Any] = asdict(self)
+        return {**values.pop("quality"), **values}
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """A sentence with its tags."""
+
+    words: list[str]
+    tags: list[str]
+    probabilities: list[float]  # of each tag
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def in_spans(tags: Sequence[str]) -> bool:
+    """Whether tags mark spans: B-X begins one, I-X goes on, O is outside."""
+    return any(tag.startswith("B-") for tag in tags) and all(
+        tag == "O" or tag[:2] in ("B-", "I-") for tag in tags
+    )
+
+
+def spans(tags: Iterable[str]) -> set[tuple[int, int, str]]:
+    """Where spans begin and end, and their kind; an I- that goes on nothing begins one (the
+    conlleval of Tjong Kim Sang and Buchholz 2000)."""
+    found = set()
+    start, kind = 0, ""
+    place = -1
+    for place, tag in enumerate(tags):
+        mark, _, own = tag.partition("-")
+        goes_on = mark == "I" and own == kind
+        if kind and not goes_on:
+            found.add((start, place, kind))
+            kind = ""
+        if own and not goes_on:
+            start, kind = place, own
+    if kind:
+        found.add((start, place + 1, kind))
+    return found
+
+
+def tag_quality(right: Any, answers: Any, ends: Any, tags: Sequence[str]) -> tuple[Quality, Any]:
+    """Right tags and answers (N,), where sentences end, the tags' names → the figures, and the
+    confusion matrix."""
+    quality, confusion = measure(right, answers, len(tags))
+    if not in_spans(tags):
+        return quality, confusion
+    wanted = given = both = 0
+    for a, b in zip([0, *ends], ends, strict=False):
+        theirs, ours = (spans([tags[i] for i in side[a:b]]) for side in (right, answers))
+        wanted, given, both = wanted + len(theirs), given + len(ours), both + len(theirs & ours)
+    f1 = 2 * both / max(1, wanted + given)
+    return Quality(quality.accuracy, f1, quality.matthews), confusion
+
+
+@torch.no_grad()
+def score_tagged(model: Any, corpus: Corpus, device: torch.device, longest: int) -> Any:
+    """log p of every tag (N, C) for each word, in the order of the text."""
+    assert corpus.labels is not None
+    stream = Tagged(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
+    parts: dict[int, Any] = {}
+    for rows, on_cpu in zip(stream.rows, stream, strict=True):
+        batch = on_cpu.to(device)
+        log_probs = model(batch.ids, batch.real).double().log_softmax(dim=-1).cpu()
+        assert on_cpu.labels is not None
+        for row, number in enumerate(rows):
+            parts[int(number)] = log_probs[row][on_cpu.labels[row] != NONE]
+    return torch.cat([parts[number] for number in sorted(parts)]).numpy()
+
+
+def words_of(corpus: Corpus) -> tuple[Any, Any]:
+    """The tags of a text's words (N,), and after which of them sentences end."""
+    assert corpus.labels is not None
+    labels = np.asarray(corpus.labels)
+    is_word = labels != NONE
+    ends = np.cumsum(is_word)[np.asarray(corpus.ids) == EOS]
+    return labels[is_word], ends.tolist()
+
+
+def evaluate_tagger(run: Run, data: Any) -> TaggerEvaluation:
+    """Answers for tagged words, compared with their tags.
+
+    Raises:
+        InputError: the run is no tagger, a file cannot be read, or has an unknown tag.
+    """
+    check_tags(run)
+    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    tags = list(run.config.model.labels)
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        files = [span.path for span in open_texts(paths)]
+        corpus, _ = prepare_tagged(files, run.tokenizer, Path(folder), tags)
+        began = time.perf_counter()
+        log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)
+        seconds = time.perf_counter() - began
+        right, ends = words_of(corpus)
+    quality, confusion = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
+    nll = float(-log_probs[np.arange(len(right)), right].sum())
+    return TaggerEvaluation(
+        quality, nll, tags, confusion.tolist(), len(right), run.parameters, seconds
+    )
+
+
+def tag(run: Run, texts: Iterable[str]) -> list[Tagging]:
+    """The tags of each text's words, which white space divides.
+
+    Raises:
+        InputError: the run is no tagger.
+    """
+    return list(tag_lines(run, texts))
+
+
+def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
+    """`tag` for streams of any length, a few at a time, in their order."""
+    check_tags(run)
+    names = run.config.model.labels
+    lines = iter(texts)
+    while block := list(islice(lines, _ROWS)):
+        sentences = [text.split() for text in block]
+        ids: list[int] = []
+        labels: list[int] = []
+        for words in filter(None, sentences):
+            own, firsts = encode_words(run.tokenizer, words)
+            marks = np.full(len(own), NONE)
+            marks[firsts] = 0
+            ids += own
+            labels += marks.tolist()
+        found = np.zeros((0, len(names)))
+        if ids:
+            corpus = Corpus(np.asarray(ids), Counts(), "", labels=np.asarray(labels))
+            found = np.exp(score_tagged(run.model, corpus, run.device, run.config.train.bptt))
+        at = 0
+        for words in sentences:
+            own_rows = found[at : at + len(words)]
+            at += len(words)
+            best = own_rows.argmax(axis=1) if len(words) else []
+            yield Tagging(
+                words, [names[i] for i in best], own_rows.max(axis=1, initial=0.0).tolist()
+            )
+
+
+def check_tags(run: Run) -> None:
+    """Raise InputError unless a run is a tagger."""
+    if run.config.model.reads != "tagged":
+        raise InputError(
+            f"'{run.name}' is no tagger; train one with `nextword train tagger --train TAGGED.tsv`"
+        )

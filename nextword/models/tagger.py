@@ -1,0 +1,31 @@
+"""A tag for each word: an encoder, and a softmax over the tags at the first token of every word
+(Devlin et al. 2019, arXiv:1810.04805, section 5.3)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from .on_encoder import Labeller, OnEncoder
+
+
+class TaggerConfig(OnEncoder):
+    name: Literal["tagger"] = "tagger"
+    reads: ClassVar[str] = "tagged"
+
+    def build(self, vocab_size: int) -> Tagger:
+        return Tagger(self, vocab_size)
+
+
+class Tagger(Labeller):
+    """Sentences → logits of every token's tag."""
+
+    def __init__(self, config: TaggerConfig, vocab_size: int) -> None:
+        super().__init__(config, vocab_size)
+        self.config = config
+
+    def forward(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
+        """ids (B, T), real (B, T) False = padding at the end → logits (B, T, C)."""
+        hidden, _ = self.read(ids, real, segments)
+        return self.answer(hidden[:, 1:])

@@ -1,0 +1,143 @@
+"""Tagged words: each line is word, tab (or spaces), tag; an empty line ends a sentence. Of more
+columns (CoNLL's files) the first is the word and the last its tag."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .corpus import Corpus
+from .labelled import LABELS, open_labelled
+from .pairs import write_lines
+from .reader import lines
+from .tokenizer import EOS, UNK, Tokenizer
+from .word import CJK_CHARACTER
+
+NONE = -1  # the tag of a token that is not the first of its word
+_BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class TaggedSentence:
+    """Words, each with its tag."""
+
+    line: int  # of its first word, from 1
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    label = ""  # of the whole: there is none
+
+    @property
+    def texts(self) -> tuple[str]:
+        """As running text."""
+        return ("".join(spaced(self.words)),)
+
+    @property
+    def written(self) -> str:
+        """As a file has it."""
+        pairs = zip(self.words, self.tags, strict=True)
+        return "".join(f"{word}\t{tag}\n" for word, tag in pairs) + "\n"
+
+
+def read_tagged(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
+    """The sentences of a file.
+
+    Raises:
+        InputError: a word without a tag; its line is named.
+    """
+    path = Path(path)
+    words: list[str] = []
+    tags: list[str] = []
+    first = 1
+    for number, line in enumerate(lines(path), start=1):
+        parts = line.split("\t") if "\t" in line else line.split()
+        parts = [part.strip() for part in parts]
+        if not any(parts):
+            if words:
+                yield TaggedSentence(first, tuple(words), tuple(tags))
+            words, tags = [], []
+            continue
+        if len(parts) < 2 or not parts[0] or not parts[-1]:
+            raise InputError(
+                f"line {number} of '{path}' has no tag; each line is word, tab, tag, and an empty "
+                "line ends a sentence"
+            )
+        first = first if words else number
+        words.append(parts[0])
+        tags.append(parts[-1])
+    if words:
+        yield TaggedSentence(first, tuple(words), tuple(tags))
+
+
+def spaced(words: Sequence[str]) -> list[str]:
+    """Words as they stand in running text: with the space before them, except between Chinese
+    characters."""
+    return [
+        word if i == 0 or _close(words[i - 1], word) else f" {word}" for i, word in enumerate(words)
+    ]
+
+
+def _close(left: str, right: str) -> bool:
+    return bool(CJK_CHARACTER.match(left[-1:]) and CJK_CHARACTER.match(right[:1]))
+
+
+def encode_words(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Ids of a sentence, `<eos>` at its end, and where each word begins among them."""
+    ids: list[int] = []
+    firsts = []
+    for word in spaced(words):
+        own = [UNK if index == EOS else index for index in tokenizer.encode(word)] or [UNK]
+        blank = next((i for i, index in enumerate(own) if tokenizer.token(index).strip()), 0)
+        firsts.append(len(ids) + blank)
+        ids += own
+    return [*ids, EOS], firsts
+
+
+def prepare_tagged(
+    paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, tags: Sequence[str] = ()
+) -> tuple[Corpus, list[str]]:
+    """Write the ids of sentences (an `<eos>` behind each) and of every token its word's tag, if it
+    is the word's first.
+
+    Args:
+        tags: those that may occur; none = whatever does, in the order of the alphabet.
+
+    Returns:
+        The corpus and its tags.
+
+    Raises:
+        InputError: an unknown tag (its line is named), no words at all, or one tag only.
+    """
+    if not tags:
+        tags = sorted({tag for path in paths for one in read_tagged(path) for tag in one.tags})
+        if len(tags) == 1:
+            raise InputError(f"every word of '{paths[0]}' is tagged '{tags[0]}': give another")
+    numbers = {tag: number for number, tag in enumerate(tags)}
+    found: list[int] = []
+
+    def rows() -> Iterable[tuple[list[str], list[list[int]]]]:
+        for path in paths:
+            for sentence in read_tagged(path):
+                ids, firsts = encode_words(tokenizer, sentence.words)
+                own = [NONE] * len(ids)
+                for place, (first, tag) in enumerate(zip(firsts, sentence.tags, strict=True)):
+                    if tag not in numbers:
+                        raise InputError(
+                            f"line {sentence.line + place} of '{path}' has the tag '{tag}'; there "
+                            f"are: {', '.join(tags)}"
+                        )
+                    own[first] = numbers[tag]
+                found.extend(own)
+                yield list(sentence.texts), [ids]
+
+    write_lines(folder, tokenizer, rows())
+    if not found:
+        raise InputError(f"no tagged words in '{paths[0]}'; each line is word, tab, tag")
+    with (folder / LABELS).open("wb") as file:
+        np.save(file, np.asarray(found, dtype=np.int64), allow_pickle=False)
+    return open_labelled(folder), list(tags)
