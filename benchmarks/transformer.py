@@ -2,26 +2,18 @@
 
     python -m benchmarks.transformer [--shape small base] [--repeats 7] [--json F]
 
-Ours is `nextword`'s training loop, `fit`, timed over whole passes; theirs is torch.nn.Transformer
-(normalised before each part, batch first) with embeddings, sinusoidal positions, a tied softmax,
-F.cross_entropy with label smoothing, clip_grad_norm_ and Adam, as one writes it by hand. Both read
-the same batches of padded pairs, in the same order, from the same first weights. Each side has a
-process of its own, asked in turn for a pass at a time. The check beside the ratio is a pass without
-dropout: the losses must agree step by step.
+Theirs is torch.nn.Transformer (normalised before each part, batch first) with embeddings,
+sinusoidal positions, a tied softmax, F.cross_entropy with label smoothing, clip_grad_norm_ and
+Adam, as one writes it by hand. Both read the same batches of padded pairs. See `race`.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import tempfile
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, serve, spread
+from .race import Race, Watch, fit, working
 
 LR, CLIP, DROPOUT, SMOOTHING, STEPS = 1e-4, 1.0, 0.1, 0.1, 20
 SIDES = ("ours", "torch", "ours, bf16")
@@ -110,45 +102,6 @@ def initial(config: Any, shape: Shape) -> Any:
     return config.model.build(shape.vocabulary, shape.vocabulary)
 
 
-def result(times: list[float], losses: list[float], tokens: list[int]) -> dict[str, Any]:
-    """Seconds a target token, without the first steps."""
-    first = 3
-    return {"seconds": (times[-1] - times[first]) / sum(tokens[first:-1]), "losses": losses}
-
-
-def ours(shape: Shape, dropout: float, precision: str) -> dict[str, Any]:
-    """`nextword.training.loop.fit` over a pass."""
-    import torch
-
-    from nextword.training.loop import Training, fit
-
-    config = settings(shape, dropout, precision)
-    times: list[float] = []
-    losses: list[float] = []
-    tokens: list[int] = []
-
-    class Timed(Training):
-        def learn(self, batch: Any, state: Any) -> Any:
-            times.append(time.perf_counter())
-            tokens.append(batch.tokens)
-            answer = super().learn(batch, state)
-            losses.append(answer[1])
-            return answer
-
-    with tempfile.TemporaryDirectory() as folder:
-        work = Timed(
-            Path(folder),
-            config,
-            initial(config, shape),
-            corpus(shape),
-            None,
-            torch.device("cpu"),
-            time.perf_counter(),
-        )
-        fit(work, quiet=True)
-    return result(times, losses, tokens)
-
-
 def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
     """torch.nn.Transformer in a loop by hand."""
     import torch
@@ -156,13 +109,10 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
     from torch import nn
 
     from nextword.nn.transformer import sinusoids
-    from nextword.training.loop import Training
 
     config = settings(shape, dropout, "fp32")
     start = initial(config, shape)
-    work = Training(
-        Path(), config, start, corpus(shape), None, torch.device("cpu"), time.perf_counter()
-    )
+    work = working(config, start, corpus(shape))
     model = nn.Transformer(
         shape.width,
         shape.heads,
@@ -185,12 +135,9 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
     modules = nn.ModuleList([model, source_embedding, embedding])
     parameters = [*modules.parameters(), bias]
     optimizer = torch.optim.Adam(parameters, lr=LR)
-    times: list[float] = []
-    losses: list[float] = []
-    tokens: list[int] = []
+    watch = Watch()
     for batch in work.stream(0):
-        times.append(time.perf_counter())
-        tokens.append(batch.tokens)
+        watch.begin(batch.tokens)
 
         def embed(table: Any, ids: Any) -> Any:
             return drop(table(ids) * math.sqrt(shape.width) + places[: ids.shape[1]])
@@ -213,8 +160,8 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
         nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
-    return result(times, losses, tokens)
+        watch.losses.append(loss.item())
+    return watch.result()
 
 
 def copy_weights(ours: Any, theirs: Any, embedding: Any, source_embedding: Any) -> None:
@@ -244,48 +191,13 @@ def copy_weights(ours: Any, theirs: Any, embedding: Any, source_embedding: Any) 
                 b.linear2.load_state_dict(a.feed_forward.narrow.state_dict())
 
 
-def answer(side: str, dropout: float, **shape: Any) -> dict[str, Any]:
-    """In a side's process: seconds a token, and the losses."""
+def answer(side: str, shape: Shape, dropout: float) -> dict[str, Any]:
+    """In a side's process: seconds a target token, and the losses."""
     if side == "torch":
-        return theirs(Shape(**shape), dropout)
-    return ours(Shape(**shape), dropout, "bf16" if "bf16" in side else "fp32")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--shape", nargs="+", choices=list(SHAPES), default=list(SHAPES))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.side:
-        serve(lambda **request: answer(options.side, **request))
-        return
-    print(machine())
-    results = {name: compare(SHAPES[name], options.repeats) for name in options.shape}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
-
-
-def compare(shape: Shape, repeats: int) -> dict[str, Any]:
-    """All sides in turn on one shape, printed and returned."""
-    sides = {name: Side("benchmarks.transformer", name) for name in SIDES}
-    losses = {s: sides[s].ask(dropout=0.0, **asdict(shape))["losses"] for s in ("ours", "torch")}
-    apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["torch"], strict=True))
-    answers = in_turn(sides, repeats, dropout=DROPOUT, **asdict(shape))
-    for side in sides.values():
-        side.close()
-    print(f"\n{shape}")
-    base = median(answers["torch"])
-    for name in SIDES:
-        took = median(answers[name])
-        print(
-            f"  {name:<11}{1 / took:>8,.0f} target tokens/s   {base / took:.2f} of torch's   "
-            f"spread {spread(answers[name]):.0%}"
-        )
-    print(f"  largest difference of the losses of a pass without dropout: {apart:.1e}")
-    return {"answers": answers, "difference": apart}
+        return theirs(shape, dropout)
+    config = settings(shape, dropout, "bf16" if "bf16" in side else "fp32")
+    return fit(config, initial(config, shape), corpus(shape))
 
 
 if __name__ == "__main__":
-    main()
+    Race("benchmarks.transformer", __doc__, SIDES, SHAPES, DROPOUT, "target tokens", answer).main()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .evaluation.compare import compare
     from .evaluation.compare_translations import compare_translations
     from .evaluation.dynamic import Dynamic
+    from .evaluation.embeddings import embed
     from .evaluation.perplexity import evaluate
     from .evaluation.sentences import score
     from .evaluation.translation import evaluate_translation
@@ -47,6 +48,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "TrainingError": "errors",
     "compare": "evaluation.compare",
     "compare_translations": "evaluation.compare_translations",
+    "embed": "evaluation.embeddings",
     "evaluate": "evaluation.perplexity",
     "evaluate_translation": "evaluation.translation",
     "generate": "generation.sample",
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_translations",
+    "embed",
     "evaluate",
     "evaluate_translation",
     "generate",

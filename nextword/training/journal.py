@@ -118,17 +118,33 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def draw_curve(folder: Path) -> None:
-    """plots/training.png: perplexity of training and validation over the steps."""
+    """plots/training.png: perplexity over the steps (loss, of classifiers and taggers), of training
+    and validation; beside it, where there is one, what else the training is after."""
     records = read_metrics(folder)
-    train = [(r["step"], r["perplexity"]) for r in records if "perplexity" in r]
-    valid = [(r["step"], r["valid_perplexity"]) for r in records if "valid_perplexity" in r]
-    if not train and not valid:
+    known = {name for record in records for name in record}
+    main = "nll" if "valid_loss" in known else "perplexity"
+    others = ("next_accuracy", "bleu", "f1")
+    panels = [main, *[name for name in others if f"valid_{name}" in known][:1]]
+    if not known & {main, f"valid_{main}"}:
         return
     (folder / PLOTS).mkdir(exist_ok=True)
-    with plot.figure(folder / PLOTS / "training.png") as (ax,):
-        if train:
-            ax.plot(*zip(*train, strict=True), label="training", alpha=0.7, lw=1)
-        if valid:
-            ax.plot(*zip(*valid, strict=True), "o-", label="validation", ms=4)
-        ax.set(xlabel="step", ylabel="perplexity", yscale="log", title=folder.resolve().name)
-        ax.legend(frameon=False)
+    with plot.figure(folder / PLOTS / "training.png", columns=len(panels)) as axes:
+        for ax, name in zip(axes, panels, strict=True):
+            train = [(r["step"], r[name]) for r in records if name in r]
+            valid = [(r["step"], r[f"valid_{name}"]) for r in records if f"valid_{name}" in r]
+            if train:
+                ax.plot(*zip(*train, strict=True), label="training", alpha=0.7, lw=1)
+            if valid:
+                ax.plot(*zip(*valid, strict=True), "o-", label="validation", ms=4)
+            scale = "log" if name == "perplexity" else "linear"
+            ax.set(xlabel="step", ylabel=_CALLED.get(name, name), yscale=scale)
+            ax.legend(frameon=False)
+        axes[0].set_title(folder.resolve().name)
+
+
+_CALLED = {
+    "nll": "loss",
+    "next_accuracy": "next-sentence accuracy",
+    "bleu": "BLEU",
+    "f1": "F1",
+}

@@ -431,22 +431,3 @@ def test_tensors_and_vocabulary_must_fit(folder: Path, kind: str) -> None:
     files.write_tensors(folder / hub.WEIGHTS, tensors, {})
     with pytest.raises(InputError, match=said):
         load(folder)
-
-
-def test_the_same_as_transformers(run: Run, folder: Path) -> None:
-    """Hidden states and both logits of `BertForPreTraining` from our export."""
-    transformers = pytest.importorskip("transformers")
-    theirs = transformers.BertForPreTraining.from_pretrained(folder).eval()
-    ids = torch.tensor([[CLS, *run.tokenizer.encode("the cat sat"), EOS, 9, 10, EOS]])
-    segments = torch.tensor([[0] * (ids.shape[1] - 3) + [1] * 3])
-    model: Any = run.model
-    with torch.no_grad():
-        answer = theirs(ids, token_type_ids=segments, output_hidden_states=True)
-        hidden = model(ids, None, segments)
-        torch.testing.assert_close(hidden, answer.hidden_states[-1], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(
-            model.logits(hidden), answer.prediction_logits, atol=1e-4, rtol=1e-5
-        )
-        torch.testing.assert_close(
-            model.next_sentence(hidden), answer.seq_relationship_logits, atol=1e-5, rtol=1e-5
-        )

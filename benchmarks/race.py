@@ -1,0 +1,124 @@
+"""Our training loop beside one written by hand: what such benchmarks have in common.
+
+Ours is `fit`, timed over a whole pass; the other side reads the same batches in the same order from
+the same first weights. Each has a process of its own, asked in turn for a pass at a time. The check
+beside the ratio is a pass without dropout: the losses must agree step by step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .sides import Side, in_turn, machine, median, serve, spread
+
+_FIRST = 3  # steps that do not count: they are slow
+
+
+@dataclass
+class Watch:
+    """Times, losses and sizes of the steps of a pass."""
+
+    times: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+
+    def begin(self, tokens: int) -> None:
+        """A step of so many tokens begins."""
+        self.times.append(time.perf_counter())
+        self.tokens.append(tokens)
+
+    def result(self) -> dict[str, Any]:
+        """Seconds a token, and all losses."""
+        took = self.times[-1] - self.times[_FIRST]
+        return {"seconds": took / sum(self.tokens[_FIRST:-1]), "losses": self.losses}
+
+
+def working(config: Any, model: Any, corpus: Any, folder: str = ".", kind: Any = None) -> Any:
+    """A training, of the class `kind`."""
+    import torch
+
+    from nextword.training.loop import Training
+
+    kind = kind or Training
+    return kind(Path(folder), config, model, corpus, None, torch.device("cpu"), time.perf_counter())
+
+
+def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
+    """`nextword.training.loop.fit` over a pass."""
+    from nextword.training import loop
+
+    watch = Watch()
+
+    class Timed(loop.Training):
+        def learn(self, batch: Any, state: Any) -> Any:
+            watch.begin(batch.tokens)
+            answer = super().learn(batch, state)
+            watch.losses.append(answer[1])
+            return answer
+
+    with tempfile.TemporaryDirectory() as folder:
+        loop.fit(working(config, model, corpus, folder, Timed), quiet=True)
+    return watch.result()
+
+
+@dataclass(frozen=True)
+class Race:
+    """The sides, "ours" first, then whose figures the others' are divided by."""
+
+    module: str
+    doc: str | None
+    sides: tuple[str, ...]
+    shapes: dict[str, Any]  # name → dataclass of plain values
+    dropout: float
+    unit: str
+    answer: Callable[..., dict[str, Any]]  # side, shape, dropout → seconds and losses
+
+    def main(self) -> None:
+        """Read the command line, run everything, print it."""
+        parser = argparse.ArgumentParser(description=self.doc.split("\n")[0] if self.doc else None)
+        parser.add_argument("--repeats", type=int, default=7)
+        parser.add_argument(
+            "--shape", nargs="+", choices=list(self.shapes), default=list(self.shapes)
+        )
+        parser.add_argument("--json", type=Path)
+        parser.add_argument("--side", help=argparse.SUPPRESS)
+        options = parser.parse_args()
+        if options.side:
+            serve(lambda shape, dropout: self.answer(options.side, self.shapes[shape], dropout))
+            return
+        print(machine())
+        results = {name: self.compare(name, options.repeats) for name in options.shape}
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1))
+
+    def compare(self, shape: str, repeats: int) -> dict[str, Any]:
+        """All sides in turn on one shape, printed and returned."""
+        sides = {name: Side(self.module, name) for name in self.sides}
+        first, peer = self.sides[:2]
+        losses = {s: sides[s].ask(shape=shape, dropout=0.0)["losses"] for s in (first, peer)}
+        apart = max(abs(a - b) for a, b in zip(losses[first], losses[peer], strict=True))
+        answers = in_turn(sides, repeats, shape=shape, dropout=self.dropout)
+        for side in sides.values():
+            side.close()
+        print(f"\n{self.shapes[shape]}")
+        base = median(answers[peer])
+        for name in self.sides:
+            took = median(answers[name])
+            print(
+                f"  {name:<14}{1 / took:>8,.0f} {self.unit}/s   {base / took:.2f} of {peer}   "
+                f"spread {spread(answers[name]):.0%}"
+            )
+        steps = len(losses[first])
+        begun = abs(losses[first][0] - losses[peer][0])
+        print(
+            f"  losses without dropout differ by {begun:.1e} in the first step, by at most "
+            f"{apart:.1e} in {steps}"
+        )
+        return {"shape": asdict(self.shapes[shape]), "answers": answers, "difference": apart}

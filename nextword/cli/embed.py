@@ -1,0 +1,61 @@
+"""`nextword embed`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Device, Overwrite, RunPath
+
+NAME = "embed"
+
+
+def command(
+    run: RunPath,
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="A text a line; - = standard input.")
+    ] = "-",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all vectors as one array instead: .npy."),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Each line as a vector of length 1: the product of two says how alike the texts are."""
+    from ..errors import InputError
+    from ..evaluation.embeddings import embed, embed_lines
+    from ..files import check_file, write
+    from ..run import load
+    from .options import print_json, text_lines
+
+    lines = text_lines(file)
+    if out is not None:
+        if out.suffix != ".npy":
+            raise InputError(f"'{out}' must end in .npy")
+        if json:
+            raise InputError("--out writes an array, --json prints objects: take one of them")
+        check_file(out, overwrite)
+    loaded = load(run, device)
+    if out is None:
+        for text, vector in embed_lines(loaded, lines):
+            if json:
+                print_json({"text": text, "vector": [round(float(x), 6) for x in vector]})
+            else:
+                print(" ".join(f"{x:.6f}" for x in vector))
+            sys.stdout.flush()
+        return
+    import numpy as np
+
+    vectors = embed(loaded, lines)
+
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as target:
+            np.save(target, vectors, allow_pickle=False)
+
+    write(out, save)
+    print(f"{len(vectors):,} vectors of {vectors.shape[1]:,} numbers: {out}", file=sys.stderr)

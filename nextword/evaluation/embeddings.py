@@ -1,0 +1,76 @@
+"""Texts as vectors: the mean of what an encoder says at each token, of length 1, so that the
+product of two is their cosine (Reimers and Gurevych 2019, arXiv:1908.10084, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.pairs import pad
+from ..data.stream import Ids
+from ..errors import InputError
+from ..run import Run
+from ..text.tokenizer import EOS
+from ..text.wordpiece import CLS
+
+_BLOCK = 256
+_TOKENS = 8192  # read together, padding included
+
+
+def embed(run: Run, texts: Iterable[str]) -> Ids:
+    """A vector for each text: (N, H) float32. Texts longer than the model's context are cut.
+
+    Raises:
+        InputError: the run has no vectors of what it reads.
+    """
+    parts = [vector for _, vector in embed_lines(run, texts)]
+    return np.stack(parts) if parts else np.zeros((0, _encoder(run)[1]), np.float32)
+
+
+def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
+    """`embed` for streams of any length: each text with its vector (H,), in their order."""
+    encoder, _ = _encoder(run)
+    lines = iter(texts)
+    while block := list(islice(lines, _BLOCK)):
+        yield from zip(block, _block(run, encoder, block), strict=True)
+
+
+@torch.no_grad()
+def _block(run: Run, encoder: Any, texts: list[str]) -> Ids:
+    rows = [_tokens(run, encoder, text) for text in texts]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    found: dict[int, Any] = {}
+    while order:
+        size = max(1, _TOKENS // len(rows[order[-1]]))
+        taken, order = order[-size:], order[:-size]
+        ids, real = pad([rows[i] for i in taken])
+        ids, real = ids.to(run.device), real.to(run.device)
+        hidden = encoder.encode(ids, real).float()
+        total = hidden.masked_fill(~real[..., None], 0).sum(dim=1)
+        mean = total / real.sum(dim=1, keepdim=True)
+        vectors = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        found |= zip(taken, vectors, strict=True)
+    return np.stack([found[i] for i in range(len(texts))])
+
+
+def _tokens(run: Run, encoder: Any, text: str) -> list[int]:
+    """A text with its marks, as much of it as fits."""
+    ids = [index for index in run.tokenizer.encode(text.replace("\n", " ")) if index != EOS]
+    most = getattr(encoder, "context", None) or len(ids) + 2
+    both_ways = encoder.config.name == "bert"
+    return [CLS, *ids[: most - 2], EOS] if both_ways else [EOS, *ids[: most - 1]]
+
+
+def _encoder(run: Run) -> tuple[Any, int]:
+    """What reads a text, and the width of its vectors."""
+    model: Any = getattr(run.model, "encoder", run.model)
+    if run.config.model.reads == "pairs" or not hasattr(model, "encode"):
+        raise InputError(
+            f"'{run.name}' has no vectors of texts; take a recurrent or Transformer language "
+            "model, a BERT, or a classifier"
+        )
+    return model, int(model.config.output_width)
