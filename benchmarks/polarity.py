@@ -1,0 +1,174 @@
+"""What pre-training is worth: sentences of movie reviews, for or against, labelled by each kind.
+
+    python -m benchmarks.polarity --data DIR --out RUNS [--lm RUN] [--bert RUN] [--hub DIR]
+        [--seeds 3] [--only NAME …] [--set NAME:KEY=VALUE …]
+
+DIR holds train.tsv, valid.tsv and test.tsv: label, tab, text. A bag of words (scikit-learn's
+counts of words and pairs of words, and logistic regression), a bidirectional LSTM, ULMFiT on the
+language model `--lm` and the same network from scratch, BERT from scratch and on the run
+`--bert`, and the weights in the hub's format `--hub`, fine-tuned. The best epoch by the
+validation texts; then the test texts, mean and deviation over the seeds, and the seconds of a
+training on this machine. Runs that are finished are not trained again. Prints the table and
+writes RUNS/polarity.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from nextword.evaluation.classification import evaluate_classifier
+from nextword.evaluation.spread import spread
+from nextword.run import load, load_config, seeds_of, settings_of
+from nextword.training.journal import read_metrics
+from nextword.training.seeds import train_seeds
+
+NAMES = ("bag of words", "bi-LSTM", "LM scratch", "ULMFiT", "BERT scratch", "BERT", "hub")
+
+
+def texts_of(path: Path) -> tuple[list[str], list[str]]:
+    """Labels and texts."""
+    rows = [line.rstrip("\n").split("\t") for line in path.open(encoding="utf-8")]
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def bag_of_words(data: Path) -> dict[str, Any]:
+    """Logistic regression on words and pairs of words; its one number is tuned on valid."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    began = time.perf_counter()
+    words = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", binary=True)
+    labels, texts = texts_of(data / "train.tsv")
+    x = words.fit_transform(texts)
+    best: Any = None
+    for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0):
+        model = LogisticRegression(C=c, max_iter=1000).fit(x, labels)
+        right, valid = texts_of(data / "valid.tsv")
+        score = model.score(words.transform(valid), right)
+        if best is None or score > best[0]:
+            best = score, model
+    seconds = time.perf_counter() - began
+    right, test = texts_of(data / "test.tsv")
+    accuracy = float(best[1].score(words.transform(test), right))
+    return {
+        "accuracy": (accuracy, 0.0),
+        "valid": (float(best[0]), 0.0),
+        "seconds": seconds,
+        "parameters": int(x.shape[1]) + 1,
+    }
+
+
+def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[str, Any]]]:
+    """Name → recipe, the run to begin with, settings."""
+    found: dict[str, Any] = {"bi-LSTM": ("classifier", None, {})}
+    if options.lm:
+        encoder = load_config(options.lm)
+        own = {
+            "model.encoder.name": "recurrent",
+            **{
+                f"model.encoder.{key}": value
+                for key, value in encoder.model.model_dump().items()
+                if key != "name"
+            },
+        }
+        scratch = own | {
+            "text.lower": encoder.text.lower,
+            "text.min_count": 2,
+            "optimizer.layer_decay": 1.0,
+            "optimizer.unfreeze": 0,
+        }
+        found["LM scratch"] = ("ulmfit", None, scratch)
+        found["ULMFiT"] = ("ulmfit", options.lm, {})
+    if options.bert:
+        before = settings_of(options.bert)
+        own = {
+            f"model.encoder.{key}": value
+            for key, value in before.model.model_dump().items()
+            if key != "name"
+        }
+        found["BERT scratch"] = (
+            "bert-classifier",
+            None,
+            own | {"optimizer.layer_decay": 1.0, "train.epochs": 8},
+        )
+        found["BERT"] = ("bert-classifier", options.bert, {})
+    if options.hub:
+        found["hub"] = ("bert-classifier", options.hub, {"optimizer.lr": 5e-5})
+    return found
+
+
+def trained(
+    name: str, row: tuple[str, Path | None, dict[str, Any]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """The figures of one row."""
+    recipe, start, settings = row
+    for item in options.settings:
+        whose, _, rest = item.partition(":")
+        key, _, value = rest.partition("=")
+        if whose == name:
+            settings = settings | {key: json.loads(value)}
+    out = options.out / name.replace(" ", "-")
+    data = options.data
+    train_seeds(
+        recipe,
+        [data / "train.tsv"],
+        out,
+        seeds=options.seeds,
+        valid=[data / "valid.tsv"],
+        overrides=settings,
+        start_from=start,
+    )
+    runs = [load(folder) for folder in seeds_of(out)]
+    figures = spread([evaluate_classifier(run, data / "test.tsv").as_dict() for run in runs])
+    valid = spread([evaluate_classifier(run, data / "valid.tsv").as_dict() for run in runs])
+    seconds = [
+        [r["seconds"] for r in read_metrics(folder) if "seconds" in r][-1]
+        for folder in seeds_of(out)
+    ]
+    return {
+        "accuracy": figures["accuracy"],
+        "f1": figures["f1"],
+        "valid": valid["accuracy"],
+        "seconds": sum(seconds) / len(seconds),
+        "parameters": runs[0].parameters,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lm", type=Path)
+    parser.add_argument("--bert", type=Path)
+    parser.add_argument("--hub", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    written = options.out / "polarity.json"
+    table: dict[str, Any] = json.loads(written.read_text()) if written.is_file() else {}
+    if "bag of words" in options.only:
+        table["bag of words"] = bag_of_words(options.data)
+    for name, row in rows(options).items():
+        if name in options.only:
+            table[name] = trained(name, row, options)
+            written.write_text(json.dumps(table, indent=1))
+    written.write_text(json.dumps(table, indent=1))
+    print(f"{'':<14}{'test accuracy':>18}{'valid':>18}{'seconds':>9}{'parameters':>12}")
+    for name in NAMES:
+        if name in table:
+            row = table[name]
+            test, valid = (
+                f"{100 * row[key][0]:.1f} ± {100 * row[key][1]:.1f} %"
+                for key in ("accuracy", "valid")
+            )
+            print(f"{name:<14}{test:>18}{valid:>18}{row['seconds']:>9,.0f}{row['parameters']:>12,}")
+
+
+if __name__ == "__main__":
+    main()
