@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Example:
     line: int  # in its file, from 1
     label: str
     texts: tuple[str, ...]  # one or two
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of its labels."""
+        return (self.label,)
 
     @property
     def written(self) -> str:
@@ -62,6 +68,20 @@ def read_labelled(path: str | os.PathLike[str], texts_wanted: int = 0) -> Iterat
         yield Example(number, label, tuple(texts))
 
 
+def find_labels(paths: Sequence[Path], read: Callable[[Path], Iterator[Any]]) -> list[str]:
+    """The labels of files that `read` reads, in the order of the alphabet.
+
+    Raises:
+        InputError: there is only one.
+    """
+    labels = sorted({label for path in paths for one in read(path) for label in one.labels})
+    if len(labels) == 1:
+        raise InputError(
+            f"everything in '{paths[0]}' is labelled '{labels[0]}': there is nothing to learn"
+        )
+    return labels
+
+
 def prepare_labelled(
     paths: Sequence[Path],
     tokenizer: Tokenizer,
@@ -81,10 +101,7 @@ def prepare_labelled(
     Raises:
         InputError: an unknown label (its line is named), no text at all, or one kind of label only.
     """
-    if not labels:
-        labels = sorted({example.label for path in paths for example in read_labelled(path)})
-        if len(labels) == 1:
-            raise InputError(f"every text of '{paths[0]}' is labelled '{labels[0]}': give another")
+    labels = labels or find_labels(paths, read_labelled)
     numbers = {label: number for number, label in enumerate(labels)}
     found: list[int] = []
 

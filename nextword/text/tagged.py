@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .corpus import Corpus
-from .labelled import LABELS, open_labelled
+from .labelled import LABELS, find_labels, open_labelled
 from .pairs import write_lines
 from .reader import lines
 from .tokenizer import EOS, UNK, Tokenizer
@@ -36,6 +36,11 @@ class TaggedSentence:
     def texts(self) -> tuple[str]:
         """As running text."""
         return ("".join(spaced(self.words)),)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of its labels."""
+        return self.tags
 
     @property
     def written(self) -> str:
@@ -113,10 +118,7 @@ def prepare_tagged(
     Raises:
         InputError: an unknown tag (its line is named), no words at all, or one tag only.
     """
-    if not tags:
-        tags = sorted({tag for path in paths for one in read_tagged(path) for tag in one.tags})
-        if len(tags) == 1:
-            raise InputError(f"every word of '{paths[0]}' is tagged '{tags[0]}': give another")
+    tags = tags or find_labels(paths, read_tagged)
     numbers = {tag: number for number, tag in enumerate(tags)}
     found: list[int] = []
 

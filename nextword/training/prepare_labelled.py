@@ -15,7 +15,7 @@ from ..data.labelled import Labelled
 from ..errors import InputError
 from ..files import write_text
 from ..run import DATA, TOKENIZER, tokenizer_of
-from ..text.labelled import prepare_labelled, read_labelled
+from ..text.labelled import find_labels, prepare_labelled, read_labelled
 from ..text.reader import Span
 from ..text.tagged import NONE, prepare_tagged, read_tagged
 from ..text.tokenizer import train_tokenizer
@@ -39,6 +39,7 @@ def prepare_labelled_text(
     notes = []
     read = LABELS_OF[config.model.reads]
     files, held = [span.path for span in train], [span.path for span in valid]
+    labels = (parent and config.model.labels) or find_labels(files, read)
     if not held:
         files, held = _hold_out(files, fresh, read)
         notes.append(f"no --valid given: {HELD_OUT:.0%} of the training texts are held out")
@@ -48,15 +49,14 @@ def prepare_labelled_text(
         texts = ("\n".join(e.texts) + "\n" for path in files for e in read(path))
         tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
     write_text(fresh / TOKENIZER, tokenizer.to_json())
-    known = config.model.labels if parent else ()
     places = fresh / DATA / "train", fresh / DATA / "valid"
     found: dict[str, Any] = {}
     if config.model.reads == "tagged":
-        corpus, labels = prepare_tagged(files, tokenizer, places[0], known)
+        corpus, _ = prepare_tagged(files, tokenizer, places[0], labels)
         prepare_tagged(held, tokenizer, places[1], labels)
         assert corpus.labels is not None
     else:
-        corpus, labels = prepare_labelled(files, tokenizer, places[0], known)
+        corpus, _ = prepare_labelled(files, tokenizer, places[0], labels)
         assert corpus.labels is not None
         stream = Labelled(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
         found["pairs"] = stream.each == 2
@@ -99,6 +99,8 @@ def _hold_out(
         cut = max(1, round(HELD_OUT * len(lines))) if len(lines) > 1 else 0
         held += lines[:cut]
         kept += lines[cut:]
+    if not held:
+        raise InputError(f"'{files[0]}' has too few examples to hold some out; add --valid FILE")
     draw.shuffle(kept)
     paths = folder / "kept.tsv", folder / "held.tsv"
     for path, lines in zip(paths, (kept, held), strict=True):

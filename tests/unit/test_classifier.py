@@ -159,7 +159,7 @@ def test_preparing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "labels", "said"),
     [
-        ("a\tone\na\ttwo\n", (), "every text"),
+        ("a\tone\na\ttwo\n", (), "everything in .* is labelled 'a'"),
         ("a\tone\nc\ttwo\n", ("a", "b"), "line 2 .* 'c'; there are: a, b"),
         ("\n\n", ("a", "b"), "no labelled texts"),
     ],
@@ -428,6 +428,22 @@ def test_long_texts_are_cut_and_counted(run: Run, folder: Path, tmp_path: Path, 
     assert status == 0 and len(out.splitlines()) == 2
     assert f"1 texts were cut: the model reads {most} tokens" in err
     assert "1 texts too long" in cli("evaluate", folder / "run", "--data", tmp_path / "t.tsv")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\tone\nb\ttwo\n", "too few examples"),
+        ("a\tone\na\ttwo\n", "everything in .*texts.tsv"),
+        ("", "texts.tsv.* is empty"),
+    ],
+)
+def test_files_that_teach_nothing(tmp_path: Path, text: str, said: str) -> None:
+    """The message names the file that was given; nothing is left behind."""
+    (tmp_path / "texts.tsv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        nextword.train("classifier", tmp_path / "texts.tsv", tmp_path / "run", quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.tsv"]
 
 
 def test_balanced_weights(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_only_first_pieces_are_tagged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "tags", "said"),
     [
-        ("a\tX\nb\tX\n", (), "every word"),
+        ("a\tX\nb\tX\n", (), "everything in .* is labelled 'X'"),
         ("a\tX\n\nb\tX\nc\tZ\n", ("X", "Y"), "line 4 .* 'Z'; there are: X, Y"),
         ("\n\n", ("X", "Y"), "no tagged words"),
     ],
@@ -325,6 +325,12 @@ def test_on_bert(tmp_path: Path, folder: Path) -> None:
     )
     assert evaluate_tagger(run, folder / "test.tsv").quality.accuracy > 0.9
     assert run.config.model.encoder["name"] == "bert"
+
+
+def test_one_sentence_cannot_be_held_out(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("a\tX\nb\tY\n" * 30, encoding="utf-8")
+    with pytest.raises(InputError, match=r"t.tsv' has too few examples"):
+        nextword.train("tagger", tmp_path / "t.tsv", tmp_path / "run", quiet=True)
 
 
 def test_held_out_and_balanced(tmp_path: Path, folder: Path, capfd: Any) -> None:
