@@ -336,9 +336,19 @@ def _record(
     journal.show(
         at.epoch + 1,
         budget.used(at),
-        f"loss {means['nll']:.3f}  perplexity {means['perplexity']:.1f}  "
-        f"{speed:,.0f} tokens/s  {clock(budget.left(at))} left",
+        f"{_said(means)}  {speed:,.0f} tokens/s  {clock(budget.left(at))} left",
     )
+
+
+def _said(means: dict[str, float]) -> str:
+    """A training's figures as the bar has them."""
+    shown = {
+        "nll": "loss {:.3f}",
+        "perplexity": "perplexity {:.1f}",
+        "accuracy": "accuracy {:.1%}",
+        "next_accuracy": "next sentence {:.1%}",
+    }
+    return "  ".join(text.format(means[name]) for name, text in shown.items() if name in means)
 
 
 def _not_finite(training: Training, at: Standing, loss: float) -> TrainingError:
