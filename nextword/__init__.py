@@ -9,6 +9,9 @@ nextword.generate(run, "Once upon")
 nextword.generate_many(run, ["Once upon", "It was"])
 translator = nextword.train("transformer", train="pairs.tsv", out="runs/translator")
 nextword.translate(translator, ["A sentence ."])
+classifier = nextword.train("classifier", train="labelled.tsv", out="runs/classifier")
+nextword.classify(classifier, ["a good film"])
+nextword.fill(nextword.load("runs/bert"), "a [MASK] film")
 """
 
 from __future__ import annotations
@@ -27,13 +30,16 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError
+    from .evaluation.classification import classify, evaluate_classifier
     from .evaluation.compare import compare
     from .evaluation.compare_translations import compare_translations
     from .evaluation.dynamic import Dynamic
     from .evaluation.embeddings import embed
     from .evaluation.perplexity import evaluate
     from .evaluation.sentences import score
+    from .evaluation.tagging import evaluate_tagger, tag
     from .evaluation.translation import evaluate_translation
+    from .generation.infill import fill
     from .generation.sample import generate, generate_many
     from .generation.translate import translate
     from .run import Run, load
@@ -46,16 +52,21 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "Interrupted": "errors",
     "Run": "run",
     "TrainingError": "errors",
+    "classify": "evaluation.classification",
     "compare": "evaluation.compare",
     "compare_translations": "evaluation.compare_translations",
     "embed": "evaluation.embeddings",
     "evaluate": "evaluation.perplexity",
+    "evaluate_classifier": "evaluation.classification",
+    "evaluate_tagger": "evaluation.tagging",
     "evaluate_translation": "evaluation.translation",
+    "fill": "generation.infill",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
     "load": "run",
     "resume": "training.train",
     "score": "evaluation.sentences",
+    "tag": "evaluation.tagging",
     "train": "training.train",
     "train_seeds": "training.seeds",
     "translate": "generation.translate",
@@ -68,16 +79,21 @@ __all__ = [
     "Run",
     "TrainingError",
     "__version__",
+    "classify",
     "compare",
     "compare_translations",
     "embed",
     "evaluate",
+    "evaluate_classifier",
+    "evaluate_tagger",
     "evaluate_translation",
+    "fill",
     "generate",
     "generate_many",
     "load",
     "resume",
     "score",
+    "tag",
     "train",
     "train_seeds",
     "translate",
