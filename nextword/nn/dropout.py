@@ -10,14 +10,18 @@ from torch import Tensor
 def mask_like(x: Tensor, p: float) -> Tensor:
     """Zeros with probability p, else 1 / (1 - p), in the shape of x. Drawn from torch's generator
     of x's device."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+    if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
     from .kernels.masks import fill_mask  # brings the compiled loops, which take a moment
 
     mask = torch.empty(x.shape, dtype=x.dtype)
-    out = mask.view(-1).numpy()
+    scale = torch.tensor([1 / (1 - p)], dtype=x.dtype)
+    if x.dtype.itemsize == 2:  # numpy has no bfloat16: its bits
+        out, bits = (t.view(-1).view(torch.int16).numpy().view(np.uint16) for t in (mask, scale))
+    else:
+        out, bits = mask.view(-1).numpy(), scale.numpy()
     keys = torch.randint(1 << 32, (2,)).numpy().astype(np.uint32)
-    fill_mask(out, keys[0], keys[1], np.uint32(p * (1 << 32)), out.dtype.type(1 / (1 - p)))
+    fill_mask(out, keys[0], keys[1], np.uint32(p * (1 << 32)), bits[0])
     return mask
 
 

@@ -143,6 +143,22 @@ def test_written_out_is_its_loop(masked: str, causal: bool) -> None:
     torch.testing.assert_close(weights.sum(-1), torch.ones(B, HEADS, S, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("length", [5, 450])
+@pytest.mark.parametrize("causal", [False, True])
+def test_bfloat16_is_the_rounded_answer(length: int, causal: bool) -> None:
+    """Short texts take another way than long ones: both are near the exact values and gradients."""
+    exact = [draw(2, 2, length, 8, seed=i).requires_grad_() for i in range(3)]
+    rounded = [x.detach().bfloat16().requires_grad_() for x in exact]
+    wanted, found = attend(*exact, causal=causal), attend(*rounded, causal=causal)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), wanted, atol=0.03, rtol=0.03)
+    weight = draw(*wanted.shape, seed=9)
+    slopes = torch.autograd.grad((wanted * weight).sum(), exact)
+    ours = torch.autograd.grad((found * weight.bfloat16()).sum(), rounded)
+    for a, b in zip(ours, slopes, strict=True):
+        torch.testing.assert_close(a.double(), b, atol=0.08, rtol=0.08)
+
+
 @pytest.mark.parametrize(("masked", "causal"), [*product(masks(), [False]), ("none", True)])
 def test_looking_does_not_change_what_is_seen(masked: str, causal: bool) -> None:
     """The fused way and the written out way, outputs and gradients."""

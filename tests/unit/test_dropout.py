@@ -35,7 +35,7 @@ def test_mask_is_scaled_bernoulli(p: float) -> None:
     assert float(mask.mean()) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("p", [0.1, 0.37, 0.5, 0.9])
 def test_share_of_zeros_is_p(p: float, dtype: torch.dtype) -> None:
     """Of a million numbers as many are zero as p says, but for chance; the rest is 1 / (1 - p) to
@@ -77,12 +77,12 @@ def test_a_seed_fixes_the_masks() -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_precision_does_not_move_a_mask(p: float) -> None:
-    """float32 and float64 drop the same places; so does a smaller p some of a larger one's."""
+    """All precisions drop the same places; so does a smaller p some of a larger one's."""
     masks = []
-    for dtype in (torch.float32, torch.float64):
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
         torch.manual_seed(1)
         masks.append(mask_like(torch.empty(70, 30, dtype=dtype), p) == 0)
-    assert torch.equal(*masks)
+    assert torch.equal(masks[0], masks[1]) and torch.equal(masks[0], masks[2])
     torch.manual_seed(1)
     fewer = mask_like(torch.empty(70, 30), p / 2) == 0
     assert fewer.any() and not (fewer & ~masks[0]).any()

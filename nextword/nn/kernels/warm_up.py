@@ -13,13 +13,13 @@ from .product import transposed
 
 
 def warm_up() -> None:
-    """Every cell forward and backward, masks and transposes, in float32."""
+    """Every cell forward and backward, in float32; masks, products with a vector, transposes."""
     x = torch.zeros(2, 1, 3)
     with backend("fast"):
         for cell in registry.names("cell"):
             layer = RecurrentLayer(cell, 3, 3)
             layer(x, layer.start(1))[0].sum().backward()
-    mask_like(x, 0.5)
     for dtype in (torch.float32, torch.bfloat16):
+        mask_like(x.to(dtype), 0.5)
         matvec(torch.zeros(2, 2, dtype=dtype), torch.zeros(2))
     transposed(torch.zeros(512, 512))
