@@ -31,7 +31,7 @@ class Scored(NamedTuple):
 
     log_prob: Tensor  # (B, T) natural logarithms
     state: State
-    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token (no-grad only)
+    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token; see `Head`
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
     even: Callable[[], Tensor] | None = None  # mean of log p over the whole vocabulary (B, T)

@@ -114,7 +114,9 @@ class Bert(nn.Module):
         out: Tensor = self.head(self.transformed(hidden), self.embedding.weight)
         return out
 
-    def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """hidden (N, H), targets (N,) → log-probabilities (N,), and where no gradient is asked
-        for whether each target was the most probable word (N,)."""
-        return self.head.score(self.transformed(hidden), targets, self.embedding.weight)
+    def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden (N, H), targets (N,) → log-probabilities (N,), and whether each target was the
+        most probable word (N,)."""
+        log_prob, hit = self.head.score(self.transformed(hidden), targets, self.embedding.weight)
+        assert hit is not None
+        return log_prob, hit

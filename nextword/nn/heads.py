@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .kernels.cross_entropy import chunks, log_prob
+from .kernels.cross_entropy import chunks, log_prob, log_prob_and_hit
 from .kernels.product import low_precision, product
 
 
@@ -25,8 +25,9 @@ class Head(Protocol):
     def score(
         self, hidden: Tensor, targets: Tensor, embedding: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden (..., H), targets (...) → log-probabilities (...), and where no gradient is
-        asked for whether each target was the most probable token (...)."""
+        """hidden (..., H), targets (...) → log-probabilities (...), and whether each target was the
+        most probable token (...): always where no gradient is asked for, else where that costs
+        nothing."""
         ...
 
     def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
@@ -61,7 +62,8 @@ class SoftmaxHead(nn.Module):
         E = embedding if self.E is None else self.E
         h, y = hidden.flatten(0, -2), targets.contiguous().flatten()
         if torch.is_grad_enabled():
-            return log_prob(h, E, self.b, y).view(targets.shape), None
+            log_probs, hit = log_prob_and_hit(h, E, self.b, y)
+            return log_probs.view(targets.shape), hit.view(targets.shape)
         log_probs, best = _scored(h, E, self.b, y)
         return log_probs.view(targets.shape), (best == y).view(targets.shape)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 
@@ -24,7 +23,7 @@ class MaskedWords(Part):
         assert batch.mask is not None and batch.labels is not None
         hidden = model(batch.ids, batch.real, batch.segments)  # (B, T, H)
         words, targets = hidden[batch.mask], batch.targets[batch.mask]  # (N, H), (N,)
-        log_prob, _ = model.predict(words, targets)
+        log_prob, hit = model.predict(words, targets)
         terms = {"nll": Term(-log_prob.sum(), len(targets))}
         if self.next_sentence:
             logits = model.next_sentence(hidden).float()
@@ -33,7 +32,5 @@ class MaskedWords(Part):
             )
             right = logits.detach().argmax(dim=1) == batch.labels
             terms["next_accuracy"] = Term(right.sum(), len(logits), learnt=False)
-        with torch.no_grad():
-            _, hit = model.predict(words.detach(), targets)
         terms["accuracy"] = Term(hit.sum(), len(targets), learnt=False)
         return terms, None

@@ -21,8 +21,13 @@ KEEP = 1 << 25  # logits kept for the gradient
 
 def log_prob(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
     """h (N, H), E (V, H), b (V,), targets (N,) → log-probabilities (N,), differentiable."""
+    return log_prob_and_hit(h, E, b, targets)[0]
+
+
+def log_prob_and_hit(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """`log_prob`, and whether no other token was more probable than the target (N,)."""
     h = h.to(E.dtype)  # autocast may have left it in bfloat16; log-probabilities may not be
-    result: Tensor = _LogProb.apply(h, E, b, targets)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, Tensor] = _LogProb.apply(h, E, b, targets)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -35,10 +40,12 @@ def chunks(rows: int, width: int) -> Iterator[slice]:
 
 class _LogProb(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, h: Tensor, E: Tensor, b: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.low = low = low_precision(h)
         keep = len(h) * len(b) <= KEEP
-        log_probs, tops, sums, kept = [], [], [], []
+        log_probs, hits, tops, sums, kept = [], [], [], [], []
         for some in chunks(len(h), len(b)):
             logits = product(h[some], E, b, low)
             top = logits.amax(dim=1, keepdim=True)
@@ -47,16 +54,19 @@ class _LogProb(torch.autograd.Function):
             powers = shifted.exp_()
             total = powers.sum(dim=1)
             log_probs.append(of_target - total.log())
+            hits.append(of_target == 0)  # of the largest logit 0 is left
             tops.append(top[:, 0])
             sums.append(total)
             if keep:
                 kept.append(powers)
         ctx.save_for_backward(h, E, b, targets, torch.cat(tops), torch.cat(sums), *kept)
-        return torch.cat(log_probs)
+        hit = torch.cat(hits)
+        ctx.mark_non_differentiable(hit)
+        return torch.cat(log_probs), hit
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g: Tensor) -> Any:
+    def backward(ctx: Any, g: Tensor, _: Any) -> Any:
         """∂ log p(y) / ∂ logits = onehot(y) - softmax."""
         h, E, b, targets, tops, sums, *kept = ctx.saved_tensors
         low = ctx.low
