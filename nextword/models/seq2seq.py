@@ -133,8 +133,9 @@ class Seq2Seq(Headed):
             raw = self._look(h.transpose(0, 1), source)
         else:
             steps = []
+            masks = self.stack.masks(x)
             for x_t in x:
-                h, state = self.stack(torch.cat([x_t, fed], dim=1)[None], state)
+                h, state = self.stack(torch.cat([x_t, fed], dim=1)[None], state, masks)
                 fed = self._look(h.transpose(0, 1), source)[:, 0]
                 steps.append(fed)
             raw = torch.stack(steps, dim=1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import registry
 from . import kernels
 from .cells.cell import Cell
-from .dropout import dropout, weight_mask
+from .dropout import dropout, mask_like, weight_mask
 from .mogrifier import Mogrifier
 
 
@@ -76,13 +76,27 @@ class RecurrentStack(nn.Module):
         """The first state: for each layer, its cell's tensors (B, H)."""
         return tuple(layer.start(batch_size) for layer in self.layers)
 
+    def masks(self, like: Tensor) -> list[Tensor] | None:
+        """What is dropped between the layers over a sequence that is read in several calls; `like`
+        (T, B, I). None: nothing is, or anew at each step."""
+        if not (self.training and self.dropout and self.locked):
+            return None
+        widths = [layer.U.shape[1] for layer in self.layers[:-1]]
+        return [mask_like(like.new_empty(1, like.shape[1], w), self.dropout) for w in widths]
+
     def forward(
-        self, x: Tensor, state: tuple[tuple[Tensor, ...], ...]
+        self,
+        x: Tensor,
+        state: tuple[tuple[Tensor, ...], ...],
+        masks: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
-        """x (T, B, I), state → the last layer's outputs (T, B, H), the last state."""
+        """x (T, B, I), state → the last layer's outputs (T, B, H), the last state. `masks`: drawn
+        before by `masks`; none = drawn here."""
         last = []
         for index, layer in enumerate(self.layers):
-            if index:
+            if index and masks:
+                x = x * masks[index - 1]
+            elif index:
                 x = dropout(x, self.dropout, self.training, self.locked)
             x, layer_state = layer(x, state[index])
             last.append(layer_state)

@@ -440,3 +440,21 @@ def test_streams_and_models_must_fit(name: str, stream: str) -> None:
     """Pairs are for models of pairs, and nothing else is."""
     with pytest.raises(InputError, match="reads"):
         Config.parse({"model": {"name": name}, "train": {"stream": stream}})
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_locked_dropout_under_input_feeding(locked: bool) -> None:
+    """The decoder is called step by step; between its layers the same units are dropped all the
+    same."""
+    torch.manual_seed(0)
+    model = recurrent(
+        input_feeding=True, layers=2, hidden=20, dropout_hidden=0.5, locked=locked
+    ).train()
+    dropped: list[Tensor] = []
+    model.stack.layers[1].register_forward_pre_hook(
+        lambda layer, inputs: dropped.append(inputs[0][0] == 0)
+    )
+    source, ids = torch.randint(2, V_SOURCE, (B, S)), torch.randint(2, V, (B, T))
+    model.hidden(ids, model.start(source, torch.ones(B, S, dtype=torch.bool)))
+    assert len(dropped) == T and 0 < int(dropped[0].sum()) < B * 20
+    assert all(torch.equal(one, dropped[0]) for one in dropped) is locked
