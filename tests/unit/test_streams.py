@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword import registry
-from nextword.config import load_config
+from nextword.config import READS, load_config
 from nextword.data.stream import Ids, Stream, fit_batch, rows
 from nextword.data.stripes import Stripes
 from nextword.data.variable import Variable
 from nextword.data.windows import Windows
 from nextword.text.tokenizer import EOS
 
-NAMES = [name for name in registry.names("stream") if name not in ("pairs", "masked", "labelled")]
+OTHERS = {name for kind in READS.values() for name in kind[1:]}  # not of running text
+NAMES = [name for name in registry.names("stream") if name not in OTHERS]
 FIRST = EOS + 1  # every token of the test text is another one, so its place is known
 
 
