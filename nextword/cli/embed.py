@@ -34,6 +34,8 @@ def command(
     from .options import print_json, text_lines
 
     lines = text_lines(file)
+    if overwrite and out is None:
+        raise InputError("--overwrite is for --out FILE")
     if out is not None:
         if out.suffix != ".npy":
             raise InputError(f"'{out}' must end in .npy")

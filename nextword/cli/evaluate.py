@@ -67,10 +67,15 @@ def _classifier(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, An
     ]
 
 
-def _tagger(run: Any, data: Any) -> tuple[dict[str, Any], Lines]:
+def _tagger(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, Any], Lines]:
+    from .. import plot
     from ..evaluation.tagging import evaluate_tagger, in_spans
 
+    if picture:
+        plot.check(picture)
     result = evaluate_tagger(run, data)
+    if picture:
+        result.draw(picture)
     quality = result.quality
     of = "of whole spans" if in_spans(result.tags) else "mean over the tags"
     return result.as_dict(), [
@@ -150,7 +155,7 @@ def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dic
     reads, quiet = run.config.model.reads, given["quiet"]
     if given["target"] and reads != "pairs":
         raise InputError(f"'{run.name}' does not translate; leave --target out")
-    if given["plot"] and reads != "labelled":
+    if given["plot"] and reads not in ("labelled", "tagged"):
         raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
     if reads not in ("pairs", "labelled", "tagged"):
         return _text(run, data, how, given["tune"], quiet)
@@ -166,7 +171,7 @@ def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dic
     if reads == "labelled":
         return _classifier(run, data, given["plot"])
     if reads == "tagged":
-        return _tagger(run, data)
+        return _tagger(run, data, given["plot"])
     return _translation(run, data, given["target"], given["decoding"], quiet)
 
 
@@ -221,7 +226,7 @@ def command(
     alpha: Alpha = 0.6,
     plot_file: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Classifiers: draw the confusion matrix."),
+        typer.Option("--plot", metavar="FILE", help="Classifiers, taggers: the confusion matrix."),
     ] = None,
     stripes: Stripes = 1,
     json: Json = False,

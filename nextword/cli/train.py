@@ -86,8 +86,10 @@ def command(
         if recipe is None:
             raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
         if _is_mixture(recipe):
-            if train or start_from:
-                raise InputError("a mixture learns from its runs: leave --train and --from out")
+            if train or start_from or seeds:
+                raise InputError(
+                    "a mixture learns from its runs: leave --train, --from and --seeds out"
+                )
             from ..training.mix import make_mixture
 
             make_mixture(

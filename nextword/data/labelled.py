@@ -39,13 +39,7 @@ class Labelled(Stream):
         self.each = len(self.texts) // max(1, len(labels))  # texts of an example
         lengths = self.texts.lengths.reshape(-1, self.each).sum(axis=1)
         self.cut = lengths > bptt  # (N,) which examples are too long to be read whole
-        rng = np.random.default_rng(seed)
-        order = np.arange(len(labels))
-        if shuffle:  # neighbours in a noisy order of lengths: similar, and others in every pass
-            order = np.argsort(lengths * rng.uniform(0.8, 1.25, len(labels)), kind="stable")
-        self.rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        if shuffle:
-            self.rows = [self.rows[i] for i in rng.permutation(len(self.rows))]
+        self.rows = in_batches(lengths, batch_size, shuffle, seed)
 
     @classmethod
     def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
@@ -56,7 +50,7 @@ class Labelled(Stream):
         """
         if corpus.labels is None:
             raise InputError("train.stream=labelled needs a classifier")
-        rows = train.batch_size or max(4, min(32, len(corpus.labels) // 100))
+        rows = train.batch_size or auto_rows(len(corpus.labels))
         return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
 
     def __len__(self) -> int:
@@ -90,3 +84,19 @@ class Labelled(Stream):
             first, second = texts
             texts = list(truncate(first, second, most, np.random.default_rng(row)))
         return [np.append(text, EOS) for text in texts]
+
+
+def auto_rows(texts: int) -> int:
+    """Rows of a batch where none are set: 4 to 32, for about 100 batches or more in a pass."""
+    return max(4, min(32, texts // 100))
+
+
+def in_batches(lengths: Ids, batch_size: int, shuffle: bool, seed: int) -> list[Ids]:
+    """Numbers of rows in batches: as they stand, or in random order with rows of similar length
+    together and other neighbours in every pass."""
+    rng = np.random.default_rng(seed)
+    order = np.arange(len(lengths))
+    if shuffle:
+        order = np.argsort(lengths * rng.uniform(0.8, 1.25, len(lengths)), kind="stable")
+    rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    return [rows[i] for i in rng.permutation(len(rows))] if shuffle else rows

@@ -11,7 +11,9 @@ from ..config import TrainConfig
 from ..errors import InputError
 from ..text.corpus import Corpus
 from ..text.tagged import NONE
+from ..text.tokenizer import EOS
 from ..types import Batch
+from .labelled import auto_rows, in_batches
 from .pairs import Sentences, pad
 from .stream import Ids, Stream
 
@@ -43,12 +45,7 @@ class Tagged(Stream):
             for piece in _pieces(self.tags, int(start), int(end), bptt)
         ]
         lengths = np.array([stop - start for start, stop in self.pieces])
-        rng = np.random.default_rng(seed)
-        noise = rng.uniform(0.8, 1.25, len(lengths)) if shuffle else 1.0
-        order = np.argsort(lengths * noise, kind="stable")
-        self.rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        if shuffle:
-            self.rows = [self.rows[i] for i in rng.permutation(len(self.rows))]
+        self.rows = in_batches(lengths, batch_size, shuffle, seed)
 
     @classmethod
     def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
@@ -59,8 +56,7 @@ class Tagged(Stream):
         """
         if corpus.labels is None or len(corpus.labels) != len(corpus.ids):
             raise InputError("train.stream=tagged needs a tagger")
-        sentences = int((np.diff(corpus.labels != NONE, prepend=0) > 0).sum())
-        rows = train.batch_size or max(4, min(32, sentences // 1000))
+        rows = train.batch_size or auto_rows(int((np.asarray(corpus.ids) == EOS).sum()))
         return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
 
     def __len__(self) -> int:

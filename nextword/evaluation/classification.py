@@ -54,22 +54,7 @@ class ClassifierEvaluation:
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """The confusion matrix."""
-        counts = np.asarray(self.confusion)
-        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        side = 2.2 + 0.5 * len(self.labels)
-        with plot.figure(path, size=(side + 0.8, side)) as (ax,):
-            ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            places = range(len(self.labels))
-            ax.set_xticks(places, self.labels, rotation=45, ha="right")
-            ax.set_yticks(places, self.labels)
-            ax.grid(visible=False)
-            for i in places:
-                for j in places:
-                    colour = "white" if shares[i, j] > 0.5 else "black"
-                    ax.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=colour)
-            ax.set(
-                xlabel="answer", ylabel="right label", title=f"{self.quality.accuracy:.1%} right"
-            )
+        draw_confusion(self.labels, self.confusion, self.quality.accuracy, path)
 
 
 @dataclass(frozen=True)
@@ -84,6 +69,26 @@ class Classified:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def draw_confusion(
+    labels: list[str], confusion: list[list[int]], accuracy: float, path: str | os.PathLike[str]
+) -> None:
+    """How often a right label (row) was answered with which (column)."""
+    counts = np.asarray(confusion)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = 2.2 + 0.5 * len(labels)
+    with plot.figure(path, size=(side + 0.8, side)) as (ax,):
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        places = range(len(labels))
+        ax.set_xticks(places, labels, rotation=45, ha="right")
+        ax.set_yticks(places, labels)
+        ax.grid(visible=False)
+        for i in places:
+            for j in places:
+                colour = "white" if shares[i, j] > 0.5 else "black"
+                ax.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=colour)
+        ax.set(xlabel="answer", ylabel="right label", title=f"{accuracy:.1%} right")
 
 
 def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:

@@ -21,7 +21,7 @@ from ..text.corpus import Corpus, Counts
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
-from .classification import Quality, measure
+from .classification import Quality, draw_confusion, measure
 
 _ROWS = 32
 
@@ -42,6 +42,10 @@ class TaggerEvaluation:
     def as_dict(self) -> dict[str, Any]:
         values: dict[str, Any] = asdict(self)
         return {**values.pop("quality"), **values}
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """The confusion matrix."""
+        draw_confusion(self.tags, self.confusion, self.quality.accuracy, path)
 
 
 @dataclass(frozen=True)
@@ -101,14 +105,13 @@ def score_tagged(model: Any, corpus: Corpus, device: torch.device, longest: int)
     """log p of every tag (N, C) for each word, in the order of the text."""
     assert corpus.labels is not None
     stream = Tagged(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
-    parts: dict[int, Any] = {}
-    for rows, on_cpu in zip(stream.rows, stream, strict=True):
+    parts = []
+    for on_cpu in stream:
         batch = on_cpu.to(device)
         log_probs = model(batch.ids, batch.real).double().log_softmax(dim=-1).cpu()
         assert on_cpu.labels is not None
-        for row, number in enumerate(rows):
-            parts[int(number)] = log_probs[row][on_cpu.labels[row] != NONE]
-    return torch.cat([parts[number] for number in sorted(parts)]).numpy()
+        parts.append(log_probs[on_cpu.labels != NONE])  # row by row
+    return torch.cat(parts).numpy()
 
 
 def words_of(corpus: Corpus) -> tuple[Any, Any]:

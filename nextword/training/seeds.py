@@ -60,20 +60,25 @@ def train_seeds(
     settings = {"config": config.dump(), **series.texts()}
     if start_from is not None:
         settings["from"] = describe([Path(start_from) / WEIGHTS])
+    before = None
     if overwrite and (out / SERIES).is_file():
         with locked(out):
-            pass
-        shutil.rmtree(out)
-    fresh = claim(out, settings, "trainings")
+            before = out.with_name(f".{out.name}.{os.getpid()}.old")
+            os.replace(out, before)
     parent = None if start_from is None else Path(start_from)
+    fresh = claim(out, settings, "trainings")
     with locked(out):
         try:
             for seed in range(1, seeds + 1):
                 series.finish(out / f"seed{seed}", changes | {"train.seed": seed}, parent)
         except InputError:
-            if fresh and not any(out.glob(f"*/{STATE}")):  # nothing trained, nothing left
+            if fresh and not any(out.glob(f"*/{STATE}")):  # nothing trained: all is as it was
                 shutil.rmtree(out)
+                if before:
+                    os.replace(before, out)
             raise
+    if before:
+        shutil.rmtree(before)
     return spread([_kept(run) for run in seeds_of(out)])
 
 

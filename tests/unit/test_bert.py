@@ -16,7 +16,6 @@ from torch import nn
 
 import nextword
 from nextword import files, hub
-from nextword.cli.main import main
 from nextword.data.masked import Masked
 from nextword.errors import InputError
 from nextword.evaluation.pseudo import pseudo_log_likelihood, score_masked
@@ -58,17 +57,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bert")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     return nextword.train("bert", folder / "text.txt", folder / "run", overrides=TINY, quiet=True)
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 # ------------------------------------------------------------------------------------------- model

@@ -19,7 +19,6 @@ from torch import nn
 
 import nextword
 from nextword import hub
-from nextword.cli.main import main
 from nextword.config import Config, TextConfig, load_config
 from nextword.data.labelled import Labelled
 from nextword.errors import InputError
@@ -85,17 +84,6 @@ def run(folder: Path) -> Run:
         overrides=TINY,
         quiet=True,
     )
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def model(name: str, **settings: Any) -> Classifier:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,20 +20,6 @@ TINY = [
     "--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "train.bptt=10",
 ]  # fmt: skip
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capfd: Any) -> Cli:
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import nextword
-from nextword.cli.main import main
 from nextword.errors import InputError
 from nextword.run import Run
 from nextword.text.tokenizer import EOS
@@ -36,17 +35,6 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if name != "bert":
         sizes["text.tokenizer"] = "word"
     return nextword.train(name, folder / "text.txt", folder / name, overrides=sizes, quiet=True)
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def test_the_mean_of_what_is_said_at_each_token(run: Run) -> None:
@@ -94,6 +82,7 @@ def test_commands(run: Run, tmp_path: Path, cli: Cli) -> None:
     status, _, err = cli("embed", run.folder, tmp_path / "t.txt", "--out", tmp_path / "v.npy")
     assert status == 2 and "--overwrite" in err
     assert cli("embed", run.folder, tmp_path / "t.txt", "--out", tmp_path / "v.txt")[0] == 2
+    assert cli("embed", run.folder, tmp_path / "t.txt", "--overwrite")[0] == 2
 
 
 def test_a_model_without_vectors(tmp_path: Path) -> None:

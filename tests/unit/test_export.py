@@ -42,20 +42,6 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def cli(capfd: Any) -> Cli:
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with texts and a trained n-gram run of every kind, named as it is."""

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nextword
-from nextword.cli.main import main
 from nextword.errors import InputError
 from nextword.evaluation.stream import score_stream
 from nextword.models.mixture import MixtureConfig, MixtureLM, mix
@@ -27,20 +26,6 @@ from nextword.types import LanguageModel
 
 Cli = Callable[..., tuple[int, str, str]]
 Runs = dict[str, Path]
-
-
-@pytest.fixture
-def cli(capfd: Any) -> Cli:
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def sentences(seed: int, kind: int, lines: int = 150) -> str:

@@ -25,7 +25,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import nextword
-from nextword.cli.main import main
 from nextword.config import TextConfig
 from nextword.errors import InputError
 from nextword.generation.sample import Sampling, stream_text
@@ -42,20 +41,6 @@ from nextword.training import count
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"}
 CHINESE = "我喜歡吃蘋果。\n你喜歡吃蘋果嗎？\n他喜歡喝茶。\n" * 8
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capfd: Any) -> Cli:
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def zipf(words: int, types: int, seed: int = 1) -> str:

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import nextword
-from nextword.cli.main import main
 from nextword.errors import InputError
 from nextword.evaluation.spread import Spread, spread
 from nextword.run import seeds_of
@@ -38,17 +37,6 @@ def text(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text("one two three four\nfive six seven\n" * 60, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 def test_spread_by_hand() -> None:
@@ -91,6 +79,20 @@ def test_the_same_command_goes_on(text: Path, tmp_path: Path, cli: Cli) -> None:
     assert status == 2 and "other settings" in err
     assert cli(*command, "--seeds", 1, "--set", "model.hidden=9", "--overwrite")[0] == 0
     assert [run.name for run in seeds_of(tmp_path / "s")] == ["seed1"]
+
+
+def test_overwriting_with_what_cannot_be_used_changes_nothing(tmp_path: Path) -> None:
+    """Found out only when the labels are read."""
+    good, bad = tmp_path / "good.tsv", tmp_path / "bad.tsv"
+    good.write_text("a\tone two\nb\tthree four\n" * 30, encoding="utf-8")
+    bad.write_text("a\tone\nno tab\n", encoding="utf-8")
+    sizes = {"train.epochs": 1, "model.encoder.hidden": 8}
+    train_seeds("classifier", [good], tmp_path / "s", seeds=1, overrides=sizes, quiet=True)
+    weights = (tmp_path / "s" / "seed1" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="no tab"):
+        train_seeds("classifier", [bad], tmp_path / "s", seeds=1, overwrite=True, quiet=True)
+    assert (tmp_path / "s" / "seed1" / "model.safetensors").read_bytes() == weights
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tsv", "good.tsv", "s"]
 
 
 def test_evaluate_means(text: Path, tmp_path: Path, cli: Cli) -> None:

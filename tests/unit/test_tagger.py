@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nextword
-from nextword.cli.main import main
 from nextword.config import TextConfig
 from nextword.data.tagged import Tagged
 from nextword.errors import InputError
@@ -76,17 +75,6 @@ def run(folder: Path) -> Run:
         overrides=TINY,
         quiet=True,
     )
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 # -------------------------------------------------------------------------------------------- text
@@ -300,6 +288,9 @@ def test_commands(run: Run, folder: Path, tmp_path: Path, cli: Cli) -> None:
     assert status == 0 and "of whole spans" in out
     status, out, _ = cli("evaluate", folder / "run", "--data", folder / "test.tsv", "--json")
     assert json.loads(out)["accuracy"] > 0.97
+    picture = tmp_path / "confusion.png"
+    assert cli("evaluate", folder / "run", "--data", folder / "test.tsv", "--plot", picture)[0] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     for verb in (["generate", "--prompt", "x"], ["evaluate", "--data", "README.md", "--cache"]):
         status, _, err = cli(verb[0], folder / "run", *verb[1:])
         assert status == 2 and "tags words" in err

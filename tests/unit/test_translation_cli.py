@@ -35,20 +35,6 @@ SIZES = {
 Cli = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def cli(capfd: Any) -> Cli:
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
-
-
 def settings(recipe: str) -> list[str]:
     return TINY + SIZES[recipe]
 
