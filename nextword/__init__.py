@@ -30,15 +30,13 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError
-    from .evaluation.classification import classify, evaluate_classifier
+    from .evaluation.classification import classify
     from .evaluation.compare import compare
-    from .evaluation.compare_translations import compare_translations
     from .evaluation.dynamic import Dynamic
     from .evaluation.embeddings import embed
-    from .evaluation.perplexity import evaluate
+    from .evaluation.evaluate import evaluate
     from .evaluation.sentences import score
-    from .evaluation.tagging import evaluate_tagger, tag
-    from .evaluation.translation import evaluate_translation
+    from .evaluation.tagging import tag
     from .generation.infill import fill
     from .generation.sample import generate, generate_many
     from .generation.translate import translate
@@ -54,12 +52,8 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "TrainingError": "errors",
     "classify": "evaluation.classification",
     "compare": "evaluation.compare",
-    "compare_translations": "evaluation.compare_translations",
     "embed": "evaluation.embeddings",
-    "evaluate": "evaluation.perplexity",
-    "evaluate_classifier": "evaluation.classification",
-    "evaluate_tagger": "evaluation.tagging",
-    "evaluate_translation": "evaluation.translation",
+    "evaluate": "evaluation.evaluate",
     "fill": "generation.infill",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
@@ -81,12 +75,8 @@ __all__ = [
     "__version__",
     "classify",
     "compare",
-    "compare_translations",
     "embed",
     "evaluate",
-    "evaluate_classifier",
-    "evaluate_tagger",
-    "evaluate_translation",
     "fill",
     "generate",
     "generate_many",

@@ -26,7 +26,7 @@ from . import plot
 from .diagnostics.gradients import GradientFlow, draw_on, measure
 from .errors import InputError
 from .evaluation.dynamic import Dynamic
-from .evaluation.perplexity import Evaluation, evaluate
+from .evaluation.perplexity import Evaluation, evaluate_text
 from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
@@ -201,7 +201,7 @@ def _climb_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any
             )
         else:
             run = load(out / rung.slug)
-        result = evaluate(run, out / _VALID, dynamic=rung.dynamic)
+        result = evaluate_text(run, out / _VALID, dynamic=rung.dynamic)
     return _row(rung, run, result, time.perf_counter() - began)
 
 

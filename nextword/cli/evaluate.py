@@ -46,17 +46,9 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
 Lines = list[tuple[str, str]]  # what people read: a name, its figure
 
 
-def _classifier(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, Any], Lines]:
-    from .. import plot
-    from ..evaluation.classification import evaluate_classifier
-
-    if picture:
-        plot.check(picture)
-    result = evaluate_classifier(run, data)
-    if picture:
-        result.draw(picture)
+def _of_classifier(result: Any) -> Lines:
     quality = result.quality
-    return result.as_dict(), [
+    return [
         ("examples", f"{result.examples:,}"),
         ("accuracy", f"{quality.accuracy:.2%}"),
         ("F1", f"{quality.f1:.2%} mean over the labels"),
@@ -67,18 +59,12 @@ def _classifier(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, An
     ]
 
 
-def _tagger(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, Any], Lines]:
-    from .. import plot
-    from ..evaluation.tagging import evaluate_tagger, in_spans
+def _of_tagger(result: Any) -> Lines:
+    from ..evaluation.tagging import in_spans
 
-    if picture:
-        plot.check(picture)
-    result = evaluate_tagger(run, data)
-    if picture:
-        result.draw(picture)
     quality = result.quality
     of = "of whole spans" if in_spans(result.tags) else "mean over the tags"
-    return result.as_dict(), [
+    return [
         ("words", f"{result.words:,}"),
         ("accuracy", f"{quality.accuracy:.2%}"),
         ("F1", f"{quality.f1:.2%} {of}"),
@@ -88,18 +74,9 @@ def _tagger(run: Any, data: Any, picture: Path | None) -> tuple[dict[str, Any], 
     ]
 
 
-def _translation(
-    run: Any, data: Any, targets: Any, how: dict[str, Any], quiet: bool
-) -> tuple[dict[str, Any], Lines]:
-    from ..config import parse_section
-    from ..evaluation.translation import evaluate_translation
-    from ..generation.translate import Decoding
-
-    decoding = parse_section(Decoding, how, "evaluate")
-    with token_bar("translating", quiet, unit="sentences") as bar:
-        result = evaluate_translation(run, data, targets, how=decoding, bar=bar)
+def _of_translator(result: Any) -> Lines:
     quality, e = result.quality, result.targets
-    return result.as_dict(), [
+    return [
         ("sentences", f"{len(result.sources):,}"),
         ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
         ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
@@ -113,27 +90,9 @@ def _translation(
     ]
 
 
-def _text(
-    run: Any, data: Any, how: Any, tune: list[Path], quiet: bool
-) -> tuple[dict[str, Any], Lines]:
-    from ..evaluation.perplexity import evaluate, tune_cache
-
-    cache = how.cache
-    if tune:
-        with token_bar("tuning the cache", quiet) as bar:
-            cache = tune_cache(run, tune, dynamic=how.dynamic, bar=bar)
-    with token_bar("evaluating", quiet) as bar:
-        result = evaluate(
-            run,
-            data,
-            dynamic=how.dynamic,
-            cache=cache,
-            mc_dropout=how.mc_dropout,
-            stripes=how.stripes,
-            bar=bar,
-        )
+def _of_text(result: Any) -> Lines:
     excluding = f"{result.perplexity_excluding_oov:.2f} per token, unknown words left out"
-    return result.as_dict(), [
+    return [
         ("tokens", f"{result.tokens:,}"),
         ("perplexity", f"{result.perplexity:.2f} per token"),
         *([("", excluding)] if result.oov else []),
@@ -148,31 +107,32 @@ def _text(
     ]
 
 
-def _evaluate(run: Any, data: Any, how: Any, given: dict[str, Any]) -> tuple[dict[str, Any], Lines]:
-    """The figures of one run, for programs and for people."""
-    from ..errors import InputError
+_LINES = {"pairs": _of_translator, "labelled": _of_classifier, "tagged": _of_tagger}
 
-    reads, quiet = run.config.model.reads, given["quiet"]
-    if given["target"] and reads != "pairs":
-        raise InputError(f"'{run.name}' does not translate; leave --target out")
-    if given["plot"] and reads not in ("labelled", "tagged"):
-        raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
-    if reads not in ("pairs", "labelled", "tagged"):
-        return _text(run, data, how, given["tune"], quiet)
-    for option, used in (
-        ("--stripes", how.stripes > 1),
-        ("--dynamic", how.dynamic),
-        ("--cache", how.cache),
-        ("--mc-dropout", how.mc_dropout),
-    ):
-        if used:
-            does = {"pairs": "translates", "tagged": "tags words"}.get(reads, "classifies")
-            raise InputError(f"'{run.name}' {does}: {option} is for models of running text")
-    if reads == "labelled":
-        return _classifier(run, data, given["plot"])
-    if reads == "tagged":
-        return _tagger(run, data, given["plot"])
-    return _translation(run, data, given["target"], given["decoding"], quiet)
+
+def _evaluate(
+    run: Any, data: Any, how: dict[str, Any], tune: list[Path], picture: Path | None, quiet: bool
+) -> tuple[dict[str, Any], Lines]:
+    """The figures of one run, for programs and for people."""
+    from .. import plot
+    from ..errors import InputError
+    from ..evaluation.evaluate import evaluate
+    from ..evaluation.perplexity import tune_cache
+
+    reads = run.config.model.reads
+    if picture:
+        if reads not in ("labelled", "tagged"):
+            raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
+        plot.check(picture)
+    if tune and reads == "text":
+        with token_bar("tuning the cache", quiet) as bar:
+            how = how | {"cache": tune_cache(run, tune, dynamic=how["dynamic"], bar=bar)}
+    label, unit = ("translating", "sentences") if reads == "pairs" else ("evaluating", "tokens")
+    with token_bar(label, quiet, unit) as bar:
+        result = evaluate(run, data, **how, bar=bar)
+    if picture:
+        result.draw(picture)
+    return result.as_dict(), _LINES.get(reads, _of_text)(result)
 
 
 def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool) -> None:
@@ -235,27 +195,24 @@ def command(
 ) -> None:
     """How well a run predicts a text: perplexity, bits per byte, accuracy; how well it translates:
     BLEU and chrF too."""
+    from ..config import parse_section
     from ..errors import InputError
     from ..evaluation.perplexity import Reading
+    from ..generation.translate import Decoding
     from ..run import load, seeds_of
 
-    how = Reading(
-        dynamic_settings(dynamic, dynamic_set),
-        _cache_settings(cache, cache_set, tune),
-        mc_dropout,
-        stripes,
-    )
-    how.check()
-    given = {
-        "tune": tune,
-        "target": target,
-        "decoding": {"beam": beam, "alpha": alpha},
-        "plot": plot_file,
-        "quiet": quiet,
+    reading: dict[str, Any] = {
+        "dynamic": dynamic_settings(dynamic, dynamic_set),
+        "cache": _cache_settings(cache, cache_set, tune),
+        "mc_dropout": mc_dropout,
+        "stripes": stripes,
     }
+    Reading(**reading).check()
+    decoding = parse_section(Decoding, {"beam": beam, "alpha": alpha}, "evaluate")
+    how = reading | {"targets": target, "decoding": decoding}
     runs = seeds_of(run)
     if not runs:
-        result, lines = _evaluate(load(run, device), data, how, given)
+        result, lines = _evaluate(load(run, device), data, how, tune, plot_file, quiet)
         if json:
             print_json(result)
         else:
@@ -264,5 +221,5 @@ def command(
         return
     if plot_file:
         raise InputError(f"'{run}' holds several runs: --plot draws one, such as {runs[0]}")
-    results = [_evaluate(load(path, device), data, how, given)[0] for path in runs]
+    results = [_evaluate(load(path, device), data, how, tune, None, quiet)[0] for path in runs]
     _print_seeds(runs, results, json=json)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,10 @@ class ClassifierEvaluation:
     cut: int  # examples too long to be read whole
     parameters: int
     seconds: float
+    shares: Any = field(repr=False, compare=False)  # (2, N): 1 for a right answer, 1 for any
 
     def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = asdict(self)
-        return {**values.pop("quality"), **values}
+        return quality_first(self)
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """The confusion matrix."""
@@ -69,6 +69,13 @@ class Classified:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def quality_first(evaluation: Any) -> dict[str, Any]:
+    """The figures of an evaluation, those of its quality first; the examples' own left out."""
+    values: dict[str, Any] = asdict(evaluation)
+    del values["shares"]
+    return {**values.pop("quality"), **values}
 
 
 def draw_confusion(
@@ -139,7 +146,8 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
         log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
         seconds = time.perf_counter() - began
         right = np.asarray(corpus.labels)
-    quality, confusion = measure(right, log_probs.argmax(axis=1), len(labels))
+    answers = log_probs.argmax(axis=1)
+    quality, confusion = measure(right, answers, len(labels))
     return ClassifierEvaluation(
         quality,
         float(-log_probs[np.arange(len(right)), right].sum()),
@@ -149,6 +157,7 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
         int(cut.sum()),
         run.parameters,
         seconds,
+        np.stack([answers == right, np.ones(len(right))]),
     )
 
 

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 from .. import plot
-from ..errors import InputError
 from ..generation.translate import Decoding
 from ..run import Run
 from .translation import Bar, TranslationEvaluation, evaluate_translation, metrics, quality
@@ -68,12 +67,10 @@ def compare_translations(
     2004) over sentences, as sacrebleu does it, each run against the first.
 
     Raises:
-        InputError: no run, one that does not translate, or a text that cannot be read.
+        InputError: a run does not translate, or a text cannot be read.
     """
     from sacrebleu.significance import PairedTest
 
-    if not runs:
-        raise InputError("name at least one run to compare")
     found = [evaluate_translation(run, data, targets, how=how, bar=bar) for run in runs]
     references = found[0].references
     bleu, chrf = metrics(references)

@@ -1,4 +1,4 @@
-"""`evaluate`: how well a run predicts a text, in every unit people compare by."""
+"""`evaluate` for models of text: how well they predict it, in every unit people compare by."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Evaluation:
         return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
-def evaluate(
+def evaluate_text(
     run: Run,
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
@@ -153,7 +153,7 @@ class Reading:
 def evaluate_corpus(
     run: Run, corpus: Corpus, how: Reading = Reading(), *, bar: Bar | None = None
 ) -> tuple[Evaluation, TokenScores]:
-    """`evaluate` for a prepared text, with the score of every token."""
+    """`evaluate_text` for a prepared text, with the score of every token."""
     how.check()
     if run.config.model.reads == "sentences":
         return _pseudo(run, corpus, how, bar)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..text.corpus import Corpus, Counts
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
-from .classification import Quality, draw_confusion, measure
+from .classification import Quality, draw_confusion, measure, quality_first
 
 _ROWS = 32
 
@@ -38,10 +38,11 @@ class TaggerEvaluation:
     words: int
     parameters: int
     seconds: float
+    shares: Any = field(repr=False, compare=False)  # (2, sentences): their sums' ratio is the F1 of
+    # spans, or without spans the accuracy
 
     def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = asdict(self)
-        return {**values.pop("quality"), **values}
+        return quality_first(self)
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """The confusion matrix."""
@@ -86,18 +87,27 @@ def spans(tags: Iterable[str]) -> set[tuple[int, int, str]]:
     return found
 
 
-def tag_quality(right: Any, answers: Any, ends: Any, tags: Sequence[str]) -> tuple[Quality, Any]:
-    """Right tags and answers (N,), where sentences end, the tags' names → the figures, and the
-    confusion matrix."""
+def tag_quality(
+    right: Any, answers: Any, ends: Any, tags: Sequence[str]
+) -> tuple[Quality, Any, Any]:
+    """Right tags and answers (N,), where sentences end, the tags' names → the figures, the
+    confusion matrix, and every sentence's share (2, sentences) in the F1 of spans (twice what both
+    have, what each has), or without spans in the accuracy."""
     quality, confusion = measure(right, answers, len(tags))
+    sentences = list(zip([0, *ends], ends, strict=False))
     if not in_spans(tags):
-        return quality, confusion
-    wanted = given = both = 0
-    for a, b in zip([0, *ends], ends, strict=False):
+        hits = [(int((right[a:b] == answers[a:b]).sum()), b - a) for a, b in sentences]
+        return quality, confusion, np.array(hits, dtype=float).reshape(-1, 2).T
+    shares = np.zeros((2, len(sentences)))
+    for i, (a, b) in enumerate(sentences):
         theirs, ours = (spans([tags[i] for i in side[a:b]]) for side in (right, answers))
-        wanted, given, both = wanted + len(theirs), given + len(ours), both + len(theirs & ours)
-    f1 = 2 * both / max(1, wanted + given)
-    return Quality(quality.accuracy, f1, quality.matthews), confusion
+        shares[:, i] = 2 * len(theirs & ours), len(theirs) + len(ours)
+    both, all_ = shares.sum(axis=1)
+    return (
+        Quality(quality.accuracy, float(both / max(1, all_)), quality.matthews),
+        confusion,
+        shares,
+    )
 
 
 @torch.no_grad()
@@ -139,10 +149,10 @@ def evaluate_tagger(run: Run, data: Any) -> TaggerEvaluation:
         log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)
         seconds = time.perf_counter() - began
         right, ends = words_of(corpus)
-    quality, confusion = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
+    quality, confusion, shares = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
     nll = float(-log_probs[np.arange(len(right)), right].sum())
     return TaggerEvaluation(
-        quality, nll, tags, confusion.tolist(), len(right), run.parameters, seconds
+        quality, nll, tags, confusion.tolist(), len(right), run.parameters, seconds, shares
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from .. import plot
 from ..config import Config, load_config, override_items
 from ..errors import InputError
-from ..evaluation.perplexity import evaluate
+from ..evaluation.perplexity import evaluate_text
 from ..evaluation.stream import Bar
 from ..files import locked, write_text
 from ..run import METRICS, STATE, load
@@ -205,8 +205,8 @@ def _rows(
             with bars() as bar:
                 done[ingredient.title] = Row(
                     ingredient.title,
-                    evaluate(loaded, trial.series.valid, bar=bar).perplexity,
-                    evaluate(loaded, test, bar=bar).perplexity if test else None,
+                    evaluate_text(loaded, trial.series.valid, bar=bar).perplexity,
+                    evaluate_text(loaded, test, bar=bar).perplexity if test else None,
                     (ingredient.ptb, ingredient.wt2),
                     loaded.parameters,
                     sum(_seconds(run) for run in runs),

@@ -113,7 +113,7 @@ def tagged(training: Training) -> Validation:
     log_probs = score_tagged(training.model, training.valid, training.device, config.bptt)
     right, ends = words_of(training.valid)
     tags = training.config.model.labels
-    quality, _ = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
+    quality, _, _ = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
     loss = float(-log_probs[range(len(right)), right].mean())
     return Validation(loss, {"loss": loss} | asdict(quality), config.metric)
 

@@ -37,7 +37,7 @@ from nextword.evaluation.cache import (
     with_cache,
 )
 from nextword.evaluation.dynamic import Dynamic, score_dynamic
-from nextword.evaluation.perplexity import Reading, evaluate, load_text, tune_cache
+from nextword.evaluation.perplexity import Reading, evaluate_text, load_text, tune_cache
 from nextword.evaluation.stream import score_stream
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
@@ -515,13 +515,13 @@ def test_a_cache_helps_where_a_text_repeats(settings: dict[str, Any], repeated: 
     token is counted once."""
     run, cache = run_of(), Cache(**{"window": 200, **settings})
     ids = ids_of(run, repeated)
-    plain, cached = evaluate(run, repeated), evaluate(run, repeated, cache=cache)
+    plain, cached = evaluate_text(run, repeated), evaluate_text(run, repeated, cache=cache)
     assert cached.nll == pytest.approx(by_hand(run, ids, cache), rel=1e-6)
     assert cached.nll < plain.nll - 0.01 * len(ids)
     assert cached.tokens == plain.tokens == len(ids)
     assert cached.perplexity == pytest.approx(np.exp(cached.nll / len(ids)))
     assert np.isnan(cached.accuracy)
-    nothing = evaluate(run, repeated, cache=Cache(window=200, weight=0))
+    nothing = evaluate_text(run, repeated, cache=Cache(window=200, weight=0))
     assert nothing.nll == plain.nll
 
 
@@ -530,14 +530,14 @@ def test_a_cache_on_top_of_dynamic_evaluation(repeated: Path) -> None:
     run, cache = run_of(), Cache(window=50, theta=0.5, weight=0.3)
     dynamic, ids = Dynamic(lr=0.01), ids_of(run, repeated)
     before = [p.detach().clone() for p in run.model.parameters()]  # type: ignore[attr-defined]
-    found = evaluate(run, repeated, dynamic=dynamic, cache=cache)
+    found = evaluate_text(run, repeated, dynamic=dynamic, cache=cache)
     note = Note()
     scores = score_dynamic(run.model, ids, CPU, dynamic, watch=note)
     hidden, words = note.all
     p_cache = of_words(twin(hidden, words, 50, 0.5), words)
     expected = with_cache(scores.log_prob, p_cache, 0.3).sum(dtype=float)
     assert found.nll == pytest.approx(-expected, rel=1e-6)
-    assert found.nll < evaluate(run, repeated, dynamic=dynamic).nll
+    assert found.nll < evaluate_text(run, repeated, dynamic=dynamic).nll
     for parameter, value in zip(run.model.parameters(), before, strict=True):  # type: ignore[attr-defined]
         assert torch.equal(parameter, value)
 
@@ -560,12 +560,12 @@ def test_tune_cache_is_the_best_there_is(
     best = tune_cache(run, repeated, dynamic=dynamic, bar=bar)
     assert totals == [len(ids_of(run, repeated))] == [sum(seen)]
     assert best.window in (20, 100) and best.theta in (0.1, 0.7)
-    reached = evaluate(run, repeated, dynamic=dynamic, cache=best).nll
+    reached = evaluate_text(run, repeated, dynamic=dynamic, cache=best).nll
     for window in (20, 100):
         for theta in (0.1, 0.7):
             for weight in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, best.weight):
                 other = Cache(window=window, theta=theta, weight=weight)
-                nll = evaluate(run, repeated, dynamic=dynamic, cache=other).nll
+                nll = evaluate_text(run, repeated, dynamic=dynamic, cache=other).nll
                 assert reached <= nll + 1e-3
 
 
@@ -574,7 +574,7 @@ def test_unknown_words_are_left_out_of_both_figures(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(LINES * 3 + "abxc\n", encoding="utf-8")
     run, cache = run_of(), Cache(window=30)
-    found = evaluate(run, path, cache=cache)
+    found = evaluate_text(run, path, cache=cache)
     ids = ids_of(run, path)
     watcher = Watcher([Reach(30, 0.3)], len(ids))
     scores = score_stream(run.model, ids, CPU, watch=watcher)
@@ -590,7 +590,7 @@ def test_a_signature_says_what_was_used(repeated: Path) -> None:
     run = run_of()
     dynamic = Dynamic(lr=0.001, method="sgd")
     signatures = [
-        evaluate(run, repeated, **how).signature  # type: ignore[arg-type]
+        evaluate_text(run, repeated, **how).signature  # type: ignore[arg-type]
         for how in (
             {},
             {"cache": Cache(window=20)},
@@ -643,7 +643,7 @@ def test_models_without_hidden_vectors_are_refused(repeated: Path) -> None:
     for model in (counts, window, lambda size: mixed(size, counts(size), counts(size))):
         run = run_of(model)
         with pytest.raises(InputError, match="no hidden vectors"):
-            evaluate(run, repeated, cache=Cache(window=20))
+            evaluate_text(run, repeated, cache=Cache(window=20))
         with pytest.raises(InputError, match="no hidden vectors"):
             tune_cache(run, repeated)
 
@@ -668,7 +668,7 @@ def test_a_mixture_has_the_vectors_of_its_network(place: int, repeated: Path) ->
     network = run.model.members[place]  # type: ignore[attr-defined]
     cache = Cache(window=60, theta=0.4, weight=0.3)
     expected = by_hand(run, ids_of(run, repeated), cache, network)
-    assert evaluate(run, repeated, cache=cache).nll == pytest.approx(expected, rel=1e-5)
+    assert evaluate_text(run, repeated, cache=cache).nll == pytest.approx(expected, rel=1e-5)
 
 
 # ---------------------------------------------------------------------------------- command line
@@ -758,14 +758,16 @@ def test_evaluate_on_the_command_line(command: str, cli: Cli, runs: dict[str, Pa
     if "--mc-dropout" in rest:
         how["mc_dropout"] = int(rest[1])
         how["stripes"] = 4 if "--stripes" in rest else 1
-    expected = evaluate(nextword.load(runs[run]), runs["TEXT"], cache=cache, dynamic=dynamic, **how)
+    expected = evaluate_text(
+        nextword.load(runs[run]), runs["TEXT"], cache=cache, dynamic=dynamic, **how
+    )
     assert found["nll"] == pytest.approx(expected.nll, rel=1e-9)
     assert found["signature"] == expected.signature
     assert ("cache:" in found["signature"]) == (cache is not None)
     assert ("mc-dropout:" in found["signature"]) == ("mc_dropout" in how)
     assert (found["accuracy"] is None) == (cache is not None or "mc_dropout" in how)
     if cache is None or cache.weight:
-        plain = evaluate(nextword.load(runs[run]), runs["TEXT"])
+        plain = evaluate_text(nextword.load(runs[run]), runs["TEXT"])
         assert found["nll"] != pytest.approx(plain.nll, rel=1e-9)
 
 
@@ -847,7 +849,7 @@ def test_what_cannot_be_read_so(
 def test_rms_looks_at_the_text_of_the_run(runs: dict[str, Path]) -> None:
     """The ids it was trained on, not those it reads."""
     run = nextword.load(runs["RUN"])
-    found = evaluate(run, runs["TEXT"], dynamic=Dynamic(method="rms", lr=0.01))
+    found = evaluate_text(run, runs["TEXT"], dynamic=Dynamic(method="rms", lr=0.01))
     ids = ids_of(run, runs["TEXT"])
     learnt = load_ids(runs["RUN"] / "data" / "train")
     assert 0 < len(learnt) < len(ids)  # the end was held out

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-import nextword.evaluation.compare as module
+import nextword
+import nextword.evaluation.compare_texts as module
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.evaluation.compare import PIECES, compare
+from nextword.evaluation import bootstrap
+from nextword.evaluation.compare_texts import PIECES
+from nextword.evaluation.compare_texts import compare_texts as compare
 from nextword.evaluation.dynamic import Dynamic
-from nextword.evaluation.perplexity import evaluate, load_text
+from nextword.evaluation.perplexity import evaluate_text, load_text
 from nextword.models.recurrent import RecurrentConfig
 from nextword.run import Run
 from nextword.text.tokenizer import train_tokenizer
@@ -87,20 +90,20 @@ def test_costs_of_the_pieces_sum_to_the_nll(
     """Nothing is lost between the tokens' scores and the table that is resampled; the figures are
     those of `evaluate`."""
     tables = []
-    join = module._join
+    join = module.join
 
-    def spy(columns: np.ndarray) -> np.ndarray:
-        tables.append(join(columns))
+    def spy(columns: np.ndarray, pieces: int) -> np.ndarray:
+        tables.append(join(columns, pieces))
         return tables[-1]
 
-    monkeypatch.setattr(module, "_join", spy)
+    monkeypatch.setattr(module, "join", spy)
     result = compare(runs, text)
     (table,) = tables
     assert result.pieces == table.shape[1]
     assert table[-1].sum() == text.stat().st_size
     by_name = {row.name: row.evaluation for row in result.rows}
     for run, nats in zip(runs, table, strict=False):
-        alone = evaluate(run, text)
+        alone = evaluate_text(run, text)
         assert nats.sum() == pytest.approx(alone.nll)
         assert by_name[run.name].bits_per_byte == pytest.approx(alone.bits_per_byte)
         assert by_name[run.name].signature == alone.signature
@@ -140,7 +143,7 @@ def test_p_value_is_of_the_difference_in_the_table(
 ) -> None:
     """What is resampled for it adds up to second minus first, spelling included."""
     given = []
-    monkeypatch.setattr(module, "_paired", lambda differences: given.append(differences) or 0.5)
+    monkeypatch.setattr(module, "paired", lambda differences: given.append(differences) or 0.5)
     result = compare(runs[:2], text)  # the first has unknown characters
     first, second = (row.evaluation.bits_per_byte for row in result.rows)
     (differences,) = given
@@ -175,7 +178,7 @@ def test_one_run_has_no_p_value(runs: list[Run], text: Path) -> None:
     assert not result.significant
     assert len(result.rows) == 1
     with pytest.raises(InputError, match="at least one"):
-        compare([], text)
+        nextword.compare([], text)
 
 
 def test_short_text(runs: list[Run], tmp_path: Path) -> None:
@@ -213,7 +216,7 @@ def test_table_as_plain_values(runs: list[Run], text: Path) -> None:
 def test_join_keeps_sums(count: int) -> None:
     """At most PIECES pieces, neighbours added, nothing lost, none much larger than another."""
     columns = np.stack([np.arange(count), np.ones(count)]).astype(float)
-    joined = module._join(columns)
+    joined = bootstrap.join(columns, PIECES)
     assert joined.shape == (2, min(count, PIECES))
     np.testing.assert_allclose(joined.sum(1), columns.sum(1))
     assert joined[1].max() - joined[1].min() <= 1
@@ -222,7 +225,7 @@ def test_join_keeps_sums(count: int) -> None:
 def test_bootstrap_has_the_spread_of_the_sum() -> None:
     """Resampled sums: mean the sum, standard deviation √S times the pieces'; columns together."""
     values = np.random.default_rng(1).normal(3, 2, 400)
-    a, b = module._bootstrap(np.stack([values, 2 * values + 1]))
+    a, b = bootstrap.resample(np.stack([values, 2 * values + 1]))
     assert a.mean() == pytest.approx(values.sum(), rel=0.01)
     assert a.std() == pytest.approx(math.sqrt(400) * values.std(), rel=0.05)
     np.testing.assert_allclose(b, 2 * a + 400)
@@ -232,9 +235,9 @@ def test_paired_is_two_sided_and_calibrated() -> None:
     """The sign does not matter; without a difference p is spread over all values."""
     rng = np.random.default_rng(2)
     small = rng.normal(0.05, 1, 200)
-    assert module._paired(small) == pytest.approx(module._paired(-small), abs=0.02)
-    assert module._paired(np.zeros(50)) == 1.0
-    assert module._paired(np.ones(50)) <= 2 / module.SAMPLES
-    p_values = [module._paired(rng.normal(0, 1, 60)) for _ in range(60)]
+    assert bootstrap.paired(small) == pytest.approx(bootstrap.paired(-small), abs=0.02)
+    assert bootstrap.paired(np.zeros(50)) == 1.0
+    assert bootstrap.paired(np.ones(50)) <= 2 / bootstrap.SAMPLES
+    p_values = [bootstrap.paired(rng.normal(0, 1, 60)) for _ in range(60)]
     assert 0.2 < np.mean(np.array(p_values) < 0.5) < 0.8
     assert np.mean(np.array(p_values) < 0.05) < 0.2

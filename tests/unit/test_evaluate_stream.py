@@ -18,7 +18,7 @@ from nextword.errors import InputError
 from nextword.evaluation import dynamic as dynamic_module
 from nextword.evaluation import sentences
 from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
-from nextword.evaluation.perplexity import evaluate, safe_exp, spelled_bits, summarise
+from nextword.evaluation.perplexity import evaluate_text, safe_exp, spelled_bits, summarise
 from nextword.evaluation.sentences import score
 from nextword.evaluation.stream import TokenScores, score_stream
 from nextword.models.mixture import MixtureConfig, MixtureLM
@@ -489,7 +489,7 @@ def test_evaluate_text(run: Run, tmp_path: Path) -> None:
     text = "abc xab\ncab bc\n"
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8")
-    result = evaluate(run, path)
+    result = evaluate_text(run, path)
     ids = np.array(run.tokenizer.encode(text))
     log_probs, hits = slow_scores(run.model, ids)
     assert result.tokens == result.bytes == result.chars == len(text)
@@ -514,16 +514,16 @@ def test_signature_says_what_changes_a_score(run: Run, tmp_path: Path) -> None:
     path.write_text(TEXT * 5, encoding="utf-8")
     windowed = Run("w", run.config, run.tokenizer, Windowed(run.model, 4))
     signatures = [
-        evaluate(run, path).signature,
-        evaluate(run, path, stripes=3).signature,
-        evaluate(run, path, stripes=3, warmup=2).signature,
-        evaluate(run, path, dynamic=Dynamic()).signature,
-        evaluate(run, path, dynamic=Dynamic(lr=0.5)).signature,
-        evaluate(run, path, dynamic=Dynamic(method="sgd")).signature,
-        evaluate(windowed, path).signature,
+        evaluate_text(run, path).signature,
+        evaluate_text(run, path, stripes=3).signature,
+        evaluate_text(run, path, stripes=3, warmup=2).signature,
+        evaluate_text(run, path, dynamic=Dynamic()).signature,
+        evaluate_text(run, path, dynamic=Dynamic(lr=0.5)).signature,
+        evaluate_text(run, path, dynamic=Dynamic(method="sgd")).signature,
+        evaluate_text(windowed, path).signature,
     ]
     assert len(set(signatures)) == len(signatures)
-    assert evaluate(run, [path]).signature == signatures[0]
+    assert evaluate_text(run, [path]).signature == signatures[0]
 
 
 def test_what_cannot_be_evaluated(run: Run, tmp_path: Path) -> None:
@@ -531,14 +531,14 @@ def test_what_cannot_be_evaluated(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(InputError, match="one stream"):
-        evaluate(run, path, dynamic=Dynamic(), stripes=2)
+        evaluate_text(run, path, dynamic=Dynamic(), stripes=2)
     vocab_size = run.tokenizer.vocab_size
     counts = Run("counts", run.config, run.tokenizer, NgramConfig().build(vocab_size))
     with pytest.raises(InputError, match="nothing to adapt"):
-        evaluate(counts, path, dynamic=Dynamic())
+        evaluate_text(counts, path, dynamic=Dynamic())
     with pytest.raises(InputError, match="does not have the text it was trained on"):
-        evaluate(run, path, dynamic=Dynamic(method="rms"))
-    assert evaluate(counts, path).perplexity == pytest.approx(vocab_size, rel=1e-5)
+        evaluate_text(run, path, dynamic=Dynamic(method="rms"))
+    assert evaluate_text(counts, path).perplexity == pytest.approx(vocab_size, rel=1e-5)
 
 
 def test_char_tokenizer_of_the_tests() -> None:

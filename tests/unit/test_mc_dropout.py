@@ -13,7 +13,7 @@ from torch import nn
 
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.evaluation.perplexity import evaluate
+from nextword.evaluation.perplexity import evaluate_text
 from nextword.evaluation.sampled import score_sampled
 from nextword.evaluation.stream import score_stream
 from nextword.models.mixture import MixtureConfig, MixtureLM
@@ -166,7 +166,7 @@ def test_evaluate_with_dropout(stripes: int, path: Path) -> None:
         totals.append(total)
         return seen.append
 
-    found = evaluate(run, path, mc_dropout=4, stripes=stripes, warmup=5, bar=bar)
+    found = evaluate_text(run, path, mc_dropout=4, stripes=stripes, warmup=5, bar=bar)
     ids = np.array(run.tokenizer.encode(TEXT))
     scores = score_sampled(run.model, ids, CPU, 4, stripes=stripes, warmup=5)
     assert found.nll == pytest.approx(scores.nll)
@@ -175,15 +175,15 @@ def test_evaluate_with_dropout(stripes: int, path: Path) -> None:
     assert math.isnan(found.accuracy)
     assert found.signature.endswith("|mc-dropout:4")
     assert ("stripes:3" in found.signature) == (stripes == 3)
-    assert found.nll != evaluate(run, path, stripes=stripes, warmup=5).nll
+    assert found.nll != evaluate_text(run, path, stripes=stripes, warmup=5).nll
 
 
 def test_windows_have_dropout_too(path: Path) -> None:
     """A model that predicts from windows: drawn within, and off again afterwards."""
     run = run_of(lambda size: Windowed(tiny(size, output=0.5), 4).eval(), output=0.5)
-    plain = evaluate(run, path).nll
-    assert evaluate(run, path, mc_dropout=2).nll != pytest.approx(plain, rel=1e-6)
-    assert evaluate(run, path).nll == plain
+    plain = evaluate_text(run, path).nll
+    assert evaluate_text(run, path, mc_dropout=2).nll != pytest.approx(plain, rel=1e-6)
+    assert evaluate_text(run, path).nll == plain
 
 
 def test_runs_without_dropout_are_refused(path: Path) -> None:
@@ -198,7 +198,7 @@ def test_runs_without_dropout_are_refused(path: Path) -> None:
     config = {"name": "ngram", "order": 2}
     for run in (run_of(), of_settings(counts, config), of_settings(mixture, {"name": "mixture"})):
         with pytest.raises(InputError, match="has no dropout"):
-            evaluate(run, path, mc_dropout=2)
+            evaluate_text(run, path, mc_dropout=2)
 
 
 def of_settings(model: Any, settings: dict[str, Any]) -> Run:
@@ -211,5 +211,5 @@ def of_settings(model: Any, settings: dict[str, Any]) -> Run:
 def test_any_dropout_is_enough(kind: str, path: Path) -> None:
     """Each of the five settings alone makes passes differ."""
     run = run_of(**{kind: 0.5})
-    plain = evaluate(run, path).nll
-    assert evaluate(run, path, mc_dropout=2).nll != pytest.approx(plain, rel=1e-6)
+    plain = evaluate_text(run, path).nll
+    assert evaluate_text(run, path, mc_dropout=2).nll != pytest.approx(plain, rel=1e-6)

@@ -249,11 +249,14 @@ def test_span_f1_by_hand() -> None:
     names = ["B-X", "I-X", "O"]
     right = np.array([0, 1, 2, 0, 0, 1])
     answers = np.array([0, 1, 2, 0, 1, 1])
-    quality, _ = tag_quality(right, answers, [3, 6], names)
+    quality, _, shares = tag_quality(right, answers, [3, 6], names)
     assert quality.accuracy == pytest.approx(5 / 6)
     assert quality.f1 == pytest.approx(2 * 1 / (3 + 2))
+    assert shares.tolist() == [[2.0, 0.0], [2.0, 3.0]]
     one = tag_quality(np.array([0, 1]), np.array([0, 1]), [1, 2], names)[0]
     assert one.f1 == 1.0
+    _, _, shares = tag_quality(right, answers, [3, 6], ["A", "B", "C"])
+    assert shares.tolist() == [[3.0, 2.0], [3.0, 3.0]]
     assert not in_spans(["NN", "VB"]) and in_spans(names)
 
 

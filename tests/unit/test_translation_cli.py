@@ -500,7 +500,7 @@ BAD = {
     "top-p": ("translate RUN EN --sample --top-p 3", "top_p"),
     "score": ("score RUN EN", "line 1 has no tab"),
     "score long": ("score RUN long.tsv", "line 1 has 100 tokens"),
-    "compare kinds": ("compare RUN LSTM --data TSV", "translators only"),
+    "compare kinds": ("compare RUN LSTM --data TSV", "predicts text: there is no figure"),
     "compare dynamic": ("compare RUN RUN --data TSV --dynamic", "--dynamic"),
     "compare format": ("compare RUN RUN --data TSV --out a.txt", ".png"),
     "compare text": ("compare LSTM LSTM --data TEXT --out a.png", "--out"),

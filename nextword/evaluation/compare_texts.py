@@ -1,0 +1,119 @@
+"""`compare` for models of running text, whatever their tokenizers.
+
+The text is cut into pieces that are the same for every tokenizer (about 256 bytes, ending where
+a word or a line does; in long texts neighbours are joined until a thousand are left). The pieces'
+costs give confidence intervals by the bootstrap and, for the best two runs, a paired test.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..run import Run
+from .bootstrap import interval, join, paired, resample
+from .dynamic import Dynamic
+from .perplexity import Evaluation, Reading, evaluate_corpus, load_text
+from .stream import Bar
+
+PIECE = 256  # bytes
+PIECES = 1000
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One run of the comparison."""
+
+    name: str
+    evaluation: Evaluation
+    bits_per_byte_interval: tuple[float, float]  # 95 %
+    word_perplexity_interval: tuple[float, float]  # 95 %
+
+
+@dataclass(frozen=True)
+class TextComparison:
+    """Rows from the best to the worst by bits per byte; those whose figures are no probabilities
+    (models that read both ways) come last."""
+
+    rows: list[TextRow]
+    p_value: float | None  # two-sided, best against second; None where no two compare
+    pieces: int
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value is not None and self.p_value < 0.05
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "runs": [
+                {
+                    "run": row.name,
+                    "bits_per_byte_interval": row.bits_per_byte_interval,
+                    "word_perplexity_interval": row.word_perplexity_interval,
+                }
+                | row.evaluation.as_dict()
+                for row in self.rows
+            ],
+            "p_value": self.p_value,
+            "significant": self.significant,
+            "pieces": self.pieces,
+        }
+
+
+def compare_texts(
+    runs: Sequence[Run],
+    data: Any,
+    *,
+    dynamic: Dynamic | None = None,
+    stripes: int = 1,
+    bar: Bar | None = None,
+) -> TextComparison:
+    """Evaluate every run on the same text files and rank them by bits per byte.
+
+    Raises:
+        InputError: a text that cannot be read, or a run of another kind.
+    """
+    evaluations, costs, sizes, words = [], [], np.zeros(0), 0
+    for run in runs:
+        with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+            corpus = load_text(run, data, folder, segment=PIECE)
+            how = Reading(dynamic, stripes=stripes)
+            evaluation, scores = evaluate_corpus(run, corpus, how, bar=bar)
+        assert corpus.segment_ends is not None and corpus.segment_bytes is not None
+        sums = np.concatenate([[0.0], np.cumsum(-scores.log_prob, dtype=np.float64)])
+        nats = np.diff(sums[np.concatenate([[0], corpus.segment_ends])])
+        evaluations.append(evaluation)
+        costs.append(nats)
+        sizes, words = corpus.segment_bytes, evaluation.words
+    table = join(np.stack([*costs, sizes]), PIECES)  # (R + 1, S)
+    resampled = resample(table)
+    rows = []
+    for run, evaluation, nats in zip(runs, evaluations, resampled, strict=False):
+        bits = nats / math.log(2) / resampled[-1] + _spelled(evaluation)
+        per_word = nats / resampled[-1] * (evaluation.bytes / max(1, words))
+        rows.append(
+            TextRow(
+                run.name, evaluation, interval(bits), interval(np.exp(np.minimum(per_word, 700)))
+            )
+        )
+    order = sorted(
+        range(len(rows)),
+        key=lambda i: (rows[i].evaluation.pseudo, rows[i].evaluation.bits_per_byte),
+    )
+    p_value = None
+    if len(rows) > 1 and len({rows[i].evaluation.pseudo for i in order[:2]}) == 1:
+        first, second = (
+            table[i] + math.log(2) * table[-1] * _spelled(rows[i].evaluation) for i in order[:2]
+        )
+        p_value = paired(second - first)
+    return TextComparison([rows[i] for i in order], p_value, table.shape[1])
+
+
+def _spelled(evaluation: Evaluation) -> float:
+    """Bits per byte that spelling unknown words costs."""
+    return evaluation.bits_per_byte - evaluation.nll / math.log(2) / evaluation.bytes
