@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from nextword.evaluation.compare_translations import by_length, compare_translations, draw_lengths
+from nextword.evaluation.translation import TranslationEvaluation, quality
 from nextword.run import STATE, load
 from nextword.training.journal import read_metrics
 from nextword.training.train import make, resume
@@ -31,6 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformer": ("transformer", {}),
 }
 DONE = "finished"
+LONG = 10  # words of a source that is long
 
 
 def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str]) -> Path:
@@ -55,6 +57,15 @@ def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str
     return run
 
 
+def of_long(evaluation: TranslationEvaluation) -> tuple[int, float]:
+    """How many sources are long, and the BLEU of their translations."""
+    rows = [i for i, text in enumerate(evaluation.sources) if len(text.split()) >= LONG]
+    if not rows:
+        return 0, float("nan")
+    sides = evaluation.translations, evaluation.references
+    return len(rows), quality(*([side[i] for i in rows] for side in sides)).bleu
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True)
@@ -71,10 +82,13 @@ def main() -> None:
     ]
     result = compare_translations([load(folder) for folder in folders], options.data / "test.tsv")
     rows = []
-    print(f"{'model':<16}{'parameters':>12}{'BLEU':>8}{'chrF':>8}{'minutes':>9}{'tokens/s':>10}")
+    print(
+        f"{'model':<16}{'parameters':>12}{'BLEU':>8}{'95 %':>14}{'long':>8}{'chrF':>8}"
+        f"{'minutes':>9}{'tokens/s':>10}"
+    )
     for row in result.rows:
         records = [r for r in read_metrics(options.out / row.name) if "seconds" in r]
-        quality = row.evaluation.quality
+        found = row.evaluation.quality
         figures = row.evaluation.as_dict() | {
             "name": row.name,
             "training_seconds": records[-1]["seconds"],
@@ -82,13 +96,16 @@ def main() -> None:
             "epochs": records[-1]["epoch"] + 1,
             "bleu_interval": row.bleu_interval,
             "by_length": by_length(row.evaluation),
+            "long": of_long(row.evaluation),
         }
         rows.append(figures)
         print(
-            f"{row.name:<16}{row.evaluation.targets.parameters:>12,}{quality.bleu:>8.2f}"
-            f"{quality.chrf:>8.2f}{figures['training_seconds'] / 60:>9.1f}"
+            f"{row.name:<16}{row.evaluation.targets.parameters:>12,}{found.bleu:>8.2f}"
+            f"{'{:.1f}-{:.1f}'.format(*row.bleu_interval):>14}{figures['long'][1]:>8.2f}"
+            f"{found.chrf:>8.2f}{figures['training_seconds'] / 60:>9.1f}"
             f"{figures['tokens_per_second']:>10,.0f}"
         )
+    print(f"long: {rows[0]['long'][0]} sources of {LONG} words and more")
     print(result.rows[0].evaluation.quality.bleu_signature)
     (options.out / "translation.json").write_text(json.dumps(rows, indent=1))
     if options.plot:

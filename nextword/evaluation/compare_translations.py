@@ -14,7 +14,7 @@ from ..run import Run
 from .translation import Bar, TranslationEvaluation, evaluate_translation, metrics, quality
 
 SAMPLES = 1000
-_EDGES = (0, 4, 6, 8, 10, 13, 1 << 30)  # source lengths in words, of the bars
+_EDGES = (0, 3, 6, 9, 12, 1 << 30)  # source lengths in words, of the bars
 _FEWEST = 10  # sentences of a length that are worth a BLEU
 
 

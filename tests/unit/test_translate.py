@@ -18,6 +18,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import nn
 
+import nextword
 import nextword.evaluation.pairs as pairs_module
 from nextword.config import Config, TextConfig
 from nextword.diagnostics import attention as pictures
@@ -635,8 +636,8 @@ def test_compare_one(run: Run, tmp_path: Path) -> None:
     (row,) = found.rows
     assert row.bleu_p is None
     assert row.evaluation.translations == translate(run, row.evaluation.sources, Decoding(beam=1))
-    with pytest.raises(InputError, match="at least one run"):
-        compare_translations([], path)
+    again = nextword.compare([run], path, decoding=Decoding(beam=1))
+    assert again.as_dict()["rows"][0]["bleu"] == row.evaluation.quality.bleu
 
 
 def test_by_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,7 +648,7 @@ def test_by_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patched(run, monkeypatch, {run.name: dict(pairs)})
     found = evaluate_translation(run, write(tmp_path / "pairs", pairs))
     bars = {part["words"]: part["sentences"] for part in by_length(found)}
-    assert bars == {"1-4": 15, "5-6": 11, "14+": 26}  # a word more each; of 7-8 too few
+    assert bars == {"1-3": 10, "4-6": 16, "13+": 26}  # a word more each; of 7-9 too few
     assert sum(bars.values()) <= len(pairs)
 
 
@@ -657,4 +658,4 @@ def test_by_length_chinese(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     pairs = [("猫" * (3 + 4 * (i % 2)) + chr(0x4E00 + i), f"w{i} rot") for i in range(40)]
     patched(run, monkeypatch, {run.name: dict(pairs)})
     found = evaluate_translation(run, write(tmp_path / "pairs", pairs))
-    assert {part["words"]: part["sentences"] for part in by_length(found)} == {"1-4": 20, "7-8": 20}
+    assert {part["words"]: part["sentences"] for part in by_length(found)} == {"4-6": 20, "7-9": 20}
