@@ -146,12 +146,12 @@ class ScaledDotScore(Score):
 
 
 class GeneralScore(Score):
-    """score(h, m) = hᵀ W m, bilinear (Luong, Pham, Manning 2015, section 3.1)."""
+    """score(h, m) = hᵀ W m, bilinear (Luong, Pham, Manning 2015, section 3.1); at first the dot
+    product."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.W = nn.Parameter(torch.empty(width, width))
-        nn.init.xavier_uniform_(self.W)
+        self.W = nn.Parameter(torch.eye(width))
 
     def keys(self, memory: Tensor) -> Tensor:
         return memory @ self.W.T
@@ -166,11 +166,12 @@ class AdditiveScore(Score):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.W = nn.Parameter(torch.empty(width, width))
-        self.U = nn.Parameter(torch.empty(width, width))
+        # Where tanh is straight the score is vᵀW h + vᵀU m. Its first part is the same for all
+        # places, so the softmax would not see what is asked. Recurrent layers give about 0.15 at
+        # first; five times as much is out of the straight part.
+        self.W = nn.Parameter(torch.randn(width, width) * 5 * width**-0.5)
+        self.U = nn.Parameter(torch.randn(width, width) * 5 * width**-0.5)
         self.v = nn.Parameter(torch.empty(width))
-        nn.init.xavier_uniform_(self.W)
-        nn.init.xavier_uniform_(self.U)
         nn.init.uniform_(self.v, -(width**-0.5), width**-0.5)
 
     def keys(self, memory: Tensor) -> Tensor:

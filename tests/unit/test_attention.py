@@ -24,8 +24,11 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def score(name: str) -> attention.Score:
-    torch.manual_seed(0)
-    return registry.load("attention", name)(H).double()
+    """With weights that have no symmetry."""
+    module: attention.Score = registry.load("attention", name)(H).double()
+    for seed, parameter in enumerate(module.parameters(), start=10):
+        parameter.data = 0.5 * draw(*parameter.shape, seed=seed)
+    return module
 
 
 # ------------------------------------------------------------------------------------- scores
@@ -96,6 +99,27 @@ def test_scores_learn(name: str) -> None:
         return look(scored, query, keys, memory, mask)[0]  # type: ignore[arg-type]
 
     torch.autograd.gradcheck(run, (*inputs, *module.parameters()))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_what_is_asked_matters_from_the_start(name: str) -> None:
+    """For vectors as small as a recurrent layer's at first, a good part of what tells places apart
+    depends on the query (an additive score in tanh's straight part has a five-hundredth)."""
+    torch.manual_seed(0)
+    module = registry.load("attention", name)(256)
+    h, m = (0.15 * torch.randn(1, 40, 256) for _ in range(2))
+    with torch.no_grad():
+        scores = module(h, module.keys(m))[0]
+    scores = scores - scores.mean(dim=1, keepdim=True)
+    asked = scores - scores.mean(dim=0, keepdim=True)
+    assert float(asked.var() / scores.var()) > 0.05
+
+
+def test_general_begins_as_dot() -> None:
+    query, memory = draw(B, T, H, seed=1), draw(B, S, H, seed=2)
+    both = [registry.load("attention", name)(H).double() for name in ("dot", "general")]
+    dot, general = (module(query, module.keys(memory)) for module in both)
+    torch.testing.assert_close(general, dot)
 
 
 class _Keys(nn.Module):
