@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,9 @@ from nextword.cli.main import main
 # No deadline: a busy machine is slow, not wrong.
 settings.register_profile("nextword", max_examples=60, deadline=None)
 settings.load_profile("nextword")
+
+# A shell that starts tests in the background has them ignore Ctrl-C, which some send themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tensors in tests are tiny: handing them to a second thread costs more than it saves.
 torch.set_num_threads(1)

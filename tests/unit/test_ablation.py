@@ -627,7 +627,7 @@ def test_ctrl_c_in_an_evaluation(
 ) -> None:
     """The training before it is not repeated."""
     folder = tmp_path / "out"
-    original = ablation.evaluate
+    original = ablation.evaluate_text
     calls, steps = 0, 0
     learn = Training.learn
 
@@ -645,7 +645,7 @@ def test_ctrl_c_in_an_evaluation(
         return learn(self, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "evaluate", evaluate)
+        patch.setattr(ablation, "evaluate_text", evaluate)
         patch.setattr(Training, "learn", counted)
         assert call(few_rows(texts, folder))[0] == 130
     before = finished(folder)
