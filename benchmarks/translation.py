@@ -84,16 +84,18 @@ def main() -> None:
     rows = []
     print(
         f"{'model':<16}{'parameters':>12}{'BLEU':>8}{'95 %':>14}{'long':>8}{'chrF':>8}"
-        f"{'minutes':>9}{'tokens/s':>10}"
+        f"{'minutes':>9}{'epochs':>8}{'tokens/s':>10}"
     )
     for row in result.rows:
-        records = [r for r in read_metrics(options.out / row.name) if "seconds" in r]
+        records = read_metrics(options.out / row.name)
+        timed = [r for r in records if "seconds" in r]
+        once = max(r["tokens"] for r in records if r["epoch"] == 0)  # all pairs, at its validation
         found = row.evaluation.quality
         figures = row.evaluation.as_dict() | {
             "name": row.name,
-            "training_seconds": records[-1]["seconds"],
-            "tokens_per_second": median(r["tokens_per_second"] for r in records),
-            "epochs": records[-1]["epoch"] + 1,
+            "training_seconds": timed[-1]["seconds"],
+            "tokens_per_second": median(r["tokens_per_second"] for r in timed),
+            "epochs": records[-1]["tokens"] / once,
             "bleu_interval": row.bleu_interval,
             "by_length": by_length(row.evaluation),
             "long": of_long(row.evaluation),
@@ -103,7 +105,7 @@ def main() -> None:
             f"{row.name:<16}{row.evaluation.targets.parameters:>12,}{found.bleu:>8.2f}"
             f"{'{:.1f}-{:.1f}'.format(*row.bleu_interval):>14}{figures['long'][1]:>8.2f}"
             f"{found.chrf:>8.2f}{figures['training_seconds'] / 60:>9.1f}"
-            f"{figures['tokens_per_second']:>10,.0f}"
+            f"{figures['epochs']:>8.1f}{figures['tokens_per_second']:>10,.0f}"
         )
     print(f"long: {rows[0]['long'][0]} sources of {LONG} words and more")
     print(result.rows[0].evaluation.quality.bleu_signature)

@@ -442,6 +442,20 @@ def test_streams_and_models_must_fit(name: str, stream: str) -> None:
         Config.parse({"model": {"name": name}, "train": {"stream": stream}})
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_few_rows_in_low_precision(cell: str) -> None:
+    """Few rows are too few for the encoder's fast loops and enough for the wider decoder's: under
+    autocast the one hands its state to the other."""
+    model = Seq2SeqConfig(cell=cell, hidden=512, embedding=8).build(V, V_SOURCE)
+    source, ids = draw(V_SOURCE, 5, S), draw(V, 5, T)
+    with torch.autocast("cpu", torch.bfloat16):
+        state = model.start(source, torch.ones_like(source, dtype=torch.bool))
+        log_prob, *_ = model.score(ids, ids, state)
+    assert all(leaf.dtype in (torch.float32, torch.bool) for leaf in leaves(state))
+    log_prob.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.parametrize("locked", [True, False])
 def test_locked_dropout_under_input_feeding(locked: bool) -> None:
     """The decoder is called step by step; between its layers the same units are dropped all the

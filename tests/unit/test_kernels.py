@@ -391,8 +391,9 @@ def test_tanh_reaches_its_ends() -> None:
 
 
 @pytest.mark.usefixtures("onednn")
+@pytest.mark.parametrize("backend", ["fast", "torch", "step"])
 @pytest.mark.parametrize("cell", LOOPED)
-def test_autocast_is_near_single_precision(cell: str) -> None:
+def test_autocast_is_near_single_precision(cell: str, backend: str) -> None:
     """Under autocast to bfloat16 outputs, state and gradients are float32 and a few percent from
     those without (more where a rounded ReLU is on instead of off); with oneDNN not the same."""
     torch.manual_seed(0)
@@ -402,7 +403,7 @@ def test_autocast_is_near_single_precision(cell: str) -> None:
     x, state = sequence(layer, 6, 20)
     exact = run(layer, x, state, "fast")
     with torch.autocast("cpu", BF16):
-        out, last = layer_under("fast", layer, x, state)
+        out, last = layer_under(backend, layer, x, state)
     loss = weighted((out, *last))
     names = ["d x", *(f"d {name}" for name, _ in layer.named_parameters())]
     found = torch.autograd.grad(loss, [x, *layer.parameters()])

@@ -18,7 +18,8 @@ def run(
     b: Tensor,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x (T, B, I), a mask on U → outputs (T, B, H) and the last state."""
+    """x (T, B, I), a mask on U → outputs (T, B, H) and the last state, of x's type under autocast
+    too: the next layer's loops want that."""
     name = str(cell.torch_layer)
     weights = (W, U, *cell.torch_biases(b))
     if cudnn.available(x):
@@ -28,7 +29,7 @@ def run(
     options = (True, 1, 0.0, torch.is_grad_enabled(), False, False)  # as nn.LSTM passes them
     first = [s.unsqueeze(0) for s in state]
     if name == "lstm":
-        out, h, c = torch.lstm(x, first, weights, *options)
-        return out, (h[0], c[0])
-    out, h = getattr(torch, name)(x, first[0], weights, *options)
-    return out, (h[0],)
+        out, *last = torch.lstm(x, first, weights, *options)
+    else:
+        out, *last = getattr(torch, name)(x, first[0], weights, *options)
+    return out.to(x.dtype), tuple(s[0].to(x.dtype) for s in last)
