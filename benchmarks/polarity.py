@@ -88,7 +88,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
         own = {
             f"model.encoder.{key}": value
             for key, value in before.model.model_dump().items()
-            if key != "name"
+            if key not in ("name", "dropout")  # the recipe's, for both
         }
         found["BERT scratch"] = (
             "bert-classifier",

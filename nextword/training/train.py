@@ -213,10 +213,13 @@ def _configure(
 
 
 def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
-    """A classifier's or tagger's settings, its encoder being the model of another run."""
+    """A classifier's or tagger's settings, its encoder being the model of another run; what the
+    recipe says of an encoder of that kind (its dropout) goes before what that run had."""
     if not hasattr(before.model, "output_width"):
         raise InputError(f"a '{before.model.name}' model cannot be the encoder of another")
-    model = read_recipe(recipe)["model"] | {"encoder": before.model.model_dump(mode="json")}
+    model = read_recipe(recipe)["model"]
+    own, encoder = model.get("encoder", {}), before.model.model_dump(mode="json")
+    model["encoder"] = encoder | (own if own.get("name") == before.model.name else {})
     return load_config(
         recipe, overrides, base={"text": before.text.model_dump(mode="json"), "model": model}
     )

@@ -492,6 +492,8 @@ def test_on_bert_from_the_hub(tmp_path: Path, folder: Path) -> None:
         )
         for i, start in enumerate((tmp_path / "b", tmp_path / "hub"))
     ]
+    assert bert.config.model.dropout == 0
+    assert all(run.config.model.encoder["dropout"] == 0.1 for run in runs)  # the recipe's
     ours, theirs = (run.model.state_dict() for run in runs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     with pytest.raises(InputError, match="context of 128"):
