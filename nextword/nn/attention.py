@@ -145,41 +145,49 @@ class ScaledDotScore(Score):
         return query @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
 
 
+# Adam moves every number of a matrix by about the learning rate, and a score is a sum of H or H² of
+# them: as the papers have them, one step at 2e-3 moves a score of width 384 by several times what
+# scores differ at first, and where to look is never found. So the numbers kept are √H times those of
+# the paper: they are about 1, and a step means the same at any width.
+
+
 class GeneralScore(Score):
-    """score(h, m) = hᵀ W m, bilinear (Luong, Pham, Manning 2015, section 3.1); at first the dot
-    product."""
+    """score(h, m) = hᵀ (W / √H) m, bilinear (Luong, Pham, Manning 2015, section 3.1); at first the
+    dot product."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.W = nn.Parameter(torch.eye(width))
+        self.W = nn.Parameter(torch.eye(width) * math.sqrt(width))
 
     def keys(self, memory: Tensor) -> Tensor:
-        return memory @ self.W.T
+        return memory @ self.W.T / math.sqrt(len(self.W))
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         return query @ keys.transpose(1, 2)
 
 
 class AdditiveScore(Score):
-    """score(h, m) = vᵀ tanh(W h + U m) (Bahdanau, Cho, Bengio 2015, arXiv:1409.0473, appendix
-    A.1.2; "concat" of Luong, Pham, Manning 2015)."""
+    """score(h, m) = (v / √H)ᵀ tanh((W h + U m) / √H) (Bahdanau, Cho, Bengio 2015,
+    arXiv:1409.0473, appendix A.1.2; "concat" of Luong, Pham, Manning 2015)."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
         # Where tanh is straight the score is vᵀW h + vᵀU m. Its first part is the same for all
         # places, so the softmax would not see what is asked. Recurrent layers give about 0.15 at
         # first; five times as much is out of the straight part.
-        self.W = nn.Parameter(torch.randn(width, width) * 5 * width**-0.5)
-        self.U = nn.Parameter(torch.randn(width, width) * 5 * width**-0.5)
+        self.W = nn.Parameter(5 * torch.randn(width, width))
+        self.U = nn.Parameter(5 * torch.randn(width, width))
         self.v = nn.Parameter(torch.empty(width))
-        nn.init.uniform_(self.v, -(width**-0.5), width**-0.5)
+        nn.init.uniform_(self.v, -1, 1)
 
     def keys(self, memory: Tensor) -> Tensor:
-        return memory @ self.U.T
+        return memory @ self.U.T / math.sqrt(len(self.v))
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        together = (query @ self.W.T)[:, :, None] + keys[:, None]  # (B, T, S, H)
-        return together.tanh() @ self.v
+        root = math.sqrt(len(self.v))
+        asked = query @ self.W.T / root
+        together = asked[:, :, None] + keys[:, None]  # (B, T, S, H)
+        return together.tanh() @ self.v / root
 
 
 def look(

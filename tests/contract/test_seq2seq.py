@@ -359,7 +359,7 @@ def test_seq2seq_is_its_equations() -> None:
         for t in range(T):
             fed = torch.cat([model.embedding.weight[IDS[row, t]], a])
             h = torch.tanh(layer.W @ fed + layer.U @ h + layer.b)
-            c = (m @ (model.attention.W.T @ h)).softmax(0) @ m
+            c = (m @ (model.attention.W.T @ h) / 6**0.5).softmax(0) @ m
             a = torch.tanh(model.combine.weight @ torch.cat([c, h]))
             logits = model.head.E @ a + model.head.b
             torch.testing.assert_close(output.logits[0, t], logits)

@@ -42,12 +42,13 @@ def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor) -> float:
     if name == "scaled-dot":
         return sum(float(h[i] * m[i]) for i in range(H)) / math.sqrt(H)
     if name == "general":
-        return sum(float(h[i] * module.W[i, j] * m[j]) for i in range(H) for j in range(H))
+        product_ = sum(float(h[i] * module.W[i, j] * m[j]) for i in range(H) for j in range(H))
+        return product_ / math.sqrt(H)
     total = 0.0
     for i in range(H):
         inner = sum(float(module.W[i, j] * h[j] + module.U[i, j] * m[j]) for j in range(H))
-        total += float(module.v[i]) * math.tanh(inner)
-    return total
+        total += float(module.v[i]) * math.tanh(inner / math.sqrt(H))
+    return total / math.sqrt(H)
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -113,6 +114,19 @@ def test_what_is_asked_matters_from_the_start(name: str) -> None:
     scores = scores - scores.mean(dim=1, keepdim=True)
     asked = scores - scores.mean(dim=0, keepdim=True)
     assert float(asked.var() / scores.var()) > 0.05
+
+
+@pytest.mark.parametrize("name", ["general", "additive"])
+def test_a_step_leaves_what_the_scores_say(name: str) -> None:
+    """One step of Adam, which moves every weight by the learning rate, moves no score by as much
+    as scores differ (as the papers have them: by several times that)."""
+    torch.manual_seed(0)
+    module = registry.load("attention", name)(256)
+    h, m = (0.15 * torch.randn(1, n, 256) for n in (1, 40))
+    scores = module(h, module.keys(m))[0, 0]
+    gradients = torch.autograd.grad(scores[0], list(module.parameters()))
+    moved = 2e-3 * sum(float(gradient.abs().sum()) for gradient in gradients)
+    assert moved < float(scores.detach().std())
 
 
 def test_general_begins_as_dot() -> None:
