@@ -47,7 +47,7 @@ def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor) -> float:
     total = 0.0
     for i in range(H):
         inner = sum(float(module.W[i, j] * h[j] + module.U[i, j] * m[j]) for j in range(H))
-        total += float(module.v[i]) * math.tanh(inner / math.sqrt(H))
+        total += float(module.v[i]) * math.tanh(inner / math.sqrt(H) + float(module.b[i]))
     return total / math.sqrt(H)
 
 
@@ -134,6 +134,23 @@ def test_general_begins_as_dot() -> None:
     both = [registry.load("attention", name)(H).double() for name in ("dot", "general")]
     dot, general = (module(query, module.keys(memory)) for module in both)
     torch.testing.assert_close(general, dot)
+
+
+def test_additive_begins_as_closeness() -> None:
+    """-|P (h - m)|² and a constant, while vectors are small; P: what W looks at, made to length 1.
+    An odd width has one row without a partner."""
+    torch.manual_seed(0)
+    module = registry.load("attention", "additive")(64).double()
+    h, m = (0.003 * torch.randn(1, 30, 64, dtype=torch.float64) for _ in range(2))
+    found = module(h, module.keys(m))[0].detach()
+    rows = module.W.detach()[:32]
+    P = rows / rows.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(P @ P.T, torch.eye(32).double(), atol=1e-6, rtol=0)
+    close = -torch.cdist(h @ P.T, m @ P.T)[0].square()
+    found, close = found - found.mean(), close - close.mean()
+    torch.testing.assert_close(found, close, atol=0.05 * float(close.std()), rtol=0)
+    odd = registry.load("attention", "additive")(5)
+    assert odd(torch.randn(1, 2, 5), odd.keys(torch.randn(1, 3, 5))).shape == (1, 2, 3)
 
 
 class _Keys(nn.Module):
