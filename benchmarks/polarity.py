@@ -164,7 +164,7 @@ def main() -> None:
         if name in table:
             row = table[name]
             test, valid = (
-                f"{100 * row[key][0]:.1f} ± {100 * row[key][1]:.1f} %"
+                f"{100 * row[key][0]:.1f} ± {100 * row[key][1]:.1f} %".replace(" ± nan", "")
                 for key in ("accuracy", "valid")
             )
             print(f"{name:<14}{test:>18}{valid:>18}{row['seconds']:>9,.0f}{row['parameters']:>12,}")
