@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nextword.evaluation.classification import evaluate_classifier
-from nextword.evaluation.spread import spread
+from nextword.evaluation.spread import Spread, spread
 from nextword.run import load, load_config, seeds_of, settings_of
 from nextword.training.journal import read_metrics
 from nextword.training.seeds import train_seeds
@@ -164,8 +164,7 @@ def main() -> None:
         if name in table:
             row = table[name]
             test, valid = (
-                f"{100 * row[key][0]:.1f} ± {100 * row[key][1]:.1f} %".replace(" ± nan", "")
-                for key in ("accuracy", "valid")
+                f"{Spread(*(100 * value for value in row[key]))} %" for key in ("accuracy", "valid")
             )
             print(f"{name:<14}{test:>18}{valid:>18}{row['seconds']:>9,.0f}{row['parameters']:>12,}")
 

@@ -148,7 +148,7 @@ class ScaledDotScore(Score):
 # Adam moves every number of a matrix by about the learning rate, and a score is a sum of H or H²
 # of them: as the papers have them, one step at 2e-3 moves a score of width 384 by several times
 # what scores differ at first, and where to look is never found. So the numbers kept are √H times
-# those of the paper: they are about 1, and a step means the same at any width.
+# those of the paper, and a step moves what they stand for √H times less.
 
 
 class GeneralScore(Score):
