@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import registry
 from ..config import Config, override_items
 from ..data.stream import fit_batch
 from ..errors import InputError, Interrupted
@@ -66,6 +68,7 @@ def descend(
     `train.bptt` was set by hand."""
     config = settle(config, where)
     with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
+        warm = parent is not None and settings_of(parent).model.name == config.model.name
         if config.model.reads == "pairs":
             notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
         elif config.model.reads in LABELS_OF:
@@ -74,11 +77,13 @@ def descend(
             kept = parent if config.train.vocabulary == "keep" else None
             notes = prepare_text(config, kept, train, valid, fresh, bar)  # type: ignore[arg-type]
             _check_length(config, len(open_corpus(fresh / DATA / "train")), asked)
+        if not warm:
+            config, more = _learnable_context(config)
+            notes += more
         tokenizer = load_tokenizer(fresh / TOKENIZER)
         torch.manual_seed(config.train.seed)
         source = load_source_tokenizer(fresh, config)
         model = build_model(config, tokenizer, source)
-        warm = parent is not None and settings_of(parent).model.name == config.model.name
         if parent and warm:
             weights = weights_of(parent)
             if config.train.vocabulary == "new":
@@ -108,6 +113,18 @@ def _check_length(config: Config, tokens: int, asked: bool) -> None:
             f"train.bptt = {config.train.bptt} is longer than the training text of {tokens:,} "
             f"tokens; set a smaller one, for example --set train.bptt={max(1, tokens // 4)}"
         )
+
+
+def _learnable_context(config: Config) -> tuple[Config, list[str]]:
+    """Windows that start fresh teach nothing about places behind their end, and there a model does
+    worse than one that forgets sooner: the context ends where they do. Returns notes too."""
+    context, bptt = getattr(config.model, "context", None), config.train.bptt
+    carries = registry.load("stream", config.train.stream).carries
+    if config.model.reads not in ("text", "sentences") or carries or not context or context <= bptt:
+        return config, []
+    note = f"train.bptt = {bptt}: so long is the context too (model.context = {context} was set)"
+    model = config.model.model_copy(update={"context": bptt})
+    return replace(config, model=model), [note]
 
 
 def resume(out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool) -> None:

@@ -24,7 +24,7 @@ TINY: dict[str, Any] = {
     "text.tokenizer": "word",
     "train.epochs": 4,
     "train.batch_size": 4,
-    "train.bptt": 10,
+    "train.bptt": 14,
 }
 CONTEXT = 14
 
@@ -155,3 +155,27 @@ def test_dynamic(run: nextword.Run, tmp_path: Path) -> None:
     after = run.model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert nextword.evaluate(run, other).nll == plain.nll
+
+
+@pytest.mark.parametrize(
+    ("stream", "bptt", "context"), [("windows", 6, 6), ("windows", 12, 8), ("stripes", 6, 8)]
+)
+def test_no_place_is_used_that_was_never_trained(
+    text: Path, tmp_path: Path, stream: str, bptt: int, context: int
+) -> None:
+    """A context of 8: windows of 6 leave two of its places unlearnt, carried stripes none."""
+    settings = TINY | {"model.hidden": 16, "model.heads": 2, "model.context": 8}
+    settings |= {"train.stream": stream, "train.bptt": bptt}
+    run = nextword.train(
+        "transformer-lm", text, tmp_path / "run", overrides=settings | {"train.epochs": 1}
+    )
+    assert run.config.model.context == context
+    assert f"context:window:{context}" in nextword.evaluate(run, text).signature
+    longer = nextword.train(
+        "transformer-lm",
+        text,
+        tmp_path / "longer",
+        start_from=tmp_path / "run",
+        overrides={"train.bptt": 3, "train.epochs": 1},
+    )
+    assert longer.config.model.context == context  # the places that the other training taught
