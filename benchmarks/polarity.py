@@ -72,7 +72,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
             **{
                 f"model.encoder.{key}": value
                 for key, value in encoder.model.model_dump().items()
-                if key != "name"
+                if key != "name" and not key.startswith("dropout")  # the recipe's, for both
             },
         }
         scratch = own | {

@@ -52,7 +52,12 @@ def command(
     settings: Set = [],  # noqa: B006
     start_from: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RUN", help="Start from another run's weights."),
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from another run's weights, a folder in the hub's format, or a file of "
+            "word vectors.",
+        ),
     ] = None,
     seeds: Annotated[
         int,

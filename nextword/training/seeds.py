@@ -59,7 +59,8 @@ def train_seeds(
     out = Path(out)
     settings = {"config": config.dump(), **series.texts()}
     if start_from is not None:
-        settings["from"] = describe([Path(start_from) / WEIGHTS])
+        begin = Path(start_from)
+        settings["from"] = describe([begin if begin.is_file() else begin / WEIGHTS])
     before = None
     if overwrite and (out / SERIES).is_file():
         with locked(out):

@@ -43,7 +43,8 @@ def train(
         valid_targets: the same for the validation files.
         overrides: settings on top of the recipe, `["model.hidden=650"]` or a dict.
         start_from: a run whose vocabulary to keep and, if it is the same kind of model, whose
-            model settings and weights to start from.
+            model settings and weights to start from; a folder in the hub's format likewise; or a
+            text file of word vectors.
 
     Raises:
         InputError: something given cannot be used; `out` is as it was.
@@ -185,6 +186,8 @@ def _configure(
     if start_from is None:
         return load_config(recipe, overrides), None
     parent = Path(start_from)
+    if parent.is_file() and not is_arpa(parent):
+        return _with_vectors(recipe, overrides, parent), None
     before = settings_of(parent)
     wanted = load_config(recipe).model
     if wanted.reads in ("labelled", "tagged") and before.model.reads in ("text", "sentences"):
@@ -210,6 +213,20 @@ def _configure(
             "or add --set train.vocabulary=new"
         )
     return config, None if fresh and before.model.trained_by != "descend" else parent
+
+
+def _with_vectors(recipe: str, overrides: Any, path: Path) -> Config:
+    """A recipe's settings, its word vectors beginning with those of a file."""
+    given = override_items(overrides)
+    model = load_config(recipe, given).model
+    if model.reads == "pairs":
+        raise InputError(
+            f"--from {path}: whose vectors are they? Add --set source.vectors={path} or "
+            f"--set text.vectors={path} instead"
+        )
+    if model.trained_by != "descend":
+        raise InputError(f"--from {path}: a '{model.name}' model has no word vectors")
+    return load_config(recipe, given | {"text.vectors": str(path)})
 
 
 def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:

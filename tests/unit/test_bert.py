@@ -96,6 +96,17 @@ def inputs(rows: int = 3, steps: int = 9) -> tuple[torch.Tensor, torch.Tensor, t
     return ids, real, (torch.arange(steps) > 3).long().expand(rows, steps).clone()
 
 
+def test_places_begin_alike_in_every_distance() -> None:
+    """The product of two places' vectors depends on how far apart they are alone."""
+    table = BertConfig(hidden=32, heads=2, context=24).build(V).positions.weight.detach()
+    products = table @ table.T
+    for distance in (0, 1, 5):
+        found = products.diagonal(distance)
+        torch.testing.assert_close(found, found[:1].expand(len(found)))
+    assert products[0, 0] > products[0, 1] > products[0, 3]
+    assert float(table.std()) == pytest.approx(0.02, rel=1e-3)
+
+
 def test_the_equations() -> None:
     bert = model()
     ids, real, segments = inputs()

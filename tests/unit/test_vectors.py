@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import nextword
 from nextword.config import TextConfig
 from nextword.errors import InputError
 from nextword.text.tokenizer import Tokenizer, train_tokenizer
@@ -160,3 +162,40 @@ def test_not_a_text_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(InputError, match=f"{name}' is not a text file of word vectors"):
             read_vectors(tmp_path / name, words())
+
+
+SMALL = {"model.hidden": 8, "model.embedding": 2, "text.tokenizer": "word", "train.epochs": 1}
+
+
+def test_a_training_starts_from_a_file_as_from_a_run(tmp_path: Path) -> None:
+    """`--from FILE` is `text.vectors`."""
+    text = file_of(tmp_path, "the cat sat on the mat\n" * 30, "text.txt")
+    vectors = file_of(tmp_path, "the 1.5 -2\ncat 0.25 3\nelsewhere 1 1\n")
+    settings = SMALL | {"model.layers": 1, "model.tied": False}
+    started = nextword.train(
+        "lstm", text, tmp_path / "from", overrides=settings, start_from=vectors, quiet=True
+    )
+    told = nextword.train(
+        "lstm", text, tmp_path / "set", overrides=settings | {"text.vectors": str(vectors)}
+    )
+    assert started.config == told.config
+    bare = nextword.train("lstm", text, tmp_path / "bare", overrides=settings, quiet=True)
+    for (name, one), two, other in zip(
+        started.model.state_dict().items(),  # type: ignore[attr-defined]
+        told.model.state_dict().values(),  # type: ignore[attr-defined]
+        bare.model.state_dict().values(),  # type: ignore[attr-defined]
+        strict=True,
+    ):
+        assert torch.equal(one, two), name
+        assert not torch.equal(one, other) or not one.any(), name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "what"), [("seq2seq", "source.vectors="), ("ngram", "no word vectors")]
+)
+def test_what_cannot_start_from_vectors(tmp_path: Path, recipe: str, what: str) -> None:
+    text = file_of(tmp_path, "a\tb\n" * 30, "text.txt")
+    vectors = file_of(tmp_path, "the 1.5 -2\n")
+    with pytest.raises(InputError, match=what):
+        nextword.train(recipe, text, tmp_path / "run", start_from=vectors)
+    assert not (tmp_path / "run").exists()
