@@ -1,10 +1,10 @@
-"""Two learning curves over an hour: `laptop`'s and that of pytorch/examples' model.
+"""Learning curves over wall time: of runs with one vocabulary, and of pytorch/examples' model.
 
-    python -m benchmarks.laptop --run RUN --peer F.json --plot FILE.png
+    python -m benchmarks.laptop --run RUN [RUN …] [--peer F.json] --plot FILE.png [--title TEXT]
 
-RUN is of `nextword train laptop`, F.json of `python -m benchmarks.word_language_model`. Points
-are validation perplexities over wall time, everything included; the line through ours is the
-perplexity of the training text as it is learnt, with dropout.
+RUN is of `nextword train laptop`, say, F.json of `python -m benchmarks.word_language_model`. Points
+are validation perplexities, all time included; the faint line through them is the perplexity
+of the training text as it is learnt, with dropout.
 """
 
 from __future__ import annotations
@@ -41,28 +41,31 @@ def curves(run: Path) -> tuple[list[tuple[float, float]], list[tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--peer", type=Path, required=True)
+    parser.add_argument("--run", type=Path, nargs="+", required=True)
+    parser.add_argument("--peer", type=Path)
     parser.add_argument("--plot", type=Path, required=True)
+    parser.add_argument("--title", default="An hour on two cores")
     options = parser.parse_args()
-    valid, line = curves(options.run)
-    peer = json.loads(options.peer.read_text())["curve"]
     with plot.figure(options.plot) as (ax,):
-        ax.plot(*zip(*line, strict=True), color=plot.COLOURS[0], alpha=0.4, lw=1)
-        ax.plot(*zip(*valid, strict=True), color=plot.COLOURS[0], marker="o", label="laptop")
-        ax.plot(
-            [point["seconds"] / 60 for point in peer],
-            [point["valid"] for point in peer],
-            color=plot.COLOURS[1],
-            marker="s",
-            label="word_language_model, 2 × 200",
-        )
+        for run, colour, marker in zip(options.run, plot.COLOURS, "osv^D", strict=False):
+            valid, line = curves(run)
+            ax.plot(*zip(*line, strict=True), color=colour, alpha=0.4, lw=1)
+            ax.plot(*zip(*valid, strict=True), color=colour, marker=marker, label=run.name)
+        if options.peer:
+            peer = json.loads(options.peer.read_text())["curve"]
+            ax.plot(
+                [point["seconds"] / 60 for point in peer],
+                [point["valid"] for point in peer],
+                color=plot.COLOURS[len(options.run)],
+                marker="s",
+                label="word_language_model, 2 × 200",
+            )
         ax.set(
             yscale="log",
             ylim=(80, 600),
             xlabel="minutes of wall time",
             ylabel="perplexity (WikiText-2 valid)",
-            title="An hour on two cores; faint: the training text, with dropout",
+            title=f"{options.title}; faint: the training text, with dropout",
         )
         ax.set_yticks([80, 100, 150, 200, 300, 500], ["80", "100", "150", "200", "300", "500"])
         ax.minorticks_off()
