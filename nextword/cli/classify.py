@@ -40,7 +40,6 @@ def command(
             print_json(done.as_dict())
         else:
             print(f"{done.label}\t{done.probability:.4f}\t{done.text}")
-        sys.stdout.flush()
     if cut:
         most = longest(loaded)
         print(f"{cut:,} texts were cut: the model reads {most} tokens", file=sys.stderr)
@@ -57,4 +56,3 @@ def _tags(run: Any, lines: Iterator[str], *, json: bool) -> None:
             for word, tag in zip(done.words, done.tags, strict=True):
                 print(f"{word}\t{tag}")
             print()
-        sys.stdout.flush()

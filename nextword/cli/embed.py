@@ -49,7 +49,6 @@ def command(
                 print_json({"text": text, "vector": [round(float(x), 6) for x in vector]})
             else:
                 print(" ".join(f"{x:.6f}" for x in vector))
-            sys.stdout.flush()
         return
     import numpy as np
 

@@ -114,17 +114,7 @@ def text_lines(file: str) -> Iterator[str]:
     """The lines of a file, or of standard input (-); a wrong path is found out at once."""
     import sys
 
-    from ..errors import InputError
+    from ..text.incoming import Incoming
     from ..text.reader import lines
 
-    if file != "-":
-        return lines(file)
-
-    def listen() -> Iterator[str]:
-        for number, raw in enumerate(sys.stdin.buffer, 1):
-            try:
-                yield raw.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise InputError(f"line {number} of the input is not UTF-8 text") from None
-
-    return listen()
+    return lines(file) if file != "-" else Incoming(sys.stdin.buffer, sys.stdout.flush)

@@ -80,4 +80,3 @@ def command(
         else:
             for rank, one in enumerate(done.best, start=1):
                 print(f"{rank}\t{one.log_prob:.3f}\t{one.text}")
-        sys.stdout.flush()

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..data.labelled import Labelled
 from ..errors import InputError
 from ..run import Run
 from ..text.corpus import Corpus, Counts
+from ..text.incoming import take
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
@@ -173,11 +173,13 @@ def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
 def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
     """`classify` for streams of any length, a few at a time, in their order."""
     check_classifies(run)
-    lines = enumerate(texts, start=1)
+    lines = iter(texts)
     names = run.config.model.labels
-    while numbered := list(islice(lines, _ROWS)):
-        block = [text for _, text in numbered]
+    first = 1
+    while block := take(lines, _ROWS):
+        numbered = enumerate(block, start=first)
         flat = [part for number, text in numbered for part in _parts(run, number, text)]
+        first += len(block)
         ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
         corpus = Corpus(ids, Counts(), "", labels=np.zeros(len(block), np.int64))
         log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))

@@ -4,7 +4,6 @@ product of two is their cosine (Reimers and Gurevych 2019, arXiv:1908.10084, sec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
 from ..run import Run
+from ..text.incoming import take
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS
 
@@ -35,7 +35,7 @@ def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
     """`embed` for streams of any length: each text with its vector (H,), in their order."""
     encoder, _ = _encoder(run)
     lines = iter(texts)
-    while block := list(islice(lines, _BLOCK)):
+    while block := take(lines, _BLOCK):
         yield from zip(block, _block(run, encoder, block), strict=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..errors import InputError
 from ..generation.infill import check_fills
 from ..generation.translate import check_fits
 from ..run import Run
+from ..text.incoming import take
 from ..text.tokenizer import EOS, UNK
 from ..types import Batch
 from .perplexity import safe_exp
@@ -58,9 +58,12 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
     if run.config.model.reads == "sentences":
         yield from _pseudo_lines(run, texts)
         return
-    lines = enumerate(texts, start=1)
-    while numbered := list(islice(lines, 8 * batch_size)):
-        block = [text for _, text in numbered]
+    lines = iter(texts)
+    first = 1
+    while written := take(lines, 8 * batch_size):
+        numbered = enumerate(written, start=first)
+        first += len(written)
+        block = written
         sources = [_source(run, number, text) for number, text in numbered]
         if run.source is not None:
             block = [text.split("\t")[1] for text in block]
@@ -74,24 +77,26 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
             ids, log_prob = encoded[index], log_probs[index]
             oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
             yield SentenceScore(
-                numbered[index][1], log_prob, len(ids), oov, safe_exp(-log_prob / len(ids))
+                written[index], log_prob, len(ids), oov, safe_exp(-log_prob / len(ids))
             )
 
 
 def _pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
     check_fills(run)
     model: Any = run.model
-    lines = enumerate(texts, start=1)
-    while numbered := list(islice(lines, _PSEUDO_LINES)):
-        rows = [run.tokenizer.encode(text.replace("\n", " ")) for _, text in numbered]
-        for (number, _), ids in zip(numbered, rows, strict=True):
+    lines = iter(texts)
+    first = 1
+    while block := take(lines, _PSEUDO_LINES):
+        rows = [run.tokenizer.encode(text.replace("\n", " ")) for text in block]
+        for number, ids in enumerate(rows, start=first):
             if len(ids) + 2 > model.context:
                 raise InputError(
                     f"line {number} has {len(ids)} tokens; with its marks that is more than the "
                     f"model's context of {model.context}; split it"
                 )
+        first += len(block)
         found = pseudo_log_likelihood(model, rows, run.device)
-        for (_, text), ids, (values, _) in zip(numbered, rows, found, strict=True):
+        for text, ids, (values, _) in zip(block, rows, found, strict=True):
             log_prob = float(values.sum(dtype=np.float64))
             oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
             each = safe_exp(-log_prob / max(1, len(ids)))

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ..data.tagged import Tagged
 from ..errors import InputError
 from ..run import Run
 from ..text.corpus import Corpus, Counts
+from ..text.incoming import take
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
@@ -170,7 +170,7 @@ def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
     check_tags(run)
     names = run.config.model.labels
     lines = iter(texts)
-    while block := list(islice(lines, _ROWS)):
+    while block := take(lines, _ROWS):
         sentences = [text.split() for text in block]
         ids: list[int] = []
         labels: list[int] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any, Self
 
 import torch
@@ -17,6 +16,7 @@ from ..data.pairs import pad
 from ..errors import InputError
 from ..nn.tap import tap
 from ..run import Run
+from ..text.incoming import take
 from ..text.pairs import encode_lines
 from ..text.tokenizer import EOS
 from .beam import Hypothesis, beam_search
@@ -99,7 +99,7 @@ def translate_lines(
     source_tokenizer = check_translates(run)
     lines = iter(texts)
     first = 1
-    while block := [_one_line(line) for line in islice(lines, _BLOCK)]:
+    while block := [_one_line(line) for line in take(lines, _BLOCK)]:
         rows = encode_lines(source_tokenizer, block)
         for number, ids in enumerate(rows, start=first):
             check_fits(run, len(ids), number)

@@ -72,7 +72,7 @@ def descend(
         if config.model.reads == "pairs":
             notes = prepare_pair_text(config, parent, train, valid, fresh, bar)  # type: ignore[arg-type]
         elif config.model.reads in LABELS_OF:
-            notes, config = prepare_labelled_text(config, parent, train, valid, fresh)  # type: ignore[arg-type]
+            notes, config = prepare_labelled_text(config, parent, train, valid, fresh, asked=asked)  # type: ignore[arg-type]
         else:
             kept = parent if config.train.vocabulary == "keep" else None
             notes = prepare_text(config, kept, train, valid, fresh, bar)  # type: ignore[arg-type]

@@ -26,16 +26,25 @@ LABELS_OF: dict[str, Callable[[Path], Any]] = {"labelled": read_labelled, "tagge
 
 
 def prepare_labelled_text(
-    config: Config, parent: Path | None, train: list[Span], valid: list[Span], fresh: Path
+    config: Config,
+    parent: Path | None,
+    train: list[Span],
+    valid: list[Span],
+    fresh: Path,
+    *,
+    asked: bool = False,
 ) -> tuple[list[str], Config]:
     """Tokenizer, ids and labels of the training and validation texts, into `fresh`; returns notes,
-    and the settings with the labels in them."""
+    and the settings with the labels in them. Longer texts than the encoder's context, a mark before
+    them included, are cut; `asked`: a `train.bptt` set by hand must fit."""
     context = config.model.encoder.get("context")
     if context and config.train.bptt >= context:
-        raise InputError(
-            f"train.bptt = {config.train.bptt} is too long for the encoder's context of {context}; "
-            f"add --set train.bptt={context - 1}"
-        )
+        if asked:
+            raise InputError(
+                f"train.bptt = {config.train.bptt} is too long for the encoder's context of "
+                f"{context}; add --set train.bptt={context - 1}"
+            )
+        config = replace(config, train=config.train.model_copy(update={"bptt": context - 1}))
     notes = []
     read = LABELS_OF[config.model.reads]
     files, held = [span.path for span in train], [span.path for span in valid]

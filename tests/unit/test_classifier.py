@@ -487,22 +487,24 @@ def test_on_bert_from_the_hub(tmp_path: Path, folder: Path) -> None:
             folder / "train.tsv",
             tmp_path / f"run{i}",
             start_from=start,
-            overrides={"train.epochs": 1, "train.bptt": 40},
+            overrides={"train.epochs": 1},
             quiet=True,
         )
         for i, start in enumerate((tmp_path / "b", tmp_path / "hub"))
     ]
+    assert bert.config.model.context == 24
+    assert all(run.config.train.bptt == 23 for run in runs)  # what the encoder can read, no more
     assert bert.config.model.dropout == 0
     assert all(run.config.model.encoder["dropout"] == 0.1 for run in runs)  # the recipe's
     ours, theirs = (run.model.state_dict() for run in runs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    with pytest.raises(InputError, match="context of 128"):
+    with pytest.raises(InputError, match="context of 24; add --set train.bptt=23"):
         nextword.train(
             "bert-classifier",
             folder / "train.tsv",
             tmp_path / "run",
             start_from=tmp_path / "hub",
-            overrides={"train.bptt": 128},
+            overrides={"train.bptt": 24},
             quiet=True,
         )
 

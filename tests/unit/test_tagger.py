@@ -314,7 +314,7 @@ def test_on_bert(tmp_path: Path, folder: Path) -> None:
         folder / "train.tsv",
         tmp_path / "run",
         start_from=tmp_path / "b",
-        overrides={"train.epochs": 6, "optimizer.lr": 5e-3, "optimizer.layer_decay": 1.0},
+        overrides={"train.epochs": 10, "optimizer.lr": 5e-3, "optimizer.layer_decay": 1.0},
         quiet=True,
     )
     assert evaluate_tagger(run, folder / "test.tsv").quality.accuracy > 0.9
