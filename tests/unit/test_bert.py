@@ -21,6 +21,7 @@ from nextword.errors import InputError
 from nextword.evaluation.pseudo import pseudo_log_likelihood, score_masked
 from nextword.generation.infill import fill
 from nextword.models.bert import Bert, BertConfig
+from nextword.nn import tap
 from nextword.objectives.masked import MaskedWords
 from nextword.run import Run, load
 from nextword.text.tokenizer import EOS
@@ -98,13 +99,26 @@ def inputs(rows: int = 3, steps: int = 9) -> tuple[torch.Tensor, torch.Tensor, t
 
 def test_places_begin_alike_in_every_distance() -> None:
     """The product of two places' vectors depends on how far apart they are alone."""
-    table = BertConfig(hidden=32, heads=2, context=24).build(V).positions.weight.detach()
+    built = BertConfig(hidden=64, heads=2, context=24).build(V)
+    table = built.positions.weight.detach()
     products = table @ table.T
     for distance in (0, 1, 5):
         found = products.diagonal(distance)
         torch.testing.assert_close(found, found[:1].expand(len(found)))
     assert products[0, 0] > products[0, 1] > products[0, 3]
-    assert float(table.std()) == pytest.approx(0.02, rel=1e-3)
+    assert float(table.std()) == pytest.approx(1 / 8, rel=1e-3)
+
+
+def test_a_gap_looks_around_itself_first() -> None:
+    """Before any training the words beside a place get more of its attention than those far off."""
+    torch.manual_seed(0)
+    built = BertConfig(hidden=64, heads=4, layers=1, context=64).build(V).eval()
+    with tap.tap() as notes:
+        built(torch.randint(len(MARKS), V, (20, 64)))
+    ((weights,),) = notes.values()  # (B, heads, T, S)
+    mean = weights.mean(dim=(0, 1))
+    near = [float(mean.diagonal(d).mean()) for d in (1, 2, 3, 20, 40)]
+    assert near[0] > near[1] > near[2] > 1.3 * max(near[3:])
 
 
 def test_the_equations() -> None:
