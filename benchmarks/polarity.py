@@ -79,7 +79,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
             "text.lower": encoder.text.lower,
             "text.min_count": 2,
             "optimizer.layer_decay": 1.0,
-            "optimizer.unfreeze": 0,
+            "train.epochs": 8,
         }
         found["LM scratch"] = ("ulmfit", None, scratch)
         found["ULMFiT"] = ("ulmfit", options.lm, {})

@@ -23,6 +23,7 @@ class ClassifierConfig(OnEncoder):
 
     pairs: bool = Field(False, description="an example is two texts: as the training texts are")
     pooling: Literal["first", "mean", "concat"] = "concat"
+    batch_norm: bool = Field(False, description="normalise what each of the last layers reads")
 
     def build(self, vocab_size: int) -> Classifier:
         return Classifier(self, vocab_size)
@@ -32,7 +33,8 @@ class Classifier(Labeller):
     """Texts → logits of their labels."""
 
     def __init__(self, config: ClassifierConfig, vocab_size: int) -> None:
-        super().__init__(config, vocab_size, vectors=3 if config.pooling == "concat" else 1)
+        vectors = 3 if config.pooling == "concat" else 1
+        super().__init__(config, vocab_size, vectors, normed=config.batch_norm)
         self.config = config
 
     def forward(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:

@@ -59,8 +59,11 @@ class Labeller(nn.Module):
 
     context = None
 
-    def __init__(self, config: OnEncoder, vocab_size: int, vectors: int = 1) -> None:
-        """`vectors`: of the encoder's, side by side, are what the layers see."""
+    def __init__(
+        self, config: OnEncoder, vocab_size: int, vectors: int = 1, normed: bool = False
+    ) -> None:
+        """`vectors`: of the encoder's, side by side, are what the layers see; `normed`: over the
+        examples of a batch."""
         super().__init__()
         self.vocab_size = vocab_size
         self.frozen, self.dropout = config.frozen, config.dropout
@@ -74,6 +77,7 @@ class Labeller(nn.Module):
         inner = [config.inner] if config.inner else []
         sizes = [part.output_width * vectors, *inner, len(config.labels)]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[:-1] if normed)
         for layer in self.layers:
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -100,6 +104,8 @@ class Labeller(nn.Module):
         for index, layer in enumerate(self.layers):
             if index:
                 x = x.relu()
+            if self.norms:
+                x = _normed(x, self.norms[index])
             if self.training and self.dropout:
                 x = x * mask_like(x, self.dropout)
             x = layer(x)
@@ -116,7 +122,18 @@ class Labeller(nn.Module):
                 nn.ModuleList(pair) for pair in zip(stack.to_right, stack.to_left, strict=True)
             ]
         inside = [list(block.parameters()) for block in blocks]
-        top = [p for layer in self.layers for p in layer.parameters()]
+        top = [p for layer in (*self.norms, *self.layers) for p in layer.parameters()]
         taken = {id(p) for part in (*inside, top) for p in part}
         bottom = [p for p in self.parameters() if id(p) not in taken]
         return [part for part in (bottom, *inside, top) if part]
+
+
+def _normed(x: Tensor, norm: Any) -> Tensor:
+    """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) of x (B, P). A batch of one
+    example has no spread of its own and takes that of the batches before it."""
+    if len(x) > 1:
+        out: Tensor = norm(x)
+        return out
+    return nn.functional.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )

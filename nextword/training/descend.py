@@ -221,7 +221,8 @@ def _notes(training: Training) -> list[str]:
     wanted, length = training.wanted_batch, training.config.train.bptt
     batch_size, bptt = fit_batch(len(training.train), wanted, length)
     notes = []
-    if training.train.source is None and (batch_size, bptt) != (wanted, length):
+    running = training.train.source is None and training.train.labels is None
+    if running and (batch_size, bptt) != (wanted, length):
         notes.append(
             f"the text is shorter than one batch of {wanted} x {length}: "
             f"using {batch_size} x {bptt}"

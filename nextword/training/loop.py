@@ -64,6 +64,8 @@ class Training:
         t = self.config.train
         if self.train.source is not None:
             return f"of up to {t.batch_tokens or auto_tokens(len(self.train)):,} tokens"
+        if self.train.labels is not None:
+            return f"of {self.stream(0).batch_size} texts"
         return f"{self.wanted_batch} x {t.bptt}"
 
     def stream(self, epoch: int) -> Stream:

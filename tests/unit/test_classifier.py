@@ -509,6 +509,39 @@ def test_on_bert_from_the_hub(tmp_path: Path, folder: Path) -> None:
         )
 
 
+def test_last_layers_normed_over_the_batch(folder: Path, tmp_path: Path, capfd: Any) -> None:
+    """ULMFiT's: what they read has mean 0 and spread 1 over a batch in training; afterwards an
+    answer depends on its own text alone, and a batch of one example can be learnt from."""
+    settings = {"train.epochs": 1, "train.batch_size": 3, "model.batch_norm": True}
+    settings |= {"model.encoder.hidden": 8, "text.min_count": 1}
+    capfd.readouterr()
+    run = nextword.train("classifier", folder / "train.tsv", tmp_path / "run", overrides=settings)
+    assert "batch of 3 texts" in capfd.readouterr().err
+    texts = ["so good", "very bad", "a good film with a bad end", "good"]
+    together, alone = classify(run, texts), [classify(run, [text])[0] for text in texts]
+    for one, other in zip(together, alone, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+
+    model: Any = run.model
+    model.train()
+    model.dropout = 0.0
+    seen: list[torch.Tensor] = []
+    model.norms[0].register_forward_hook(lambda module, given, made: seen.append(made))
+    model.norms[0].weight.data.fill_(1)
+    model.norms[0].bias.data.zero_()
+    x = torch.randn(50, model.layers[0].in_features) * 3 + 5
+    model.answer(x)
+    torch.testing.assert_close(seen[0].mean(dim=0), torch.zeros(x.shape[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        seen[0].std(dim=0, unbiased=False), torch.ones(x.shape[1]), atol=1e-4, rtol=0
+    )
+    before = [model.norms[0].running_mean.clone(), model.norms[0].running_var.clone()]
+    model.answer(x[:1]).sum().backward()
+    assert model.layers[0].weight.grad.abs().sum() > 0
+    after = [model.norms[0].running_mean, model.norms[0].running_var]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 # -------------------------------------------------------------------------------------------- verbs
 
 
