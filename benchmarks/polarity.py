@@ -97,7 +97,8 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
         )
         found["BERT"] = ("bert-classifier", options.bert, {})
     if options.hub:
-        found["hub"] = ("bert-classifier", options.hub, {"optimizer.lr": 5e-5})
+        own = {"model.pooling": "mean", "optimizer.lr": 5e-5, "train.epochs": 3}  # mean: as it was
+        found["hub"] = ("bert-classifier", options.hub, own)
     return found
 
 
