@@ -79,8 +79,9 @@ class Bert(nn.Module):
         The paper's spread of 0.02 is for 768 numbers and a slow rate; at a rate for two cores a
         few steps of Adam undo it, and it takes thousands of them until a gap sees the words
         beside it. So words and places begin with a spread of 1/√H, places as sinusoids, of which
-        near ones are alike, and queries begin as the keys do: every place looks at what is near
-        it first (to like effect Trockman and Kolter 2023, arXiv:2305.09828).
+        near ones are alike, and queries begin half as the keys do: every place looks at what is
+        near it first (to like effect Trockman and Kolter 2023, arXiv:2305.09828). Only half,
+        since what is the same for both cannot tell the word before from the word behind.
         """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -93,8 +94,10 @@ class Bert(nn.Module):
         self.positions.weight.copy_(spread * places / places.std())
         for layer in self.layers:
             attention = layer.attention
-            nn.init.normal_(attention.q.weight, std=spread)
-            attention.kv.weight[: c.hidden] = attention.q.weight
+            keys = attention.kv.weight[: c.hidden]
+            for weight in (attention.q.weight, keys):
+                nn.init.normal_(weight, std=spread)
+            keys.add_(attention.q.weight).mul_(0.5**0.5)
 
     def forward(
         self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None

@@ -301,7 +301,7 @@ def test_commands(run: Run, folder: Path, tmp_path: Path, cli: Cli) -> None:
 
 def test_on_bert(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "text.txt").write_text("Mr Fox saw the Toad .\nthe Bean ran .\n" * 40)
-    sizes = {"model.hidden": 16, "model.layers": 1, "model.heads": 2, "train.epochs": 1}
+    sizes = {"model.hidden": 64, "model.layers": 2, "model.heads": 2, "train.epochs": 1}
     nextword.train(
         "bert",
         tmp_path / "text.txt",
@@ -314,7 +314,7 @@ def test_on_bert(tmp_path: Path, folder: Path) -> None:
         folder / "train.tsv",
         tmp_path / "run",
         start_from=tmp_path / "b",
-        overrides={"train.epochs": 10, "optimizer.lr": 5e-3, "optimizer.layer_decay": 1.0},
+        overrides={"train.epochs": 24, "optimizer.lr": 2e-3, "optimizer.layer_decay": 1.0},
         quiet=True,
     )
     assert evaluate_tagger(run, folder / "test.tsv").quality.accuracy > 0.9
