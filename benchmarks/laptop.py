@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nextword import plot
-from nextword.training.journal import read_metrics
+from nextword.training.loop.journal import read_metrics
 
 _BIN = 60  # seconds of training that make a point of the line
 

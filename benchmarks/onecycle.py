@@ -46,7 +46,7 @@ def result(arguments: argparse.Namespace) -> dict[str, object]:
     import torch
 
     import nextword
-    from nextword.training.journal import read_metrics
+    from nextword.training.loop.journal import read_metrics
 
     run = nextword.load(arguments.out, arguments.device)
     records = read_metrics(arguments.out)

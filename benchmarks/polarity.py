@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from nextword.evaluation.classification import evaluate_classifier
-from nextword.evaluation.spread import Spread, spread
-from nextword.run import load, load_config, seeds_of, settings_of
-from nextword.training.journal import read_metrics
-from nextword.training.seeds import train_seeds
+from nextword.evaluation.seed_statistics import SeedStatistics, seed_statistics
+from nextword.run import load, read_config, seeds_of, settings_of
+from nextword.training.loop.journal import read_metrics
+from nextword.experiments.seeds import train_seeds
 
 NAMES = ("bag of words", "bi-LSTM", "LM scratch", "ULMFiT", "BERT scratch", "BERT", "hub")
 
@@ -126,8 +126,8 @@ def trained(
         start_from=start,
     )
     runs = [load(folder) for folder in seeds_of(out)]
-    figures = spread([evaluate_classifier(run, data / "test.tsv").as_dict() for run in runs])
-    valid = spread([evaluate_classifier(run, data / "valid.tsv").as_dict() for run in runs])
+    figures = seed_statistics([evaluate_classifier(run, data / "test.tsv").as_dict() for run in runs])
+    valid = seed_statistics([evaluate_classifier(run, data / "valid.tsv").as_dict() for run in runs])
     seconds = [
         [r["seconds"] for r in read_metrics(folder) if "seconds" in r][-1]
         for folder in seeds_of(out)
@@ -167,7 +167,7 @@ def main() -> None:
         if name in table:
             row = table[name]
             test, valid = (
-                f"{Spread(*(100 * value for value in row[key]))} %" for key in ("accuracy", "valid")
+                f"{SeedStatistics(*(100 * value for value in row[key]))} %" for key in ("accuracy", "valid")
             )
             print(f"{name:<14}{test:>18}{valid:>18}{row['seconds']:>9,.0f}{row['parameters']:>12,}")
 

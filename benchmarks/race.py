@@ -44,14 +44,14 @@ def working(config: Any, model: Any, corpus: Any, folder: str = ".", kind: Any =
     """A training, of the class `kind`."""
     import torch
 
-    from nextword.training.loop import Training
+    from nextword.training.loop.loop import Training
 
     kind = kind or Training
     return kind(Path(folder), config, model, corpus, None, torch.device("cpu"), time.perf_counter())
 
 
 def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
-    """`nextword.training.loop.fit` over a pass."""
+    """`nextword.training.loop.loop.fit` over a pass."""
     from nextword.training import loop
 
     watch = Watch()

@@ -20,7 +20,7 @@ from typing import Any
 from nextword.evaluation.compare_translations import by_length, compare_translations, draw_lengths
 from nextword.evaluation.translation import TranslationEvaluation, quality
 from nextword.run import STATE, load
-from nextword.training.journal import read_metrics
+from nextword.training.loop.journal import read_metrics
 from nextword.training.train import make, resume
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {

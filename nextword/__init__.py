@@ -31,17 +31,15 @@ if "OMP_WAIT_POLICY" not in os.environ:
 if TYPE_CHECKING:
     from .errors import InputError, Interrupted, TrainingError
     from .evaluation.classification import classify
-    from .evaluation.compare import compare
     from .evaluation.dynamic import Dynamic
     from .evaluation.embeddings import embed
-    from .evaluation.evaluate import evaluate
-    from .evaluation.sentences import score
     from .evaluation.tagging import tag
+    from .experiments.seeds import train_seeds
     from .generation.infill import fill
     from .generation.sample import generate, generate_many
     from .generation.translate import translate
     from .run import Run, load
-    from .training.seeds import train_seeds
+    from .tasks.verbs import compare, evaluate, score
     from .training.train import resume, train
 
 _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
@@ -51,18 +49,18 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "Run": "run",
     "TrainingError": "errors",
     "classify": "evaluation.classification",
-    "compare": "evaluation.compare",
+    "compare": "tasks.verbs",
     "embed": "evaluation.embeddings",
-    "evaluate": "evaluation.evaluate",
+    "evaluate": "tasks.verbs",
     "fill": "generation.infill",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
     "load": "run",
     "resume": "training.train",
-    "score": "evaluation.sentences",
+    "score": "tasks.verbs",
     "tag": "evaluation.tagging",
     "train": "training.train",
-    "train_seeds": "training.seeds",
+    "train_seeds": "experiments.seeds",
     "translate": "generation.translate",
 }
 

@@ -35,10 +35,10 @@ class Part(Section):
 
     name: str
 
-    #: of a model: how `train` makes it; descend = by gradients
-    trained_by: ClassVar[str] = "descend"
-    #: of a model: text, or pairs of sentences
-    reads: ClassVar[str] = "text"
+    #: of a model: how `train` makes it
+    trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "gradient"
+    #: of a model: the registered task that it is for
+    task: ClassVar[str] = "text"
     #: of a model: whether its layers can learn at rates of their own
     layered: ClassVar[bool] = False
 
@@ -176,24 +176,6 @@ class SourceConfig(TextConfig):
     )
 
 
-#: What models read: in words, and the stream that is theirs alone.
-READS: dict[str, tuple[str, ...]] = {
-    "text": ("running text",),
-    "pairs": ("sentence pairs", "pairs"),
-    "sentences": ("sentences with words masked", "masked"),
-    "labelled": ("labelled texts", "labelled"),
-    "tagged": ("tagged words", "tagged"),
-}
-#: Settings of training that mean something for one kind only.
-_ONLY: dict[str, tuple[str, ...]] = {
-    "batch_tokens": ("pairs",),
-    "longest": ("pairs",),
-    "bleu_lines": ("pairs",),
-    "metric": ("labelled", "tagged"),
-}
-#: Objectives that are theirs alone.
-_OBJECTIVES = {"sentences": "masked", "labelled": "classify", "tagged": "classify"}
-
 SECTIONS: dict[str, type[Section]] = {
     "text": TextConfig,
     "source": SourceConfig,
@@ -251,7 +233,8 @@ class Config:
         for side in ("text", "source"):
             registry.check("tokenizer", parsed[side].tokenizer)
         registry.check("stream", parsed["train"].stream)
-        if parsed["model"].reads != "pairs":
+        task = registry.load("task", parsed["model"].task)
+        if not task.has_source:
             if tables.get("source"):
                 raise InputError("[source] settings are for models of sentence pairs")
             parsed["source"] = None
@@ -360,26 +343,16 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
 
 
 def _check_fits(parsed: dict[str, Any]) -> None:
-    """Model, stream and objective must be about the same kind of text; no setting is ignored."""
-    model, reads = parsed["model"].name, parsed["model"].reads
-    what, *streams = READS[reads]
-    others = [name for kind in READS.values() for name in kind[1:]]
-    stream, objective = parsed["train"].stream, parsed["objective"].name
-    if stream not in (streams or [n for n in registry.names("stream") if n not in others]):
-        hint = f"; set train.stream={streams[0]}" if streams else ""
-        raise InputError(f"the model '{model}' reads {what}, not train.stream={stream}{hint}")
-    own = _OBJECTIVES.get(reads)
-    if objective != own if own else objective in _OBJECTIVES.values():
-        hint = f"; set objective.name={own}" if own else ""
-        raise InputError(f"the model '{model}' reads {what}, not objective.name={objective}{hint}")
-    for key, kinds in _ONLY.items():
-        if reads not in kinds and _is_set(parsed["train"], key):
-            known = " and ".join(READS[kind][0] for kind in kinds)
-            raise InputError(f"the model '{model}' reads {what}; train.{key} is for {known}")
+    """Model, stream and objective must be for the same task; no setting is ignored."""
+    model = parsed["model"]
+    given = {key for key in type(parsed["train"]).model_fields if _is_set(parsed["train"], key)}
+    registry.load("task", model.task).check_settings(
+        model.name, parsed["train"].stream, parsed["objective"].name, given
+    )
     for key in ("layer_decay", "unfreeze"):
-        if not parsed["model"].layered and _is_set(parsed["optimizer"], key):
+        if not model.layered and _is_set(parsed["optimizer"], key):
             raise InputError(
-                f"optimizer.{key} is for classifiers and recurrent models, not for '{model}'"
+                f"optimizer.{key} is for classifiers and recurrent models, not for '{model.name}'"
             )
     if parsed["text"].sentences and parsed["text"].tokenizer != "wordpiece":
         raise InputError("text.sentences is for text.tokenizer=wordpiece")

@@ -26,7 +26,8 @@ from . import plot
 from .diagnostics.gradients import GradientFlow, draw_on, measure
 from .errors import InputError
 from .evaluation.dynamic import Dynamic
-from .evaluation.perplexity import Evaluation, evaluate_text
+from .evaluation.figures import Evaluation
+from .evaluation.perplexity import evaluate_text
 from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig

@@ -1,7 +1,7 @@
 """Name → "module:Class", the only list of what exists.
 
 It drives recipes, `--help`, the documentation's tables and the contract tests. A new cell,
-tokenizer, stream, objective, optimizer, schedule or model is one file and one line here.
+tokenizer, stream, objective, optimizer, schedule, model or task is one file and one line here.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ REGISTRY: dict[str, dict[str, str]] = {
         "tagger": "nextword.models.tagger:TaggerConfig",
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
+    },
+    "task": {
+        "text": "nextword.tasks.text:Text",
+        "pairs": "nextword.tasks.pairs:Pairs",
+        "sentences": "nextword.tasks.sentences:Sentences",
+        "labelled": "nextword.tasks.labelled:Labelled",
+        "tagged": "nextword.tasks.tagged:Tagged",
     },
     "encoder": {  # and every model that has an `output_width`
         "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",

@@ -20,16 +20,16 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import hub
+from . import hub, registry
 from .config import Config
 from .errors import InputError
 from .files import locked, read_tensors, scratch, swap, write_tensors
 from .text.tokenizer import Tokenizer, load_tokenizer
-from .types import LanguageModel, Stored
+from .types import Ability, LanguageModel, Stored
 
 if TYPE_CHECKING:  # what needs no torch must not wait for it
     import torch
@@ -66,6 +66,10 @@ class Run:
         """Trainable numbers, or the numbers that a model of counts holds."""
         return self.model.size if isinstance(self.model, Stored) else count_parameters(self.model)
 
+    def require(self, ability: Ability) -> None:
+        """Raise InputError unless the run can do this; the message says what it is for."""
+        registry.load("task", self.config.model.task).require(self.name, ability)
+
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a run directory, or an ARPA file (.arpa, .arpa.gz, .arpa.xz).
@@ -79,10 +83,10 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
         return load_arpa(folder)
     if hub.is_hub(folder):
         return load_hub(folder, device)
-    config = load_config(folder)
+    config = read_config(folder)
     tokenizer = load_tokenizer(folder / TOKENIZER)
     where = pick_device(device)
-    if config.model.trained_by == "mix":
+    if config.model.trained_by == "mixing":
         return load_mixture(folder, config, tokenizer, device)
     source = load_source_tokenizer(folder, config)
     model = build_model(config, tokenizer, source)
@@ -94,26 +98,13 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(
-        folder.name or str(folder), config, tokenizer, usable(model, config), where, folder, source
+        folder.name or str(folder), config, tokenizer, as_trained(model, config), where, folder, source
     )
-
-
-def check_text(run: Run) -> None:
-    """Raise InputError unless a run is a model of running text."""
-    does = {
-        "pairs": "translates",
-        "sentences": "fills gaps",
-        "labelled": "classifies",
-        "tagged": "tags words",
-    }
-    reads = run.config.model.reads
-    if reads != "text":
-        raise InputError(f"'{run.name}' {does[reads]}; a model of running text is needed here")
 
 
 def settings_of(folder: Path) -> Config:
     """The settings of a run directory, or of a model in the hub's format."""
-    return hub.read_config(folder) if hub.is_hub(folder) else load_config(folder)
+    return hub.read_config(folder) if hub.is_hub(folder) else read_config(folder)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
@@ -146,7 +137,7 @@ def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) 
 
 def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
     """Of a run that reads sentence pairs."""
-    if config.model.reads != "pairs":
+    if config.source is None:
         return None
     return load_tokenizer(folder / SOURCE_TOKENIZER)
 
@@ -204,7 +195,7 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
     return Run(folder.name or str(folder), config, tokenizer, model, pick_device(device))
 
 
-def load_config(folder: Path) -> Config:
+def read_config(folder: Path) -> Config:
     """The settings of a run directory."""
     if not folder.exists():
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
@@ -221,8 +212,11 @@ def load_config(folder: Path) -> Config:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
 
 
-def usable(model: Any, config: Config) -> LanguageModel:
-    """The model as everything but training sees it: trained on windows, it predicts from them."""
+def as_trained(model: Any, config: Config) -> LanguageModel:
+    """The model as everything but training uses it.
+
+    One that was trained on windows predicts from windows of the same length.
+    """
     language_model: LanguageModel = model
     if config.train.stream == "windows" and language_model.context is None:
         from .models.windowed import Windowed
@@ -256,6 +250,19 @@ def multiplies_bf16(where: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in checks)
+
+
+def resolve_precision(config: Config, where: str) -> Config:
+    """The settings with what train.precision=auto means on a device."""
+    if config.train.precision != "auto":
+        return config
+    precision = "bf16" if multiplies_bf16(where) else "fp32"
+    return replace(config, train=config.train.model_copy(update={"precision": precision}))
+
+
+def as_json(tables: dict[str, Any]) -> str:
+    """Settings as `config.json` has them."""
+    return json.dumps(tables, indent=1, ensure_ascii=False)
 
 
 def count_parameters(model: Any) -> int:

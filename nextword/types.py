@@ -7,11 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # a model that does without torch must not wait for it
     from torch import Tensor, device
+
+
+class Ability(StrEnum):
+    """What one can ask of a trained model. Which of them a model has, its task says."""
+
+    GENERATE = "generate text"
+    PREDICT = "predict running text"
+    SCORE = "score sentences"
+    EVALUATE = "be evaluated on a text"
+    TRANSLATE = "translate"
+    FILL = "fill gaps"
+    CLASSIFY = "classify texts"
+    TAG = "tag words"
+    EMBED = "turn texts into vectors"
+    MIX = "be mixed with others"
+    GRADIENTS = "show how far back a loss reaches"
+    ATTENTION = "show what it attends to in a source"
+    CONFUSION = "draw a confusion matrix"
+    LENGTHS = "draw BLEU over the length of the source"
+
 
 #: A tree of tensors (tuples of tuples of tensors), the batch being dimension 0 of every leaf.
 State = Any

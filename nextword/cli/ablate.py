@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json, Quiet, Set, print_json, token_bar
+from .options import Device, Json, Quiet, Set, print_json
 
 NAME = "ablate"
 
@@ -36,12 +36,10 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """The recipe, then once without each of its ingredients. Run it again to go on."""
-    from rich.console import Console
-
     from ..errors import Interrupted
-    from ..training.ablation import PICTURE, TABLE, ablate
+    from ..experiments.ablation import PICTURE, TABLE, ablate
+    from ..screen import progress_bar, speaker
 
-    screen = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     try:
         rows = ablate(
             recipe,
@@ -53,8 +51,8 @@ def command(
             fine_tune=fine_tune,
             device=device,
             quiet=quiet,
-            say=lambda line: screen.print(line, markup=False),
-            bars=lambda: token_bar("evaluating", quiet),
+            say=speaker(quiet),
+            bars=lambda: progress_bar("evaluating", quiet),
         )
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted("stopped and saved; the same command again goes on") from None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,36 +22,19 @@ def command(
 ) -> None:
     """The label of each line and its probability, a tab between them and before the line. A tagger
     gives a line for each word: word, tab, tag, and an empty one after each text."""
-    from ..evaluation.classification import check_classifies, classify_lines, longest
     from ..run import load
+    from ..tasks import task_of
     from .options import print_json, text_lines
 
     lines = text_lines(file)
     loaded = load(run, device)
-    if loaded.config.model.reads == "tagged":
-        _tags(loaded, lines, json=json)
-        return
-    check_classifies(loaded)
     cut = 0
-    for done in classify_lines(loaded, lines):
-        cut += done.cut
+    for answer in task_of(loaded.config).classify_lines(loaded, lines):
+        cut += answer.cut
         if json:
-            print_json(done.as_dict())
+            print_json(answer.as_dict())
         else:
-            print(f"{done.label}\t{done.probability:.4f}\t{done.text}")
+            print(answer.as_text())
     if cut:
-        most = longest(loaded)
+        most = loaded.config.train.bptt
         print(f"{cut:,} texts were cut: the model reads {most} tokens", file=sys.stderr)
-
-
-def _tags(run: Any, lines: Iterator[str], *, json: bool) -> None:
-    from ..evaluation.tagging import tag_lines
-    from .options import print_json
-
-    for done in tag_lines(run, lines):
-        if json:
-            print_json(done.as_dict())
-        else:
-            for word, tag in zip(done.words, done.tags, strict=True):
-                print(f"{word}\t{tag}")
-            print()

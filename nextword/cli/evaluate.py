@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,11 +22,13 @@ from .options import (
     Target,
     dynamic_settings,
     print_json,
-    token_bar,
 )
 
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..tasks.task import Options, Report
+
 NAME = "evaluate"
-_PSEUDO = "each token from all others of its line: compares only with other such figures"
 
 
 def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
@@ -43,103 +45,37 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
     return parse_section(Cache, values, "--cache-set") if wanted else None
 
 
-Lines = list[tuple[str, str]]  # what people read: a name, its figure
-
-
-def _of_classifier(result: Any) -> Lines:
-    quality = result.quality
-    return [
-        ("examples", f"{result.examples:,}"),
-        ("accuracy", f"{quality.accuracy:.2%}"),
-        ("F1", f"{quality.f1:.2%} mean over the labels"),
-        ("Matthews", f"{quality.matthews:.3f}"),
-        ("loss", f"{result.nll / result.examples:.4f} nats per text"),
-        *([("cut", f"{result.cut:,} texts too long to be read whole")] if result.cut else []),
-        ("speed", f"{result.examples / result.seconds:,.0f} texts/s"),
-    ]
-
-
-def _of_tagger(result: Any) -> Lines:
-    from ..evaluation.tagging import in_spans
-
-    quality = result.quality
-    of = "of whole spans" if in_spans(result.tags) else "mean over the tags"
-    return [
-        ("words", f"{result.words:,}"),
-        ("accuracy", f"{quality.accuracy:.2%}"),
-        ("F1", f"{quality.f1:.2%} {of}"),
-        ("Matthews", f"{quality.matthews:.3f}"),
-        ("loss", f"{result.nll / result.words:.4f} nats per word"),
-        ("speed", f"{result.words / result.seconds:,.0f} words/s"),
-    ]
-
-
-def _of_translator(result: Any) -> Lines:
-    quality, e = result.quality, result.targets
-    return [
-        ("sentences", f"{len(result.sources):,}"),
-        ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
-        ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
-        ("perplexity", f"{e.perplexity:.2f} per token"),
-        ("", f"{e.word_perplexity:.2f} per word"),
-        ("bits", f"{e.bits_per_byte:.4f} per byte"),
-        ("accuracy", f"{e.accuracy:.2%} of tokens, given those before them"),
-        ("unknown", f"{e.oov:,} tokens ({e.oov / e.tokens:.2%})"),
-        ("speed", f"{len(result.sources) / result.seconds:,.1f} sentences/s"),
-        ("signature", e.signature),
-    ]
-
-
-def _of_text(result: Any) -> Lines:
-    excluding = f"{result.perplexity_excluding_oov:.2f} per token, unknown words left out"
-    return [
-        ("tokens", f"{result.tokens:,}"),
-        ("perplexity", f"{result.perplexity:.2f} per token"),
-        *([("", excluding)] if result.oov else []),
-        ("", f"{result.word_perplexity:.2f} per word"),
-        ("bits", f"{result.bits_per_byte:.4f} per byte"),
-        ("", f"{result.bits_per_char:.4f} per character"),
-        *([] if math.isnan(result.accuracy) else [("accuracy", f"{result.accuracy:.2%}")]),
-        ("unknown", f"{result.oov:,} tokens ({result.oov / result.tokens:.2%})"),
-        ("speed", f"{result.tokens / result.seconds:,.0f} tokens/s"),
-        *([("pseudo", _PSEUDO)] if result.pseudo else []),
-        ("signature", result.signature),
-    ]
-
-
-_LINES = {"pairs": _of_translator, "labelled": _of_classifier, "tagged": _of_tagger}
-
-
 def _evaluate(
-    run: Any, data: Any, how: dict[str, Any], tune: list[Path], picture: Path | None, quiet: bool
-) -> tuple[dict[str, Any], Lines]:
-    """The figures of one run, for programs and for people."""
+    run: Run, data: list[Path], options: Options, tune: list[Path], picture: Path | None, quiet: bool
+) -> Report:
+    """The figures of one run, drawn if there is a picture to draw."""
     from .. import plot
-    from ..errors import InputError
-    from ..evaluation.evaluate import evaluate
     from ..evaluation.perplexity import tune_cache
+    from ..screen import progress_bar
+    from ..tasks import task_of
+    from ..types import Ability
 
-    reads = run.config.model.reads
+    task = task_of(run.config)
+    task.check_options(run.name, options)
     if picture:
-        if reads not in ("labelled", "tagged"):
-            raise InputError(f"'{run.name}' is no classifier: --plot draws a confusion matrix")
+        run.require(Ability.CONFUSION)
         plot.check(picture)
-    if tune and reads == "text":
-        with token_bar("tuning the cache", quiet) as bar:
-            how = how | {"cache": tune_cache(run, tune, dynamic=how["dynamic"], bar=bar)}
-    label, unit = ("translating", "sentences") if reads == "pairs" else ("evaluating", "tokens")
-    with token_bar(label, quiet, unit) as bar:
-        result = evaluate(run, data, **how, bar=bar)
+    if tune:
+        with progress_bar("tuning the cache", quiet) as bar:
+            cache = tune_cache(run, tune, dynamic=options.dynamic, bar=bar)
+            options = replace(options, cache=cache)
+    with progress_bar(task.evaluating[0], quiet, task.evaluating[1]) as bar:
+        result = task.evaluate(run, data, replace(options, bar=bar))
     if picture:
         result.draw(picture)
-    return result.as_dict(), _LINES.get(reads, _of_text)(result)
+    return result
 
 
 def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool) -> None:
     """Mean and deviation over the runs of several seeds."""
-    from ..evaluation.spread import spread
+    from ..evaluation.seed_statistics import seed_statistics
 
-    figures = spread(results)
+    figures = seed_statistics(results)
     if json:
         print_json(
             {
@@ -197,29 +133,32 @@ def command(
     BLEU and chrF too."""
     from ..config import parse_section
     from ..errors import InputError
-    from ..evaluation.perplexity import Reading
+    from ..evaluation.reading import Reading
     from ..generation.translate import Decoding
     from ..run import load, seeds_of
+    from ..tasks.task import Options
 
-    reading: dict[str, Any] = {
-        "dynamic": dynamic_settings(dynamic, dynamic_set),
-        "cache": _cache_settings(cache, cache_set, tune),
-        "mc_dropout": mc_dropout,
-        "stripes": stripes,
-    }
-    Reading(**reading).check()
-    decoding = parse_section(Decoding, {"beam": beam, "alpha": alpha}, "evaluate")
-    how = reading | {"targets": target, "decoding": decoding}
+    options = Options(
+        target,
+        parse_section(Decoding, {"beam": beam, "alpha": alpha}, "evaluate"),
+        dynamic_settings(dynamic, dynamic_set),
+        _cache_settings(cache, cache_set, tune),
+        mc_dropout,
+        stripes,
+    )
+    Reading(options.dynamic, options.cache, mc_dropout, stripes).check()
     runs = seeds_of(run)
     if not runs:
-        result, lines = _evaluate(load(run, device), data, how, tune, plot_file, quiet)
+        result = _evaluate(load(run, device), data, options, tune, plot_file, quiet)
         if json:
-            print_json(result)
+            print_json(result.as_dict())
         else:
-            for name, value in lines:
+            for name, value in result.lines():
                 print(f"{name:<11}{value}")
         return
     if plot_file:
         raise InputError(f"'{run}' holds several runs: --plot draws one, such as {runs[0]}")
-    results = [_evaluate(load(path, device), data, how, tune, None, quiet)[0] for path in runs]
+    results = [
+        _evaluate(load(path, device), data, options, tune, None, quiet).as_dict() for path in runs
+    ]
     _print_seeds(runs, results, json=json)

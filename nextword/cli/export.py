@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Overwrite, Quiet, RunPath, token_bar
+from .options import Overwrite, Quiet, RunPath
 
 NAME = "export"
 _FORMATS = ("arpa", "hf")
@@ -46,6 +46,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
     from ..run import is_arpa, load
+    from ..screen import progress_bar
     from ..text.numbering import Lexicon
 
     if out.is_dir():
@@ -60,7 +61,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     tokenizer = opened.tokenizer
     lexicon = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
 
-    with scratch(out) as folder, token_bar("writing", quiet, "n-grams") as bar:
+    with scratch(out) as folder, progress_bar("writing", quiet, "n-grams") as bar:
         with open_to_write(folder / out.name) as file:
             write_arpa(model.table, lexicon, file, bar(sum(model.table.counts)))
         os.replace(folder / out.name, out)

@@ -34,23 +34,15 @@ def command(
 ) -> None:
     """Which learning rate to train with: a short run with a growing one, and its picture."""
     from .. import plot
-    from ..config import load_config
-    from ..training.lr_finder import find_lr
-    from .options import print_json, token_bar
+    from ..experiments.lr_finder import find_lr
+    from ..screen import progress_bar
+    from ..training.request import Request
+    from .options import print_json
 
     plot.check(out)
-    config = load_config(recipe, settings)
-    with token_bar("range test", quiet, unit="steps") as bar:
-        found = find_lr(
-            config,
-            train,
-            target,
-            steps=steps,
-            low=low,
-            high=high,
-            device=device,
-            progress=bar(steps),
-        )
+    request = Request.of(recipe, train, targets=target, overrides=settings, device=device)
+    with progress_bar("range test", quiet, unit="steps") as bar:
+        found = find_lr(request, steps=steps, low=low, high=high, progress=bar(steps))
     found.draw(out)
     if json:
         print_json(found.as_dict())

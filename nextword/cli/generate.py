@@ -56,7 +56,8 @@ def command(
     from ..config import parse_section
     from ..errors import InputError
     from ..generation.sample import Sampling, sample_texts, search_text, stream_text
-    from ..run import check_text, load
+    from ..run import load
+    from ..types import Ability
 
     values = {
         "temperature": temperature,
@@ -67,7 +68,7 @@ def command(
     }
     sampling = parse_section(Sampling, values, "generate")
     loaded = load(run, device)
-    check_text(loaded)
+    loaded.require(Ability.GENERATE)
     missing = loaded.tokenizer.unknown(prompt)
     if missing:
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,41 +57,6 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Any:
         raise InputError("--dynamic-set needs --dynamic")
     values = dict(parse_override(item, "--dynamic-set") for item in items)
     return parse_section(Dynamic, values, "--dynamic-set") if wanted else None
-
-
-@contextmanager
-def token_bar(
-    label: str, quiet: bool, unit: str = "tokens"
-) -> Iterator[Callable[[int], Callable[[int], None]]]:
-    """Starts bars on standard error: total → function told of every few done. Nothing is shown
-    without a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-
-        def begin(total: int) -> Callable[[int], None]:
-            task = bar.add_task(label, total=total)
-            return lambda done: bar.advance(task, done)
-
-        yield begin
 
 
 def print_json(value: Any) -> None:

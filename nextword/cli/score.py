@@ -24,19 +24,21 @@ def command(
 
     Sort with `sort -g` to rank; --json adds tokens, unknown words and perplexity.
     """
-    from ..evaluation.sentences import score_lines
     from ..run import load
+    from ..tasks import task_of
     from .options import print_json, text_lines
 
     lines = text_lines(file)  # a wrong path is found out before the model is loaded
     loaded = load(run, device)
-    if loaded.config.model.reads == "sentences":
-        print(
-            "nextword: pseudo-log-likelihoods, each token from all others: they compare only with "
-            "each other",
-            file=sys.stderr,
-        )
-    for result in score_lines(loaded, lines):
+    told = False
+    for result in task_of(loaded.config).score_lines(loaded, lines):
+        if result.pseudo and not told:
+            told = True
+            print(
+                "nextword: pseudo-log-likelihoods, each token from all others: they compare only "
+                "with each other",
+                file=sys.stderr,
+            )
         if json:
             print_json(result.as_dict())
         else:

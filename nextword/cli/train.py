@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Device, Overwrite, Quiet, Set
+
+if TYPE_CHECKING:
+    from ..training.request import Request
 
 NAME = "train"
 
@@ -87,55 +90,57 @@ def command(
         from ..training.train import resume as go_on
 
         go_on(out, recipe=recipe, overrides=settings, device=device, quiet=quiet)
-    else:
-        if recipe is None:
-            raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
-        if _is_mixture(recipe):
-            if train or start_from or seeds:
-                raise InputError(
-                    "a mixture learns from its runs: leave --train, --from and --seeds out"
-                )
-            from ..training.mix import make_mixture
+        return
+    if recipe is None:
+        raise InputError("name a recipe; `nextword recipes` lists them, `lstm` suits any text")
+    from ..training.request import Request
 
-            make_mixture(
-                recipe,
-                runs or [],
-                valid,
-                out,
-                overrides=settings,
-                overwrite=overwrite,
-                device=device,
-                quiet=quiet,
+    request = Request.of(
+        recipe,
+        train,
+        valid=valid,
+        targets=target,
+        valid_targets=valid_target,
+        overrides=settings,
+        start_from=start_from,
+        overwrite=overwrite,
+        device=device,
+        quiet=quiet,
+    )
+    _train(request, runs or [], out, seeds)
+
+
+def _train(request: Request, runs: list[Path], out: Path, seeds: int) -> None:
+    """One training, or several seeds of it, or a mixture of runs."""
+    from ..errors import InputError
+
+    if _is_mixture(request.recipe):
+        if request.train or request.start_from or seeds:
+            raise InputError(
+                "a mixture learns from its runs: leave --train, --from and --seeds out"
             )
-            return
-        if runs:
-            raise InputError(f"'{runs[0]}': only a mixture is made of runs; text goes to --train")
-        if not train:
-            raise InputError("name a text to learn from: --train FILE")
+        from ..training.by_mixing import mix_runs
+
+        mix_runs(request, runs, out)
+        return
+    if runs:
+        raise InputError(f"'{runs[0]}': only a mixture is made of runs; text goes to --train")
+    if not request.train:
+        raise InputError("name a text to learn from: --train FILE")
+    if seeds:
+        _several(request, out, seeds)
+    else:
         from ..training.train import make
 
-        given: dict[str, Any] = {
-            "valid": valid,
-            "targets": target,
-            "valid_targets": valid_target,
-            "overrides": settings,
-            "start_from": start_from,
-            "overwrite": overwrite,
-            "device": device,
-            "quiet": quiet,
-        }
-        if seeds:
-            _several(recipe, train, out, seeds, given)
-        else:
-            make(recipe, train, out, **given)
+        make(request, out)
 
 
-def _several(recipe: str, train: list[Path], out: Path, seeds: int, given: Any) -> None:
+def _several(request: Request, out: Path, seeds: int) -> None:
     from ..errors import Interrupted
-    from ..training.seeds import train_seeds
+    from ..experiments.seeds import make_seeds
 
     try:
-        figures = train_seeds(recipe, train, out, seeds=seeds, **given)
+        figures = make_seeds(request, out, seeds)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted("stopped and saved; the same command again goes on") from None
     print(f"{seeds} seeds, validation figures of the kept weights:")

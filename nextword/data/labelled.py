@@ -53,6 +53,10 @@ class Labelled(Stream):
         rows = train.batch_size or auto_rows(len(corpus.labels))
         return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
 
+    @property
+    def size(self) -> str:
+        return f"of {self.batch_size} texts"
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -36,6 +36,7 @@ class Pairs(Stream):
         """`ids` and `source`: sentences one after another, each up to its `<eos>`. A batch has at
         most `batch_tokens` tokens on either side, padding included, and `batch_size` rows."""
         self.target, self.source = Sentences(ids), Sentences(source)
+        self.batch_tokens = batch_tokens
         rng = np.random.default_rng(seed)
         order = np.arange(len(self.target))
         if shuffle:
@@ -64,6 +65,10 @@ class Pairs(Stream):
             shuffle=train.shuffle,
             seed=seed,
         )
+
+    @property
+    def size(self) -> str:
+        return f"of up to {self.batch_tokens:,} tokens"
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -52,8 +52,14 @@ class Stream(Sequence[Batch], ABC):
             corpus.ids, batch_size, bptt, stride=train.stride, shuffle=train.shuffle, seed=seed
         )
 
+    @property
+    def size(self) -> str:
+        """How much a batch holds, as people read it."""
+        return f"{self.batch_size} x {self.bptt}"
+
     @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """How many batches a pass has."""
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
@@ -61,7 +67,13 @@ class Stream(Sequence[Batch], ABC):
         return self.batch(index)
 
     @abstractmethod
-    def batch(self, index: int) -> Batch: ...
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the pass, from 0 to len(self) - 1; see `Batch` for its tensors.
+
+        Example:
+            stream = Stripes(ids, batch_size=32, bptt=64)
+            stream.batch(0).ids.shape  # (32, 64)
+        """
 
 
 def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:

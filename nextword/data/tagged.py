@@ -59,6 +59,10 @@ class Tagged(Stream):
         rows = train.batch_size or auto_rows(int((np.asarray(corpus.ids) == EOS).sum()))
         return cls(corpus.ids, corpus.labels, rows, train.bptt, shuffle=train.shuffle, seed=seed)
 
+    @property
+    def size(self) -> str:
+        return f"of {self.batch_size} texts"
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -22,10 +22,11 @@ from .. import plot
 from ..data.stream import Ids, rows
 from ..errors import InputError
 from ..nn import kernels
-from ..run import DATA, Run, check_text
+from ..run import DATA, Run
 from ..state import leaves, tree_map
 from ..text.corpus import open_corpus, prepare
 from ..text.reader import open_texts
+from ..types import Ability
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def measure_run(
     samples: int = 64,
 ) -> GradientFlow:
     """`measure` for a run, on text files or on the text it was trained on."""
-    check_text(run)
+    run.require(Ability.GRADIENTS)
     model = getattr(run.model, "inner", run.model)  # a window would hide the state
     _check_state(model, run.name)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:

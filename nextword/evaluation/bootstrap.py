@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,3 +48,17 @@ def p_value(differences: Array) -> float:
     """Two-sided p of "no difference" for a resampled difference (SAMPLES,)."""
     tail = min((differences <= 0).mean(), (differences >= 0).mean())
     return float(min(1.0, 2 * max(tail, 1 / SAMPLES)))
+
+
+def verdict(names: Sequence[str], p: float | None, over: str) -> list[str]:
+    """Whether the first of the named runs is better than the second, as a line; none without a p.
+
+    Args:
+        over: what was resampled, as in "1,000 pieces of the text".
+    """
+    if p is None:
+        return []
+    better = "better than" if p < 0.05 else "not clearly better than"
+    sign = "<" if p < 1e-3 else "="
+    first, second = names[:2]
+    return [f"{first} is {better} {second}: paired bootstrap over {over}, p {sign} {max(p, 1e-3):.3f}"]

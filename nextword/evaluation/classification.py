@@ -22,6 +22,7 @@ from ..text.incoming import take
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
+from ..types import Ability
 
 _ROWS = 64
 
@@ -33,6 +34,9 @@ class Quality:
     accuracy: float
     f1: float  # mean over the labels
     matthews: float  # correlation coefficient (Matthews 1975; Gorodkin 2004 for many labels)
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,24 @@ class ClassifierEvaluation:
     seconds: float
     shares: Any = field(repr=False, compare=False)  # (2, N): 1 for a right answer, 1 for any
 
+    #: the figure that runs are ranked by
+    ranked_by = "accuracy"
+
     def as_dict(self) -> dict[str, Any]:
         return quality_first(self)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The figures as people read them: name, value."""
+        quality = self.quality
+        return [
+            ("examples", f"{self.examples:,}"),
+            ("accuracy", f"{quality.accuracy:.2%}"),
+            ("F1", f"{quality.f1:.2%} mean over the labels"),
+            ("Matthews", f"{quality.matthews:.3f}"),
+            ("loss", f"{self.nll / self.examples:.4f} nats per text"),
+            *([("cut", f"{self.cut:,} texts too long to be read whole")] if self.cut else []),
+            ("speed", f"{self.examples / self.seconds:,.0f} texts/s"),
+        ]
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """The confusion matrix."""
@@ -69,6 +89,10 @@ class Classified:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def as_text(self) -> str:
+        """Label, probability and text, with tabs between them."""
+        return f"{self.label}\t{self.probability:.4f}\t{self.text}"
 
 
 def quality_first(evaluation: Any) -> dict[str, Any]:
@@ -134,7 +158,7 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
     Raises:
         InputError: the run is no classifier, a file cannot be read, or has an unknown label.
     """
-    check_classifies(run)
+    run.require(Ability.CLASSIFY)
     paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     spans = open_texts(paths)
     labels = run.config.model.labels
@@ -172,7 +196,7 @@ def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
 
 def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
     """`classify` for streams of any length, a few at a time, in their order."""
-    check_classifies(run)
+    run.require(Ability.CLASSIFY)
     lines = iter(texts)
     names = run.config.model.labels
     first = 1
@@ -204,12 +228,3 @@ def longest(run: Run) -> int:
     """Tokens of an example that the run reads, as in its training; the rest is cut off."""
     bptt: int = run.config.train.bptt
     return bptt
-
-
-def check_classifies(run: Run) -> None:
-    """Raise InputError unless a run is a classifier."""
-    if run.config.model.reads != "labelled":
-        raise InputError(
-            f"'{run.name}' is no classifier; train one with "
-            "`nextword train classifier --train LABELLED.tsv`"
-        )

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..run import Run
-from .bootstrap import interval, join, p_value, resample
-from .classification import ClassifierEvaluation, evaluate_classifier
-from .tagging import TaggerEvaluation, evaluate_tagger, in_spans
+from .bootstrap import interval, join, p_value, resample, verdict
+from .classification import ClassifierEvaluation
+from .tagging import TaggerEvaluation
 
 PIECES = 1000
 
@@ -53,25 +53,45 @@ class LabelComparison:
             "significant": self.significant,
         }
 
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Headings after the run's name, and a row of figures for each run."""
+        called = {"accuracy": "accuracy", "f1": "F1"}
+        other = "f1" if self.metric == "accuracy" else "accuracy"
+        rows = []
+        for row in self.rows:
+            e, quality = row.evaluation, row.evaluation.quality.as_dict()
+            rows.append(
+                [
+                    row.name,
+                    f"{e.parameters:,}",
+                    f"{quality[self.metric]:.2%}",
+                    "{:.1%}-{:.1%}".format(*row.interval),
+                    f"{quality[other]:.2%}",
+                    f"{quality['matthews']:.3f}",
+                    f"{e.shares.shape[1] / e.seconds:,.0f}",
+                ]
+            )
+        headings = ["parameters", called[self.metric], "95 %", called[other], "Matthews"]
+        return [*headings, "texts/s"], rows
 
-def compare_labels(runs: Sequence[Run], data: Any) -> LabelComparison:
-    """Evaluate classifiers, or taggers, on the same labelled text.
+    def notes(self) -> list[str]:
+        """What to say below the table."""
+        names = [row.name for row in self.rows]
+        return verdict(names, self.p_value, f"{self.rows[0].evaluation.shares.shape[1]} texts")
 
-    Raises:
-        InputError: a text that cannot be read, or a run of another kind.
+
+def compare_labels(
+    runs: Sequence[Run], found: Sequence[ClassifierEvaluation | TaggerEvaluation]
+) -> LabelComparison:
+    """Rank classifiers, or taggers, by what they answered on the same labelled text.
+
+    Args:
+        found: the evaluation of each run.
     """
-    found: list[ClassifierEvaluation | TaggerEvaluation] = [
-        evaluate_tagger(run, data)
-        if run.config.model.reads == "tagged"
-        else evaluate_classifier(run, data)
-        for run in runs
-    ]
-    metric = "accuracy"
-    if any(isinstance(one, TaggerEvaluation) and in_spans(one.tags) for one in found):
-        metric = "f1"
+    metric = "f1" if any(one.ranked_by == "f1" for one in found) else "accuracy"
     sums = resample(join(np.concatenate([one.shares for one in found]), PIECES))
     ratios = sums[0::2] / np.maximum(1, sums[1::2])  # (R, SAMPLES)
-    order = sorted(range(len(found)), key=lambda i: -float(getattr(found[i].quality, metric)))
+    order = sorted(range(len(found)), key=lambda i: -found[i].quality.as_dict()[metric])
     p = None
     if len(order) > 1:
         difference = ratios[order[0]] - ratios[order[1]]

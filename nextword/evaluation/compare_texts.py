@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..run import Run
-from .bootstrap import interval, join, paired, resample
-from .dynamic import Dynamic
-from .perplexity import Evaluation, Reading, evaluate_corpus, load_text
-from .stream import Bar
+from ..screen import Bar
+from ..text.corpus import Corpus
+from .bootstrap import interval, join, paired, resample, verdict
+from .figures import Evaluation
+from .perplexity import load_text
+from .reading import Reading
+from .token_scores import TokenScores
+
+#: (run, text, how to read it, bar) → its figures and the score of every token
+EvaluateCorpus = Callable[[Run, Corpus, Reading, Bar | None], tuple[Evaluation, TokenScores]]
 
 PIECE = 256  # bytes
 PIECES = 1000
@@ -64,26 +70,61 @@ class TextComparison:
             "pieces": self.pieces,
         }
 
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Headings after the run's name, and a row of figures for each run."""
+        rows = []
+        for row in self.rows:
+            e = row.evaluation
+            rows.append(
+                [
+                    f"{row.name} (pseudo)" if e.pseudo else row.name,
+                    f"{e.parameters:,}",
+                    f"{e.bits_per_byte:.4f}",
+                    "{:.3f}-{:.3f}".format(*row.bits_per_byte_interval),
+                    f"{e.word_perplexity:.2f}",
+                    "{:.1f}-{:.1f}".format(*row.word_perplexity_interval),
+                    f"{e.perplexity:.2f}",
+                    f"{e.accuracy:.1%}",
+                    f"{e.oov / e.tokens:.2%}",
+                    f"{e.tokens / e.seconds:,.0f}",
+                ]
+            )
+        headings = ["parameters", "bits/byte", "95 %", "ppl/word", "95 %", "ppl/token", "accuracy"]
+        return [*headings, "unknown", "tokens/s"], rows
+
+    def notes(self) -> list[str]:
+        """What to say below the table."""
+        notes = []
+        if any(row.evaluation.pseudo for row in self.rows):
+            notes.append(
+                "pseudo: each token from all others of its line, no probability of the text; such "
+                "figures compare only with each other"
+            )
+        names = [row.name for row in self.rows]
+        return notes + verdict(names, self.p_value, f"{self.pieces} pieces of the text")
+
 
 def compare_texts(
     runs: Sequence[Run],
     data: Any,
+    evaluate: Sequence[EvaluateCorpus],
     *,
-    dynamic: Dynamic | None = None,
-    stripes: int = 1,
+    how: Reading = Reading(),
     bar: Bar | None = None,
 ) -> TextComparison:
     """Evaluate every run on the same text files and rank them by bits per byte.
+
+    Args:
+        evaluate: for each run, how it is evaluated on a prepared text.
 
     Raises:
         InputError: a text that cannot be read, or a run of another kind.
     """
     evaluations, costs, sizes, words = [], [], np.zeros(0), 0
-    for run in runs:
+    for run, evaluate_corpus in zip(runs, evaluate, strict=True):
         with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
             corpus = load_text(run, data, folder, segment=PIECE)
-            how = Reading(dynamic, stripes=stripes)
-            evaluation, scores = evaluate_corpus(run, corpus, how, bar=bar)
+            evaluation, scores = evaluate_corpus(run, corpus, how, bar)
         assert corpus.segment_ends is not None and corpus.segment_bytes is not None
         sums = np.concatenate([[0.0], np.cumsum(-scores.log_prob, dtype=np.float64)])
         nats = np.diff(sums[np.concatenate([[0], corpus.segment_ends])])

@@ -11,7 +11,8 @@ from typing import Any
 from .. import plot
 from ..generation.translate import Decoding
 from ..run import Run
-from .translation import Bar, TranslationEvaluation, evaluate_translation, metrics, quality
+from ..screen import Bar
+from .translation import TranslationEvaluation, evaluate_translation, metrics, quality
 
 SAMPLES = 1000
 _EDGES = (0, 3, 6, 9, 12, 1 << 30)  # source lengths in words, of the bars
@@ -53,6 +54,38 @@ class TranslationComparison:
                 for row in self.rows
             ],
         }
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Headings after the run's name, and a row of figures for each run."""
+        rows = []
+        for row in self.rows:
+            e = row.evaluation
+            rows.append(
+                [
+                    row.name,
+                    f"{e.targets.parameters:,}",
+                    f"{e.quality.bleu:.2f}",
+                    "{:.1f}-{:.1f}".format(*row.bleu_interval),
+                    "" if row.bleu_p is None else f"{row.bleu_p:.3f}",
+                    f"{e.quality.chrf:.2f}",
+                    "{:.1f}-{:.1f}".format(*row.chrf_interval),
+                    "" if row.chrf_p is None else f"{row.chrf_p:.3f}",
+                    f"{e.targets.perplexity:.2f}",
+                    f"{len(e.sources) / e.seconds:,.1f}",
+                ]
+            )
+        headings = ["parameters", "BLEU", "95 %", "p", "chrF", "95 %", "p", "ppl/token"]
+        return [*headings, "lines/s"], rows
+
+    def notes(self) -> list[str]:
+        """What to say below the table."""
+        quality = self.rows[0].evaluation.quality
+        against = f"p: paired bootstrap against {self.baseline}"
+        return [against, quality.bleu_signature, quality.chrf_signature]
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """BLEU over the source's length, a line for each run."""
+        draw_lengths(self, path)
 
 
 def compare_translations(

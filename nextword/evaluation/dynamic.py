@@ -28,7 +28,7 @@ from torch.nn.utils import clip_grad_norm_
 from ..config import Section
 from ..data.stream import Ids, rows
 from ..state import detach
-from .stream import Progress, TokenScores, Watch
+from .token_scores import Progress, TokenScores, Watch
 
 _RATES = {"running": 3e-4, "rms": 5e-5, "sgd": 0.1}
 _EPSILON = 2e-5  # of `rms`; the authors' code
@@ -141,7 +141,7 @@ def score_dynamic(
     learnt: Ids | None = None,
     watch: Watch | None = None,
 ) -> TokenScores:
-    """As `score_stream`, the weights following the text. No dropout is drawn.
+    """As `score_tokens`, the weights following the text. No dropout is drawn.
 
     Args:
         learnt: ids of the text the model was trained on, for method `rms`.

@@ -1,4 +1,4 @@
-"""`evaluate` for models of text: how well they predict it, in every unit people compare by."""
+"""`evaluate` for models of running text: how well they predict it."""
 
 from __future__ import annotations
 
@@ -7,52 +7,26 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..data.stream import Ids
 from ..errors import InputError
-from ..generation.infill import check_fills
-from ..run import DATA, Run, check_text, count_parameters
-from ..text.corpus import Corpus, Counts, open_corpus, prepare
+from ..run import DATA, Run, count_parameters
+from ..screen import Bar
+from ..text.corpus import Corpus, open_corpus, prepare
 from ..text.reader import open_texts
-from ..text.tokenizer import EOS, UNK
+from ..text.tokenizer import UNK
+from ..types import Ability
 from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
-from .pairs import PairScores
-from .pseudo import score_masked
-from .sampled import score_sampled
-from .stream import Bar, Progress, TokenScores, score_stream
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Of one run on one text. Sums are natural logarithms."""
-
-    tokens: int
-    nll: float  # -Σ log p over all tokens
-    perplexity: float  # exp(nll / tokens)
-    perplexity_excluding_oov: float  # of the tokens that the vocabulary has, by their number
-    word_perplexity: float  # exp(nll / words); a word between white space, an end of line is one
-    bits_per_byte: float  # of the text, unknown words spelled out at 8 bits a byte
-    bits_per_char: float  # the same per character
-    accuracy: float  # share of tokens that were the most probable one; NaN where not known
-    oov: int  # tokens the vocabulary lacks
-    words: int
-    bytes: int
-    chars: int
-    parameters: int
-    seconds: float
-    signature: str
-    pseudo: bool = False  # of a model that reads both ways: no probability of the text
-
-    def as_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
+from .figures import Evaluation, safe_exp, signature, summarise
+from .mc_dropout import score_mc_dropout
+from .reading import Reading
+from .token_scores import Progress, TokenScores, score_tokens
 
 
 def evaluate_text(
@@ -69,9 +43,7 @@ def evaluate_text(
     """Perplexity and its relatives on text files.
 
     The text is one stream from the first token to the last, so no batch size is involved; with
-    `stripes` it is read in that many places at once, and the signature says so. A model that reads
-    both ways is asked for each token with all others of its line in sight: `pseudo` figures, which
-    compare only with each other.
+    `stripes` it is read in that many places at once, and the signature says so.
 
     Args:
         dynamic: let the weights follow the text.
@@ -80,7 +52,8 @@ def evaluate_text(
         bar: starts a progress bar: total number of tokens → function told of every few done.
 
     Raises:
-        InputError: a file cannot be read, or ways of reading that exclude each other.
+        InputError: a file cannot be read, ways of reading that exclude each other, or the run does
+            not predict text from left to right.
     """
     how = Reading(dynamic, cache, mc_dropout, stripes, warmup)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
@@ -111,43 +84,11 @@ def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> C
     if run.config.model.reads == "sentences":
         check_fills(run)
     else:
-        check_text(run)
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
     if not len(corpus):
         raise InputError(f"no words in '{paths[0]}'; give a file with text in it")
     return corpus
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a text is read."""
-
-    dynamic: Dynamic | None = None
-    cache: Cache | None = None
-    mc_dropout: int = 0  # passes
-    stripes: int = 1
-    warmup: int = 256
-
-    def check(self) -> None:
-        """Raise InputError where two ways exclude each other."""
-        if self.mc_dropout < 0:
-            raise InputError(f"mc_dropout = {self.mc_dropout}: give the number of passes")
-        one_stream = [("dynamic evaluation", self.dynamic), ("a cache", self.cache)]
-        for what, wanted in one_stream:
-            if wanted and self.stripes > 1:
-                raise InputError(f"{what} reads one stream; leave --stripes out")
-            if wanted and self.mc_dropout:
-                raise InputError(f"{what} follows one network, not many; leave --mc-dropout out")
-
-    @property
-    def signature(self) -> list[str]:
-        parts = [
-            f"dynamic:{self.dynamic.signature}" if self.dynamic else "",
-            f"cache:{self.cache.signature}" if self.cache else "",
-            f"mc-dropout:{self.mc_dropout}" if self.mc_dropout else "",
-        ]
-        return [part for part in parts if part]
 
 
 def evaluate_corpus(
@@ -155,8 +96,7 @@ def evaluate_corpus(
 ) -> tuple[Evaluation, TokenScores]:
     """`evaluate_text` for a prepared text, with the score of every token."""
     how.check()
-    if run.config.model.reads == "sentences":
-        return _pseudo(run, corpus, how, bar)
+    run.require(Ability.GENERATE)
     how = replace(how, stripes=max(1, min(how.stripes, len(corpus))))
     progress = bar(len(corpus) * max(1, how.mc_dropout)) if bar else None
     began = time.perf_counter()
@@ -176,38 +116,15 @@ def evaluate_corpus(
         safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
         run.parameters,
         seconds,
-        signature(run, how),
+        signature(run, _context(run, how), how.ways),
     )
     return result, scores
 
 
-def _pseudo(
-    run: Run, corpus: Corpus, how: Reading, bar: Bar | None
-) -> tuple[Evaluation, TokenScores]:
-    if how != Reading(warmup=how.warmup):
-        raise InputError(
-            f"'{run.name}' reads both ways: dynamic evaluation, a cache, passes with dropout and "
-            "stripes are for models that read from left to right"
-        )
-    predicted = np.asarray(corpus.ids) != EOS
-    total = int(predicted.sum())
-    if not total:
-        raise InputError("no words in the text, only ends of lines")
-    began = time.perf_counter()
-    scores = score_masked(run.model, corpus.ids, run.device, bar(total) if bar else None)
-    seconds = time.perf_counter() - began
-    assert scores.hit is not None
-    known = scores.log_prob[predicted & (corpus.ids != UNK)]
-    of_words = TokenScores(scores.log_prob[predicted], scores.hit[predicted])
-    result = summarise(
-        of_words,
-        replace(corpus.counts, tokens=total),
-        safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
-        run.parameters,
-        seconds,
-        signature(run, how),
-    )
-    return replace(result, pseudo=True), scores
+def _context(run: Run, how: Reading) -> str:
+    """What the model sees of the text, as the signature has it."""
+    seen = f"window:{run.model.context}" if run.model.context else "carried"
+    return f"{seen}+stripes:{how.stripes}+warmup:{how.warmup}" if how.stripes > 1 else seen
 
 
 def _score(
@@ -225,7 +142,7 @@ def _score(
     if how.mc_dropout:
         if not _drops(run):
             raise InputError(f"'{run.name}' has no dropout to draw; leave --mc-dropout out")
-        return score_sampled(
+        return score_mc_dropout(
             run.model,
             ids,
             run.device,
@@ -234,7 +151,7 @@ def _score(
             stripes=how.stripes,
             warmup=how.warmup,
         )
-    return score_stream(
+    return score_tokens(
         run.model,
         ids,
         run.device,
@@ -271,63 +188,3 @@ def _learnt(run: Run) -> Ids:
     return open_corpus(folder).ids
 
 
-def summarise(
-    scores: TokenScores | PairScores,
-    counts: Counts,
-    excluding_oov: float,
-    parameters: int,
-    seconds: float,
-    signed: str,
-) -> Evaluation:
-    """All figures from the scores of the tokens and the counts of the text."""
-    nll = scores.nll
-    bits = spelled_bits(nll, counts.oov_bytes)
-    return Evaluation(
-        tokens=counts.tokens,
-        nll=nll,
-        perplexity=safe_exp(nll / counts.tokens),
-        perplexity_excluding_oov=excluding_oov,
-        word_perplexity=safe_exp(nll / max(1, counts.words)),
-        bits_per_byte=bits / max(1, counts.bytes),
-        bits_per_char=bits / max(1, counts.chars),
-        accuracy=scores.accuracy,
-        oov=counts.oov,
-        words=counts.words,
-        bytes=counts.bytes,
-        chars=counts.chars,
-        parameters=parameters,
-        seconds=seconds,
-        signature=signed,
-    )
-
-
-def spelled_bits(nll: float, oov_bytes: int) -> float:
-    """Bits to write the text down with the model's help. `<unk>` alone does not tell which word
-    it was, so every unknown word is spelled out at 8 bits a byte, its end mark included: a small
-    vocabulary buys nothing."""
-    return nll / math.log(2) + 8 * oov_bytes
-
-
-def safe_exp(value: float) -> float:
-    """exp, infinity where a float ends."""
-    return math.exp(value) if value < 700 else math.inf
-
-
-def signature(run: Run, how: Reading) -> str:
-    """What a score depends on besides model and text: two scores compare when these agree."""
-    tokenizer = run.tokenizer
-    reading = f"window:{run.model.context}" if run.model.context else "carried"
-    if run.config.model.reads == "sentences":
-        reading = f"pseudo:line:{run.model.context}"
-    if run.source is not None:
-        reading = f"source:{run.source.name}:{run.source.vocab_size}:{run.source.fingerprint}"
-    if how.stripes > 1:
-        reading += f"+stripes:{how.stripes}+warmup:{how.warmup}"
-    parts = [
-        f"nextword:{__version__}",
-        f"tok:{tokenizer.name}:{tokenizer.vocab_size}:{tokenizer.fingerprint}",
-        "eos:line",
-        "oov:unk+spelled",
-        f"context:{reading}",
-    ]
-    return "|".join([*parts, *how.signature])

@@ -8,7 +8,10 @@ It is no probability of the text: such figures compare only with each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -17,12 +20,21 @@ import torch
 
 from ..data.pairs import pad
 from ..data.stream import Ids
-from ..text.tokenizer import EOS
+from ..errors import InputError
+from ..generation.infill import check_fills
+from ..run import Run
+from ..screen import Bar
+from ..text.corpus import Corpus
+from ..text.incoming import take
+from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
-from .stream import TokenScores
+from .figures import Evaluation, safe_exp, signature, summarise
+from .sentences import SentenceScore
+from .token_scores import TokenScores
 
 _TOKENS = 8192  # of masked copies read together, padding included
 _LINES = 256  # whose copies are sorted by length
+_LINES_AT_ONCE = 32  # of a stream, scored before the first is answered
 
 
 def score_masked(
@@ -92,3 +104,62 @@ def _pieces(ids: Ids, most: int) -> Iterator[tuple[int, int]]:
     for end in (*np.flatnonzero(ids == EOS).tolist(), len(ids)):
         yield from ((at, min(at + most, end)) for at in range(start, end, most))
         start = end + 1
+
+
+def evaluate_pseudo(
+    run: Run, corpus: Corpus, bar: Bar | None = None
+) -> tuple[Evaluation, TokenScores]:
+    """Figures of a model that reads both ways: each token from all others of its line.
+
+    They are no probabilities of the text, are marked `pseudo`, and compare only with each other.
+
+    Raises:
+        InputError: the run does not predict masked words, or there are no words in the text.
+    """
+    check_fills(run)
+    predicted = np.asarray(corpus.ids) != EOS
+    total = int(predicted.sum())
+    if not total:
+        raise InputError("no words in the text, only ends of lines")
+    began = time.perf_counter()
+    scores = score_masked(run.model, corpus.ids, run.device, bar(total) if bar else None)
+    seconds = time.perf_counter() - began
+    assert scores.hit is not None
+    known = scores.log_prob[predicted & (corpus.ids != UNK)]
+    of_words = TokenScores(scores.log_prob[predicted], scores.hit[predicted])
+    result = summarise(
+        of_words,
+        replace(corpus.counts, tokens=total),
+        safe_exp(-float(known.mean(dtype=np.float64))) if len(known) else math.inf,
+        run.parameters,
+        seconds,
+        signature(run, f"pseudo:line:{run.model.context}"),
+    )
+    return replace(result, pseudo=True), scores
+
+
+def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
+    """The pseudo-log-likelihood of each line, without `<eos>`; see `score_lines`.
+
+    Raises:
+        InputError: the run does not predict masked words, or a line is longer than its context.
+    """
+    check_fills(run)
+    model: Any = run.model
+    lines = iter(texts)
+    first = 1
+    while block := take(lines, _LINES_AT_ONCE):
+        rows = [run.tokenizer.encode(text.replace("\n", " ")) for text in block]
+        for number, ids in enumerate(rows, start=first):
+            if len(ids) + 2 > model.context:
+                raise InputError(
+                    f"line {number} has {len(ids)} tokens; with its marks that is more than the "
+                    f"model's context of {model.context}; split it"
+                )
+        first += len(block)
+        found = pseudo_log_likelihood(model, rows, run.device)
+        for text, ids, (values, _) in zip(block, rows, found, strict=True):
+            log_prob = float(values.sum(dtype=np.float64))
+            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
+            each = safe_exp(-log_prob / max(1, len(ids)))
+            yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)

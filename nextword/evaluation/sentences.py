@@ -6,22 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..data.pairs import pad, shifted
 from ..errors import InputError
-from ..generation.infill import check_fills
 from ..generation.translate import check_fits
 from ..run import Run
 from ..text.incoming import take
 from ..text.tokenizer import EOS, UNK
-from ..types import Batch
-from .perplexity import safe_exp
-from .pseudo import pseudo_log_likelihood
+from ..types import Ability, Batch
+from .figures import safe_exp
 
 _TOKENS = 4096  # in a batch, padding included
-_PSEUDO_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -40,67 +36,78 @@ class SentenceScore:
         return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
-def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[SentenceScore]:
-    """The log-probability of each text as a whole line. Higher is more natural; compare lines of
-    the same words (word order, word choice) by `log_prob`, of other lengths by `perplexity`."""
-    return list(score_lines(run, texts, batch_size))
-
-
-def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterator[SentenceScore]:
-    """`score`, a few batches at a time: for streams of any length, in their order.
-
-    A model of sentence pairs reads source, tab, target, and says how probable the target is. Of a
-    model that reads both ways it is the pseudo-log-likelihood.
+def score_lines(
+    run: Run, texts: Iterable[str], batch_size: int = 64
+) -> Iterator[SentenceScore]:
+    """The log-probability of each text as a whole line, a few batches at a time, in their order.
 
     Raises:
-        InputError: such a line has no tab, or a line is longer than the model's context.
+        InputError: the run does not predict text.
     """
-    if run.config.model.reads == "sentences":
-        yield from _pseudo_lines(run, texts)
-        return
-    lines = iter(texts)
-    first = 1
-    while written := take(lines, 8 * batch_size):
-        numbered = enumerate(written, start=first)
-        first += len(written)
-        block = written
-        sources = [_source(run, number, text) for number, text in numbered]
-        if run.source is not None:
-            block = [text.split("\t")[1] for text in block]
-        encoded = [[*run.tokenizer.encode(text), EOS] for text in block]
-        order = sorted(range(len(block)), key=lambda i: len(encoded[i]))
-        log_probs = dict[int, float]()
-        for rows in _batches(order, [len(ids) for ids in encoded], batch_size):
-            scores = _score(run, [encoded[i] for i in rows], [sources[i] for i in rows])
-            log_probs |= zip(rows, scores, strict=True)
-        for index, text in enumerate(block):
-            ids, log_prob = encoded[index], log_probs[index]
-            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
-            yield SentenceScore(
-                written[index], log_prob, len(ids), oov, safe_exp(-log_prob / len(ids))
-            )
+    run.require(Ability.GENERATE)
+    for block in _blocks(texts, batch_size):
+        targets = [[*run.tokenizer.encode(text), EOS] for _, text in block]
+        log_probs = _in_batches(run, targets, [[] for _ in targets], batch_size)
+        for (_, text), ids, log_prob in zip(block, targets, log_probs, strict=True):
+            yield _scored(run, text, text, ids, log_prob)
 
 
-def _pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
-    check_fills(run)
-    model: Any = run.model
-    lines = iter(texts)
-    first = 1
-    while block := take(lines, _PSEUDO_LINES):
-        rows = [run.tokenizer.encode(text.replace("\n", " ")) for text in block]
-        for number, ids in enumerate(rows, start=first):
-            if len(ids) + 2 > model.context:
+def score_pair_lines(
+    run: Run, texts: Iterable[str], batch_size: int = 64
+) -> Iterator[SentenceScore]:
+    """The log-probability of each line's target given its source; a line is source, tab, target.
+
+    Raises:
+        InputError: the run does not translate, a line has no tab, or is longer than the model's
+            context.
+    """
+    run.require(Ability.TRANSLATE)
+    assert run.source is not None
+    for block in _blocks(texts, batch_size):
+        targets, sources = [], []
+        for number, line in block:
+            if "\t" not in line:
                 raise InputError(
-                    f"line {number} has {len(ids)} tokens; with its marks that is more than the "
-                    f"model's context of {model.context}; split it"
+                    f"line {number} has no tab; '{run.name}' scores source, tab, target"
                 )
+            source, target = (
+                tokenizer.encode(side)
+                for tokenizer, side in zip(
+                    (run.source, run.tokenizer), line.split("\t")[:2], strict=True
+                )
+            )
+            check_fits(run, max(len(source), len(target)) + 1, number)
+            sources.append([*source, EOS])
+            targets.append([*target, EOS])
+        log_probs = _in_batches(run, targets, sources, batch_size)
+        for (_, line), ids, log_prob in zip(block, targets, log_probs, strict=True):
+            yield _scored(run, line, line.split("\t")[1], ids, log_prob)
+
+
+def _blocks(texts: Iterable[str], batch_size: int) -> Iterator[list[tuple[int, str]]]:
+    """Numbered lines, enough at a time to sort them by length."""
+    lines = iter(texts)
+    first = 1
+    while block := take(lines, 8 * batch_size):
+        yield list(enumerate(block, start=first))
         first += len(block)
-        found = pseudo_log_likelihood(model, rows, run.device)
-        for text, ids, (values, _) in zip(block, rows, found, strict=True):
-            log_prob = float(values.sum(dtype=np.float64))
-            oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
-            each = safe_exp(-log_prob / max(1, len(ids)))
-            yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)
+
+
+def _scored(run: Run, line: str, target: str, ids: list[int], log_prob: float) -> SentenceScore:
+    oov = len(run.tokenizer.unknown(target)) if UNK in ids else 0
+    return SentenceScore(line, log_prob, len(ids), oov, safe_exp(-log_prob / len(ids)))
+
+
+def _in_batches(
+    run: Run, targets: list[list[int]], sources: list[list[int]], batch_size: int
+) -> list[float]:
+    """The log-probability of each target, those of similar length read together."""
+    order = sorted(range(len(targets)), key=lambda i: len(targets[i]))
+    found = dict[int, float]()
+    for rows in _batches(order, [len(ids) for ids in targets], batch_size):
+        scores = _score(run, [targets[i] for i in rows], [sources[i] for i in rows])
+        found |= zip(rows, scores, strict=True)
+    return [found[i] for i in range(len(targets))]
 
 
 def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:
@@ -114,24 +121,12 @@ def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[
     yield rows
 
 
-def _source(run: Run, number: int, text: str) -> list[int]:
-    """The ids of a line's source side; empty where the model reads no pairs."""
-    if run.source is None:
-        return []
-    if "\t" not in text:
-        raise InputError(f"line {number} has no tab; '{run.name}' scores source, tab, target")
-    source, target = text.split("\t")[:2]
-    sides = [run.source.encode(source), run.tokenizer.encode(target)]
-    check_fits(run, max(map(len, sides)) + 1, number)
-    return [*sides[0], EOS]
-
-
 @torch.no_grad()
 def _score(run: Run, rows: list[list[int]], sources: list[list[int]]) -> list[float]:
     """Padding stands after the end of a row, so it never reaches what counts."""
     targets, mask = pad(rows)
     batch = Batch(shifted(targets), targets, continues=False, mask=mask)
-    if run.source is not None:
+    if any(sources):
         source, source_mask = pad(sources)
         batch = replace(batch, source=source, source_mask=source_mask)
     batch = batch.to(run.device)

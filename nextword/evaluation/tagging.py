@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from ..data.tagged import Tagged
-from ..errors import InputError
 from ..run import Run
 from ..text.corpus import Corpus, Counts
 from ..text.incoming import take
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
+from ..types import Ability
 from .classification import Quality, draw_confusion, measure, quality_first
 
 _ROWS = 32
@@ -41,8 +41,26 @@ class TaggerEvaluation:
     shares: Any = field(repr=False, compare=False)  # (2, sentences): their sums' ratio is the F1 of
     # spans, or without spans the accuracy
 
+    @property
+    def ranked_by(self) -> str:
+        """The figure that runs are ranked by."""
+        return "f1" if in_spans(self.tags) else "accuracy"
+
     def as_dict(self) -> dict[str, Any]:
         return quality_first(self)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The figures as people read them: name, value."""
+        quality = self.quality
+        of = "of whole spans" if in_spans(self.tags) else "mean over the tags"
+        return [
+            ("words", f"{self.words:,}"),
+            ("accuracy", f"{quality.accuracy:.2%}"),
+            ("F1", f"{quality.f1:.2%} {of}"),
+            ("Matthews", f"{quality.matthews:.3f}"),
+            ("loss", f"{self.nll / self.words:.4f} nats per word"),
+            ("speed", f"{self.words / self.seconds:,.0f} words/s"),
+        ]
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """The confusion matrix."""
@@ -57,8 +75,15 @@ class Tagging:
     tags: list[str]
     probabilities: list[float]  # of each tag
 
+    cut = False  # long sentences are read in pieces, not cut
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def as_text(self) -> str:
+        """A line for each word: word, tab, tag; an empty line ends the text."""
+        pairs = zip(self.words, self.tags, strict=True)
+        return "".join(f"{word}\t{tag}\n" for word, tag in pairs)
 
 
 def in_spans(tags: Sequence[str]) -> bool:
@@ -139,7 +164,7 @@ def evaluate_tagger(run: Run, data: Any) -> TaggerEvaluation:
     Raises:
         InputError: the run is no tagger, a file cannot be read, or has an unknown tag.
     """
-    check_tags(run)
+    run.require(Ability.TAG)
     paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     tags = list(run.config.model.labels)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
@@ -167,7 +192,7 @@ def tag(run: Run, texts: Iterable[str]) -> list[Tagging]:
 
 def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
     """`tag` for streams of any length, a few at a time, in their order."""
-    check_tags(run)
+    run.require(Ability.TAG)
     names = run.config.model.labels
     lines = iter(texts)
     while block := take(lines, _ROWS):
@@ -192,11 +217,3 @@ def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
             yield Tagging(
                 words, [names[i] for i in best], own_rows.max(axis=1, initial=0.0).tolist()
             )
-
-
-def check_tags(run: Run) -> None:
-    """Raise InputError unless a run is a tagger."""
-    if run.config.model.reads != "tagged":
-        raise InputError(
-            f"'{run.name}' is no tagger; train one with `nextword train tagger --train TAGGED.tsv`"
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ from ..data.pairs import Sentences
 from ..errors import InputError
 from ..generation.translate import Decoding, check_translates, decode, translate_lines
 from ..run import Run
+from ..screen import Bar
 from ..text.corpus import Corpus
 from ..text.pairs import open_pairs, prepare_pairs
 from ..text.tokenizer import Tokenizer
 from ..text.word import CJK_CHARACTER
 from .pairs import score_pairs
-from .perplexity import Evaluation, Reading, safe_exp, signature, summarise
-
-Bar = Callable[[int], Callable[[int], None]]
+from .figures import Evaluation, safe_exp, signature, summarise
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,22 @@ class TranslationEvaluation:
             | asdict(self.quality)
             | {"sentences": len(self.sources), "translation_seconds": self.seconds}
         )
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The figures as people read them: name, value."""
+        quality, e = self.quality, self.targets
+        return [
+            ("sentences", f"{len(self.sources):,}"),
+            ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
+            ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
+            ("perplexity", f"{e.perplexity:.2f} per token"),
+            ("", f"{e.word_perplexity:.2f} per word"),
+            ("bits", f"{e.bits_per_byte:.4f} per byte"),
+            ("accuracy", f"{e.accuracy:.2%} of tokens, given those before them"),
+            ("unknown", f"{e.oov:,} tokens ({e.oov / e.tokens:.2%})"),
+            ("speed", f"{len(self.sources) / self.seconds:,.1f} sentences/s"),
+            ("signature", e.signature),
+        ]
 
 
 def metrics(references: Sequence[str]) -> tuple[Any, Any]:
@@ -110,6 +125,8 @@ def evaluate_translation(
                 f"{skipped.long} pairs of '{files[0].path}' have more tokens than the model's "
                 f"context of {longest}; leave them out"
             )
+        source = source_tokenizer
+        context = f"source:{source.name}:{source.vocab_size}:{source.fingerprint}"
         began = time.perf_counter()
         scores = score_pairs(run.model, corpus, run.device)
         evaluation = summarise(
@@ -118,7 +135,7 @@ def evaluate_translation(
             safe_exp(-scores.known_log_prob / max(1, scores.known)),
             run.parameters,
             time.perf_counter() - began,
-            signature(run, Reading()),
+            signature(run, context),
         )
     began = time.perf_counter()
     advance = bar(len(pairs)) if bar else None

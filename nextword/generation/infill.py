@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..run import Run
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS, MARKS, MASK
+from ..types import Ability
 
 GAP = MARKS[MASK]
 
@@ -83,10 +84,6 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
 
 def check_fills(run: Run) -> None:
     """Raise InputError unless a run can say what belongs into a gap."""
-    if run.config.model.reads != "sentences":
-        raise InputError(
-            f"'{run.name}' reads from left to right and fills no gaps; train one that does with "
-            "`nextword train bert --train FILE`"
-        )
+    run.require(Ability.FILL)
     if not run.config.model.predicts:
         raise InputError(f"'{run.name}' came without the part that predicts masked words")

@@ -13,10 +13,10 @@ from .. import registry
 from ..config import Section, parse_section
 from ..errors import InputError
 from ..nn import kernels
-from ..run import Run, check_text
+from ..run import Run
 from ..state import concatenate, select
 from ..text.tokenizer import EOS, UNK, Tokenizer
-from ..types import LanguageModel, State
+from ..types import Ability, LanguageModel, State
 from . import filters
 from .beam import beam_search
 
@@ -103,7 +103,7 @@ def stream_text(
     Raises:
         InputError: a number out of its range.
     """
-    check_text(run)
+    run.require(Ability.GENERATE)
     text = Continuation(run.tokenizer, prompt, tokens, stop)
     drawn = sample_ids(
         run.model,
@@ -131,7 +131,7 @@ def sample_texts(
 ) -> list[str]:
     """The continuations of several prompts; see `generate_many`. A row that is over leaves the
     batch."""
-    check_text(run)
+    run.require(Ability.GENERATE)
     sampling = sampling or Sampling()
     texts = [Continuation(run.tokenizer, prompt, tokens, stop) for prompt in prompts]
     drawing = [_generator(None if seed is None else seed + i) for i in range(len(texts))]
@@ -233,7 +233,7 @@ def search_text(
     Raises:
         InputError: a number out of its range.
     """
-    check_text(run)
+    run.require(Ability.GENERATE)
     if beam < 1:
         raise InputError(f"beam = {beam}: give 1 or more")
     text = Continuation(run.tokenizer, prompt, tokens, stop)

@@ -19,6 +19,7 @@ from ..run import Run
 from ..text.incoming import take
 from ..text.pairs import encode_lines
 from ..text.tokenizer import EOS
+from ..types import Ability
 from .beam import Hypothesis, beam_search
 from .sample import Sampling, sample_ids
 
@@ -259,13 +260,9 @@ def check_translates(run: Run) -> Any:
     """The source's tokenizer of a run that translates.
 
     Raises:
-        InputError: it is a model of running text.
+        InputError: the run does not translate.
     """
-    if run.source is None:
-        raise InputError(
-            f"'{run.name}' is a language model, not a translator; train one with "
-            "`nextword train transformer --train PAIRS`"
-        )
+    run.require(Ability.TRANSLATE)
     return run.source
 
 

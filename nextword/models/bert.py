@@ -22,7 +22,7 @@ from .transformer_settings import Sizes
 
 class BertConfig(Sizes):
     name: Literal["bert"] = "bert"
-    reads: ClassVar[str] = "sentences"
+    task: ClassVar[str] = "sentences"
 
     context: int = Field(128, ge=8, description="most tokens of a sequence, marks included")
     segments: int = Field(2, ge=1)

@@ -19,7 +19,7 @@ from .on_encoder import Labeller, OnEncoder
 
 class ClassifierConfig(OnEncoder):
     name: Literal["classifier"] = "classifier"
-    reads: ClassVar[str] = "labelled"
+    task: ClassVar[str] = "labelled"
 
     pairs: bool = Field(False, description="an example is two texts: as the training texts are")
     pooling: Literal["first", "mean", "concat"] = "concat"

@@ -27,7 +27,7 @@ _NUMBERS = 1 << 24  # probabilities held at a time when words are scored
 
 class MixtureConfig(Part):
     name: Literal["mixture"] = "mixture"
-    trained_by: ClassVar[str] = "mix"
+    trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "mixing"
 
     kind: Literal["linear", "log-linear"] = "linear"
     weights: tuple[float, ...] = Field((), description="one per member; found on --valid text")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # counting needs no torch; what answers `forward` and `score`
 
 class NgramConfig(Part):
     name: Literal["ngram"] = "ngram"
-    trained_by: ClassVar[str] = "count"
+    trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "counting"
 
     order: int = Field(5, ge=1, le=16, description="words of an n-gram, the predicted one too")
     smoothing: str = Field(

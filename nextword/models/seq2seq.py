@@ -28,7 +28,7 @@ from .softmax import Headed, SoftmaxSettings
 
 class Seq2SeqConfig(SoftmaxSettings):
     name: Literal["seq2seq"] = "seq2seq"
-    reads: ClassVar[str] = "pairs"
+    task: ClassVar[str] = "pairs"
 
     cell: str = "lstm"
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")

@@ -12,7 +12,7 @@ from .on_encoder import Labeller, OnEncoder
 
 class TaggerConfig(OnEncoder):
     name: Literal["tagger"] = "tagger"
-    reads: ClassVar[str] = "tagged"
+    task: ClassVar[str] = "tagged"
 
     def build(self, vocab_size: int) -> Tagger:
         return Tagger(self, vocab_size)

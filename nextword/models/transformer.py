@@ -16,7 +16,7 @@ from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 class TransformerConfig(TransformerSettings):
     name: Literal["transformer"] = "transformer"
-    reads: ClassVar[str] = "pairs"
+    task: ClassVar[str] = "pairs"
 
     layers: int = Field(3, ge=1, description="of the encoder and of the decoder")
 

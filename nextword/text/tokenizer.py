@@ -52,6 +52,11 @@ class Tokenizer(ABC):
     def token(self, index: int) -> str:
         """One id as people read it."""
 
+    @property
+    def splits_at_white_space(self) -> bool:
+        """Words are cut at white space alone; punctuation stays with them."""
+        return False
+
     def unknown(self, text: str) -> list[str]:
         """The pieces of `text` that the vocabulary lacks (a literal `<unk>` is not one)."""
         return []

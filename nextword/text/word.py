@@ -56,6 +56,10 @@ class WordTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return len(self.vocabulary)
 
+    @property
+    def splits_at_white_space(self) -> bool:
+        return self.split == "whitespace"
+
     def encode(self, text: str) -> list[int]:
         get = self._ids.get
         ids: list[int] = []

@@ -31,9 +31,9 @@ from nextword.nn.dropout import mask_like
 from nextword.nn.kernels import cudnn
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.text.corpus import Corpus, Counts
-from nextword.training.graphs import Graphs, on_cuda
-from nextword.training.journal import read_metrics
-from nextword.training.loop import Training, clip_gradients
+from nextword.training.loop.graphs import Graphs, on_cuda
+from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.loop import Training, clip_gradients
 from nextword.types import Batch, State
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

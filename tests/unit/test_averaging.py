@@ -19,9 +19,9 @@ from torch import Tensor, nn, optim
 import nextword
 from nextword.errors import Interrupted
 from nextword.files import read_tensors
-from nextword.training.averaging import Average, worsening
-from nextword.training.journal import read_metrics
-from nextword.training.loop import Training
+from nextword.training.loop.averaging import Average, worsening
+from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.loop import Training
 from nextword.training.validation import Validation
 
 TINY: dict[str, Any] = {

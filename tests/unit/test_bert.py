@@ -26,7 +26,7 @@ from nextword.objectives.masked import MaskedWords
 from nextword.run import Run, load
 from nextword.text.tokenizer import EOS
 from nextword.text.wordpiece import CLS, MARKS, MASK
-from nextword.training.journal import read_metrics
+from nextword.training.loop.journal import read_metrics
 
 V = 30
 TEXT = "the cat sat on the mat. it was warm.\nthe dog ran. it was fast.\n\n" * 40

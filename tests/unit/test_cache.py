@@ -38,7 +38,7 @@ from nextword.evaluation.cache import (
 )
 from nextword.evaluation.dynamic import Dynamic, score_dynamic
 from nextword.evaluation.perplexity import Reading, evaluate_text, load_text, tune_cache
-from nextword.evaluation.stream import score_stream
+from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
@@ -362,14 +362,14 @@ def test_a_watcher_sees_what_predicted(count: int, chunk: int) -> None:
     """Every token once, in order, with the very vector from which its probability came; being
     watched changes no score."""
     model, ids, note = tiny(), text_ids(count), Note()
-    scores = score_stream(model, ids, CPU, chunk=chunk, watch=note)
+    scores = score_tokens(model, ids, CPU, chunk=chunk, watch=note)
     hidden, targets = note.all
     assert targets.tolist() == ids.tolist()
     assert [len(words) for _, words in note.calls[:-1]] == [chunk] * (len(note.calls) - 1)
     logits = model.head(hidden, model.embedding.weight)
     log_prob = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
     np.testing.assert_allclose(scores.log_prob, log_prob.detach(), atol=1e-5)
-    unwatched = score_stream(model, ids, CPU, chunk=chunk)
+    unwatched = score_tokens(model, ids, CPU, chunk=chunk)
     np.testing.assert_array_equal(scores.log_prob, unwatched.log_prob)
     assert scores.hit is not None
     np.testing.assert_array_equal(scores.hit, unwatched.hit)
@@ -395,7 +395,7 @@ def test_similar_situations_are_those_that_predicted(chunk: int) -> None:
     words, where it is new): a shift of one would hold what came after the next."""
     ids = np.array([2, 3, 2, 3, 4, 2, 3, 5, 4, 2, 1, 2, 3, 4, 4, 0, 5], dtype=np.uint16)
     watcher = Watcher([Reach(1000, 1.0)], len(ids))
-    score_stream(LastWord(), ids, CPU, chunk=chunk, watch=watcher)  # type: ignore[arg-type]
+    score_tokens(LastWord(), ids, CPU, chunk=chunk, watch=watcher)  # type: ignore[arg-type]
     followed: dict[int, list[int]] = {}
     last, everything = EOS, []
     for t, word in enumerate(ids.tolist()):
@@ -422,7 +422,7 @@ def test_chunks_do_not_change_the_cache(dynamic: Dynamic | None) -> None:
             watcher(hidden, words)  # noqa: B023
 
         if dynamic is None:
-            score_stream(model, ids, CPU, chunk=chunk, watch=both)
+            score_tokens(model, ids, CPU, chunk=chunk, watch=both)
         else:
             score_dynamic(model, ids, CPU, dynamic, watch=both)
             assert [len(words) for _, words in note.calls] == [16, 16, 16, 2]
@@ -450,7 +450,7 @@ def test_dynamic_evaluation_shows_what_predicted_before_it_learns() -> None:
     plain = score_dynamic(model, ids, CPU, settings)
     np.testing.assert_array_equal(scores.log_prob, plain.log_prob)
     static = Note()
-    score_stream(model, ids, CPU, watch=static)
+    score_tokens(model, ids, CPU, watch=static)
     torch.testing.assert_close(note.all[0][:16], static.all[0][:16])
     assert (note.all[0][16:] - static.all[0][16:]).abs().max() > 0.01
 
@@ -465,7 +465,7 @@ def test_no_score_depends_on_what_comes_later(dynamic: Dynamic | None) -> None:
     for text in (ids, other):
         watcher = Watcher([Reach(20, 0.5)], len(text))
         if dynamic is None:
-            scores = score_stream(model, text, CPU, chunk=16, watch=watcher)
+            scores = score_tokens(model, text, CPU, chunk=16, watch=watcher)
         else:
             scores = score_dynamic(model, text, CPU, dynamic, watch=watcher)
         found.append(with_cache(scores.log_prob, watcher.p[0], 0.4))
@@ -496,10 +496,10 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_hand(run: Run, ids: Array, cache: Cache, model: Any = None) -> float:
     """-Σ log p with a cache, every factor from the slow twins."""
     note = Note()
-    score_stream(model or run.model, ids, CPU, watch=note)
+    score_tokens(model or run.model, ids, CPU, watch=note)
     hidden, words = note.all
     p_cache = of_words(twin(hidden, words, cache.window, cache.theta), words)
-    p = np.exp(score_stream(run.model, ids, CPU).log_prob.astype(float))
+    p = np.exp(score_tokens(run.model, ids, CPU).log_prob.astype(float))
     mixed = (1 - cache.weight) * p + cache.weight * p_cache
     mixed[0] = p[0]
     return float(-np.log(mixed).sum())
@@ -577,7 +577,7 @@ def test_unknown_words_are_left_out_of_both_figures(tmp_path: Path) -> None:
     found = evaluate_text(run, path, cache=cache)
     ids = ids_of(run, path)
     watcher = Watcher([Reach(30, 0.3)], len(ids))
-    scores = score_stream(run.model, ids, CPU, watch=watcher)
+    scores = score_tokens(run.model, ids, CPU, watch=watcher)
     mixed = with_cache(scores.log_prob, watcher.p[0], 0.1)
     unknown = ids == run.tokenizer.encode("x")[0]
     assert found.oov == unknown.sum() == 1

@@ -30,7 +30,7 @@ from nextword.run import Run, load
 from nextword.text.labelled import open_labelled, prepare_labelled, read_labelled
 from nextword.text.tokenizer import EOS, train_tokenizer
 from nextword.text.wordpiece import CLS
-from nextword.training.journal import read_metrics
+from nextword.training.loop.journal import read_metrics
 from nextword.training.optimizers import SGD
 from nextword.training.schedules import SlantedTriangles
 
@@ -308,7 +308,7 @@ def test_the_objective() -> None:
 
 
 def test_layers_learn_at_their_own_rates() -> None:
-    from nextword.training.loop import apply_rates
+    from nextword.training.loop.loop import apply_rates
     from nextword.training.schedules import Rates
 
     groups = [[nn.Parameter(torch.zeros(1))] for _ in range(3)]

@@ -20,7 +20,7 @@ from nextword.evaluation import sentences
 from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
 from nextword.evaluation.perplexity import evaluate_text, safe_exp, spelled_bits, summarise
 from nextword.evaluation.sentences import score
-from nextword.evaluation.stream import TokenScores, score_stream
+from nextword.evaluation.token_scores import TokenScores, score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig
@@ -86,7 +86,7 @@ def test_every_token_once_the_first_included(kind: str, count: int, chunk: int) 
     else:
         model = Windowed(tiny(), 3) if kind == "windowed" else tiny(kind)
     seen: list[int] = []
-    scores = score_stream(model, ids, CPU, chunk=chunk, progress=seen.append)
+    scores = score_tokens(model, ids, CPU, chunk=chunk, progress=seen.append)
     log_probs, hits = slow_scores(model, ids)
     assert scores.log_prob.shape == scores.hit.shape == (count,)
     close(scores, log_probs)
@@ -99,7 +99,7 @@ def test_every_token_once_the_first_included(kind: str, count: int, chunk: int) 
 def test_no_gradient_is_kept() -> None:
     """Scoring builds no graph and leaves no gradient."""
     model = tiny()
-    score_stream(model, text_ids(20), CPU)
+    score_tokens(model, text_ids(20), CPU)
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -111,7 +111,7 @@ def test_stripes_cover_every_length(count: int, stripes: int) -> None:
     ids = text_ids(count)
     model = Windowed(tiny(), 1)  # sees the last token only, so stripes lose nothing
     seen: list[int] = []
-    scores = score_stream(model, ids, CPU, stripes=stripes, chunk=16, progress=seen.append)
+    scores = score_tokens(model, ids, CPU, stripes=stripes, chunk=16, progress=seen.append)
     expected, hits = slow_scores(model, ids)
     close(scores, expected)
     assert (scores.hit == hits).all()
@@ -125,9 +125,9 @@ def test_warm_up_of_the_whole_context_is_exact(count: int, stripes: int) -> None
     """A model that sees C tokens is scored exactly with C - 1 tokens of warm-up."""
     ids, model = text_ids(count), Windowed(tiny(), 5)
     expected, _ = slow_scores(model, ids)
-    close(score_stream(model, ids, CPU, stripes=stripes, warmup=4), expected)
-    close(score_stream(model, ids, CPU, stripes=stripes, warmup=9), expected)
-    cold = score_stream(model, ids, CPU, stripes=stripes, warmup=0)
+    close(score_tokens(model, ids, CPU, stripes=stripes, warmup=4), expected)
+    close(score_tokens(model, ids, CPU, stripes=stripes, warmup=9), expected)
+    cold = score_tokens(model, ids, CPU, stripes=stripes, warmup=0)
     assert np.abs(cold.log_prob - expected).max() > 1e-3
 
 
@@ -136,13 +136,13 @@ def test_long_warm_up_is_nearly_exact() -> None:
     does not; the first stripe starts where the text does and is exact."""
     ids, model = text_ids(403), tiny()
     exact, _ = slow_scores(model, ids)
-    warm = score_stream(model, ids, CPU, stripes=4, warmup=100)
-    cold = score_stream(model, ids, CPU, stripes=4, warmup=0)
+    warm = score_tokens(model, ids, CPU, stripes=4, warmup=100)
+    cold = score_tokens(model, ids, CPU, stripes=4, warmup=0)
     close(warm, exact, atol=1e-3)
     close(TokenScores(warm.log_prob[:101], warm.hit[:101]), exact[:101])
     close(TokenScores(cold.log_prob[:101], cold.hit[:101]), exact[:101])
     assert np.abs(cold.log_prob - exact).max() > 0.03
-    close(score_stream(model, ids, CPU, stripes=1, warmup=100), exact)
+    close(score_tokens(model, ids, CPU, stripes=1, warmup=100), exact)
 
 
 # ------------------------------------------------------------------------------- dynamic evaluation
@@ -155,7 +155,7 @@ def weights(model: Any) -> list[torch.Tensor]:
 def test_first_segment_is_scored_before_anything_is_learnt() -> None:
     """Its scores are the static ones, the next segment's are not; every token once."""
     ids, model = text_ids(40), tiny()
-    static = score_stream(model, ids, CPU)
+    static = score_tokens(model, ids, CPU)
     seen: list[int] = []
     dynamic = score_dynamic(model, ids, CPU, Dynamic(lr=0.05, segment=16), seen.append)
     close(TokenScores(dynamic.log_prob[:16], dynamic.hit[:16]), static.log_prob[:16])
@@ -179,7 +179,7 @@ def test_no_adaptation_is_static_evaluation(settings: Dynamic) -> None:
     """With a tiny lr, or pulled back all the way at once, nothing is learnt: the static scores."""
     ids, model = text_ids(60), tiny()
     dynamic = score_dynamic(model, ids, CPU, settings)
-    static = score_stream(model, ids, CPU)
+    static = score_tokens(model, ids, CPU)
     close(dynamic, static.log_prob, atol=1e-4)
     assert (dynamic.hit == static.hit).all()
 
@@ -258,7 +258,7 @@ def test_dynamic_rule_by_hand(settings: Dynamic) -> None:
                 w -= settings.rate * change
                 w += pulls[i] * (trained[i] - w)
     assert any(clipped) and not all(clipped)
-    static = score_stream(model, ids, CPU)
+    static = score_tokens(model, ids, CPU)
     assert np.abs(result.log_prob[20:] - static.log_prob[20:]).max() > 0.02
 
 
@@ -272,7 +272,7 @@ def test_rms_looks_at_the_text_learnt_and_no_further_than_it_must(
     texts = [text_ids(40, seed=seed) for seed in (1, 2)]
     a, b = (score_dynamic(model, ids, CPU, settings, learnt=text) for text in texts)
     assert np.abs(a.log_prob - b.log_prob)[5:].max() > 1e-3
-    static = score_stream(model, ids, CPU)
+    static = score_tokens(model, ids, CPU)
     close(TokenScores(a.log_prob[:5], None), static.log_prob[:5])
     cut = score_dynamic(model, ids, CPU, settings, learnt=texts[0][:15])
     monkeypatch.setattr(dynamic_module, "_LEARNT", 3)
@@ -364,7 +364,7 @@ def test_dynamic_beats_static_on_a_text_that_repeats(windowed: bool) -> None:
     model: Any = tiny()
     if windowed:
         model = Windowed(model, 4)
-    static = score_stream(model, ids, CPU)
+    static = score_tokens(model, ids, CPU)
     dynamic = score_dynamic(model, ids, CPU, Dynamic(lr=0.02, segment=6))
     assert dynamic.nll < 0.5 * static.nll
     assert dynamic.hit.mean() > static.hit.mean() + 0.3

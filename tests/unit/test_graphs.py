@@ -24,10 +24,10 @@ from nextword.errors import Interrupted, TrainingError
 from nextword.nn import kernels
 from nextword.text.corpus import Corpus, Counts
 from nextword.training import loop
-from nextword.training.descend import _notes
-from nextword.training.graphs import Graphs, descend
-from nextword.training.journal import read_metrics
-from nextword.training.loop import Training, clip_gradients
+from nextword.training.by_gradient import _notes
+from nextword.training.loop.graphs import Graphs, descend
+from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.loop import Training, clip_gradients
 from nextword.types import Batch, State, Term
 
 V, B = 13, 4  # vocabulary, rows

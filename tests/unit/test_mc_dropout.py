@@ -14,8 +14,8 @@ from torch import nn
 from nextword.config import Config
 from nextword.errors import InputError
 from nextword.evaluation.perplexity import evaluate_text
-from nextword.evaluation.sampled import score_sampled
-from nextword.evaluation.stream import score_stream
+from nextword.evaluation.mc_dropout import score_mc_dropout
+from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
@@ -64,12 +64,12 @@ def test_the_mean_of_single_passes(dropouts: dict[str, float]) -> None:
     model, ids = tiny(**dropouts), text_ids()
     passes = np.stack([one_pass(model, ids, seed) for seed in range(6)])
     for samples in (1, 2, 6):
-        found = score_sampled(model, ids, CPU, samples)
+        found = score_mc_dropout(model, ids, CPU, samples)
         expected = np.log(np.exp(passes[:samples]).mean(0))
         np.testing.assert_allclose(found.log_prob, expected, atol=1e-5)
         assert found.log_prob.dtype == np.float32
         assert found.hit is None and math.isnan(found.accuracy)
-    without = score_stream(model, ids, CPU)
+    without = score_tokens(model, ids, CPU)
     assert np.abs(passes - without.log_prob).max(1).min() > 0.01
 
 
@@ -78,7 +78,7 @@ def test_a_mean_is_no_worse_than_what_it_is_made_of() -> None:
     model, ids = tiny(**dict.fromkeys(KINDS, 0.3)), text_ids()
     passes = np.stack([one_pass(model, ids, seed) for seed in range(8)])
     for samples in (2, 5, 8):
-        gain = score_sampled(model, ids, CPU, samples).log_prob - passes[:samples].mean(0)
+        gain = score_mc_dropout(model, ids, CPU, samples).log_prob - passes[:samples].mean(0)
         assert gain.min() >= -1e-5
         assert gain.mean() > 0.001
 
@@ -86,25 +86,25 @@ def test_a_mean_is_no_worse_than_what_it_is_made_of() -> None:
 def test_the_same_passes_every_time() -> None:
     """The seeds are fixed: two calls agree to the last bit, whatever was drawn in between."""
     model, ids = tiny(output=0.5), text_ids()
-    first = score_sampled(model, ids, CPU, 3)
+    first = score_mc_dropout(model, ids, CPU, 3)
     torch.rand(7)
-    np.testing.assert_array_equal(score_sampled(model, ids, CPU, 3).log_prob, first.log_prob)
+    np.testing.assert_array_equal(score_mc_dropout(model, ids, CPU, 3).log_prob, first.log_prob)
 
 
 def test_nothing_is_left_behind() -> None:
     """Afterwards, and after an error in the middle, the model evaluates as before and torch's
     generator goes on as if nothing had been drawn; no gradient is kept."""
     model, ids = tiny(**dict.fromkeys(KINDS, 0.3)), text_ids()
-    before = score_stream(model, ids, CPU).log_prob
+    before = score_tokens(model, ids, CPU).log_prob
     state = torch.get_rng_state()
 
     def same() -> None:
         assert not any(module.training for module in model.modules())
         assert torch.equal(torch.get_rng_state(), state)
         assert all(p.grad is None for p in model.parameters())
-        np.testing.assert_array_equal(score_stream(model, ids, CPU).log_prob, before)
+        np.testing.assert_array_equal(score_tokens(model, ids, CPU).log_prob, before)
 
-    score_sampled(model, ids, CPU, 2)
+    score_mc_dropout(model, ids, CPU, 2)
     same()
     calls = []
 
@@ -115,7 +115,7 @@ def test_nothing_is_left_behind() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_sampled(model, ids, CPU, 9, fail, chunk=20)
+        score_mc_dropout(model, ids, CPU, 9, fail, chunk=20)
     assert calls == [20, 20, 10]
     same()
 
@@ -125,13 +125,13 @@ def test_stripes_and_progress(stripes: int) -> None:
     """Each pass may be read in several places at once; every token is told of once a pass."""
     model, ids = tiny(output=0.5), text_ids()
     seen: list[int] = []
-    found = score_sampled(model, ids, CPU, 3, seen.append, stripes=stripes, warmup=5, chunk=21)
+    found = score_mc_dropout(model, ids, CPU, 3, seen.append, stripes=stripes, warmup=5, chunk=21)
     assert sum(seen) == 3 * N
     single = []
     for seed in range(3):
         torch.manual_seed(seed)
         model.train()
-        scores = score_stream(model, ids, CPU, stripes=stripes, warmup=5, chunk=21)
+        scores = score_tokens(model, ids, CPU, stripes=stripes, warmup=5, chunk=21)
         single.append(scores.log_prob.astype(float))
     model.eval()
     np.testing.assert_allclose(found.log_prob, np.log(np.exp(single).mean(0)), atol=1e-5)
@@ -168,7 +168,7 @@ def test_evaluate_with_dropout(stripes: int, path: Path) -> None:
 
     found = evaluate_text(run, path, mc_dropout=4, stripes=stripes, warmup=5, bar=bar)
     ids = np.array(run.tokenizer.encode(TEXT))
-    scores = score_sampled(run.model, ids, CPU, 4, stripes=stripes, warmup=5)
+    scores = score_mc_dropout(run.model, ids, CPU, 4, stripes=stripes, warmup=5)
     assert found.nll == pytest.approx(scores.nll)
     assert found.tokens == len(ids)
     assert totals == [4 * len(ids)] == [sum(seen)]

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import nextword
 from nextword.errors import InputError
-from nextword.evaluation.stream import score_stream
+from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM, mix
 from nextword.models.ngram import NgramConfig
-from nextword.training.mix import _newton, expectation_maximisation, make_mixture
+from nextword.training.by_mixing import _newton, expectation_maximisation, make_mixture
 from nextword.types import LanguageModel
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -276,7 +276,7 @@ def test_newton_finds_the_best_log_linear_weights(runs: Runs, tmp_path: Path) ->
     def nll(weights: tuple[float, ...]) -> float:
         config = MixtureConfig(kind="log-linear", weights=weights)
         model = MixtureLM(config, [run.model for run in members], members[0].tokenizer.vocab_size)
-        return score_stream(model, ids, torch.device("cpu")).nll / len(ids)
+        return score_tokens(model, ids, torch.device("cpu")).nll / len(ids)
 
     weights, found = _newton(members, ids, ())
     best = nll(weights)
@@ -624,7 +624,7 @@ def test_failure_leaves_what_was_there(
         def fail(*args: Any, error: BaseException = error, **kwargs: Any) -> None:
             raise error
 
-        monkeypatch.setattr("nextword.training.mix._link", fail)
+        monkeypatch.setattr("nextword.training.by_mixing._link", fail)
         found, out, err = cli(*command, "--out", tmp_path / "mix", "--overwrite")
         assert (found, out) == (status, "")
         assert err.count("\n") == 1

@@ -13,7 +13,7 @@ from torch import nn
 from nextword import registry
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.training.loop import apply_rates
+from nextword.training.loop.loop import apply_rates
 from nextword.training.optimizers import SGD, Adam, AdamW, RMSProp
 from nextword.training.schedules import Rates
 

@@ -575,7 +575,7 @@ def test_slow_bfloat16_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Asked for on a processor without such products, it is done, and a line says it is slow."""
-    monkeypatch.setattr("nextword.training.descend.multiplies_bf16", lambda where: False)
+    monkeypatch.setattr("nextword.training.by_gradient.multiplies_bf16", lambda where: False)
     (tmp_path / "text.txt").write_text("one two three four .\n" * 30, encoding="utf-8")
     sizes = {"model.hidden": 8, "model.embedding": 8, "train.epochs": 1, "train.precision": "bf16"}
     nextword.train("lstm", tmp_path / "text.txt", tmp_path / "run", overrides=sizes)

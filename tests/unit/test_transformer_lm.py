@@ -21,7 +21,7 @@ from nextword.nn import tap
 from nextword.objectives.causal import Causal
 from nextword.run import usable
 from nextword.state import concatenate, detach, leaves, select
-from nextword.training.loop import sum_of
+from nextword.training.loop.loop import sum_of
 
 V, B = 7, 3
 

@@ -14,10 +14,10 @@ import nextword
 from nextword.evaluation.cache import Cache
 from nextword.evaluation.dynamic import Dynamic
 from nextword.evaluation.perplexity import tune_cache
-from nextword.evaluation.stream import score_stream
+from nextword.evaluation.token_scores import score_tokens
 from nextword.generation.sample import search_text
 from nextword.text.corpus import open_corpus
-from nextword.training.mix import make_mixture
+from nextword.training.by_mixing import make_mixture
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {
@@ -65,15 +65,15 @@ def test_learns(run: nextword.Run, text: Path) -> None:
 def test_any_chunking(run: nextword.Run, text: Path, chunk: int) -> None:
     """The figures of a text do not depend on the pieces that it is read in."""
     ids = open_corpus(text.parent / "transformer" / "data" / "train").ids[:120]
-    whole = score_stream(run.model, ids, CPU)
-    pieces = score_stream(run.model, ids, CPU, chunk=chunk)
+    whole = score_tokens(run.model, ids, CPU)
+    pieces = score_tokens(run.model, ids, CPU, chunk=chunk)
     np.testing.assert_allclose(pieces.log_prob, whole.log_prob, atol=1e-4)
 
 
 def test_figures_by_hand(run: nextword.Run, text: Path) -> None:
     """Every token by a fresh reading of what it sees: the context slides by halves."""
     ids = open_corpus(text.parent / "transformer" / "data" / "train").ids[:40]
-    whole = score_stream(run.model, ids, CPU)
+    whole = score_tokens(run.model, ids, CPU)
     read = [1, *ids[:-1].tolist()]
     begin, wanted = 0, []
     for t, target in enumerate(ids.tolist()):

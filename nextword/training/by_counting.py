@@ -1,4 +1,4 @@
-"""`train` for models that are counted, not descended: n-grams. Needs no torch."""
+"""`train` for n-gram models: by counting. Needs no torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, frugal
 from ..ngram.table import Table, natural
-from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, is_arpa, replacing
+from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa, replacing
+from ..screen import Bars, progress_bars, speaker
+from ..tasks.text import texts_of
 from ..text.numbering import Lexicon, Numbering
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
 from ..text.word import CJK_CHARACTER, WordTokenizer, guess_split
-from .prepare import Bar, as_json, progress_bar, reading, speaker
+from .request import Job
 
 Array = np.ndarray[Any, Any]
 Encode = Callable[[str], Array]
@@ -36,37 +38,27 @@ _WORDS_AT_A_TIME = 1 << 14
 _SAMPLE = 1 << 15  # characters looked at to tell what kind of text it is
 
 
-def count(
-    config: Config,
-    parent: Path | None,
-    train_spans: list[Span],
-    valid_spans: list[Span],
-    out: Path,
-    *,
-    overwrite: bool,
-    quiet: bool,
-) -> None:
-    """Estimate an n-gram model from all of the text; nothing is held out. See `train`.
+def train_by_counting(job: Job, out: Path, began: float) -> None:
+    """Estimate an n-gram model from all of the text; nothing is held out. See `nextword.train`.
 
     `out` may be an ARPA file instead of a run directory.
+
+    Args:
+        began: time.perf_counter() when the work began.
     """
-    began = time.perf_counter()
+    overwrite, quiet = job.request.overwrite, job.request.quiet
     if is_arpa(out):
         check_file(out, overwrite)
-        with scratch(out) as folder, progress_bar(quiet) as bar:
-            made = _estimate(
-                config, parent, train_spans, valid_spans, folder, began, quiet, bar, False
-            )
-            _write_arpa(made, folder / out.name, bar)
+        with scratch(out) as folder, progress_bars(quiet) as bars:
+            made = _estimate(job, folder, began, bars, keep_table=False)
+            _write_arpa(made, folder / out.name, bars)
             os.replace(folder / out.name, out)
     else:
-        with replacing(out, overwrite) as fresh, progress_bar(quiet) as bar:
-            made = _estimate(
-                config, parent, train_spans, valid_spans, fresh, began, quiet, bar, True
-            )
+        with replacing(out, overwrite) as fresh, progress_bars(quiet) as bars:
+            made = _estimate(job, fresh, began, bars, keep_table=True)
             write_text(fresh / METRICS, json.dumps(made.record) + "\n")
-            write_text(fresh / CONFIG, as_json(config.dump()))
-    speaker(quiet)(_farewell(config, out, made))
+            write_text(fresh / CONFIG, as_json(job.config.dump()))
+    speaker(quiet)(_summary(job.config, out, made))
 
 
 @dataclass
@@ -77,26 +69,18 @@ class _Made:
     storage: Storage
 
 
-def _estimate(
-    config: Config,
-    parent: Path | None,
-    train_spans: list[Span],
-    valid_spans: list[Span],
-    fresh: Path,
-    began: float,
-    quiet: bool,
-    bar: Bar,
-    kept: bool,
-) -> _Made:
-    """The table, if it is to be kept in its file in `fresh`; the tokenizer's file beside it."""
-    say = speaker(quiet)
+def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bool) -> _Made:
+    """The table, in its file in `fresh` if it is to be kept; the tokenizer's file beside it."""
+    config, valid_spans = job.config, job.valid
+    parent = job.origin.folder if job.origin else None
+    say = speaker(job.request.quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
     if memory is not None:
         frugal()
     folder = fresh / "tmp"
     folder.mkdir()
     ids, lexicon, encode, notes = _read(
-        config, parent, train_spans, fresh, folder if memory is not None else None, bar
+        config, parent, job.train, fresh, folder if memory is not None else None, bars
     )
     for note in notes:
         say(note)
@@ -112,8 +96,8 @@ def _estimate(
         len(lexicon),
         config.model.settings,
         storage=storage,
-        make=make if kept or memory is not None else None,
-        bar=bar,
+        make=make if keep_table or memory is not None else None,
+        bar=bars,
     )
     for note in result.notes:
         say(note)
@@ -137,10 +121,10 @@ def _estimate(
     return _Made(result.table, lexicon, record, storage)
 
 
-def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
+def _write_arpa(made: _Made, path: Path, bars: Bars) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
 
-    advance = bar("writing", sum(made.table.counts), "n-grams")
+    advance = bars("writing", sum(made.table.counts), "n-grams")
     made.storage.release()
 
     def progress(done: int) -> None:
@@ -151,7 +135,7 @@ def _write_arpa(made: _Made, path: Path, bar: Bar) -> None:
         write_arpa(made.table, made.lexicon, target, progress, made.storage.workers)
 
 
-def _farewell(config: Config, out: Path, made: _Made) -> str:
+def _summary(config: Config, out: Path, made: _Made) -> str:
     record = made.record
     kept = " + ".join(f"{n:,}" for n in record["kept"])
     model = config.model
@@ -177,7 +161,7 @@ def _read(
     spans: list[Span],
     fresh: Path,
     folder: Path | None,
-    bar: Bar,
+    bars: Bars,
 ) -> tuple[Array, Lexicon, Encode, list[str]]:
     """Ids (N,) uint32 of the text, its vocabulary, and how to encode more; writes the tokenizer's
     file. With a folder the ids are kept in a file there."""
@@ -187,10 +171,10 @@ def _read(
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split == "whitespace":
         numbering = Numbering()
-        advance = bar("reading", size)
+        advance = bars("reading", size)
         for span in spans:
             sink.end_line()
-            for block in reading([span], advance):
+            for block in texts_of([span], advance):
                 sink.add(numbering.number(block.lower() if text.lower else block))
         lexicon, renumber = numbering.finish(text.limit(), text.min_count)
         ids = sink.close(renumber)
@@ -200,15 +184,15 @@ def _read(
         tokenizer = (
             load_tokenizer(parent / TOKENIZER)
             if parent
-            else train_tokenizer(reading(spans, bar("learning the vocabulary", size)), text, size)
+            else train_tokenizer(texts_of(spans, bars("learning the vocabulary", size)), text, size)
         )
         write_text(fresh / TOKENIZER, tokenizer.to_json())
         lexicon = Lexicon.of(tokenizer.token(index) for index in range(tokenizer.vocab_size))
         encode = encoder(tokenizer, lexicon)
-        advance = bar("encoding", size)
+        advance = bars("encoding", size)
         for span in spans:
             sink.end_line()
-            for block in reading([span], advance):
+            for block in texts_of([span], advance):
                 sink.add(encode(block))
         ids = sink.close(None)
     if not len(ids) or not _any_word(ids):

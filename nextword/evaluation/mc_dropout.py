@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from ..data.stream import Ids
-from .stream import Progress, TokenScores, score_stream
+from .token_scores import Progress, TokenScores, score_tokens
 
 
-def score_sampled(
+def score_mc_dropout(
     model: Any,
     ids: Ids,
     device: torch.device,
@@ -20,7 +20,7 @@ def score_sampled(
     progress: Progress | None = None,
     **reading: Any,
 ) -> TokenScores:
-    """As `score_stream`, dropout drawn as in training: log of the mean probability over `samples`
+    """As `score_tokens`, dropout drawn as in training: log of the mean probability over `samples`
     passes, the s-th with masks from seed s. Which token was the most probable is not known."""
     total = np.full(len(ids), -np.inf)
     devices = [device] if device.type == "cuda" else []
@@ -29,7 +29,7 @@ def score_sampled(
         with torch.random.fork_rng(devices=devices):
             for seed in range(samples):
                 torch.manual_seed(seed)
-                scores = score_stream(model, ids, device, progress=progress, **reading)
+                scores = score_tokens(model, ids, device, progress=progress, **reading)
                 total = np.logaddexp(total, scores.log_prob.astype(np.float64))
     finally:
         model.eval()

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import plot
-from ..config import Config, load_config, override_items
+from ..config import Config, load_config
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
-from ..evaluation.stream import Bar
 from ..files import locked, write_text
 from ..run import METRICS, STATE, load
+from ..screen import Bar, Say
 from ..text.reader import open_texts
-from .series import Series, claim, describe
+from ..training.request import Request
+from .series import describe, finish, take_directory, texts_of
 
 TABLE, PICTURE, ROWS = "ablation.json", "ablation.png", "rows"
 _TUNED = {"train.average": "always", "train.non_monotone_stop": True}
 
-Say = Callable[[str], None]
 Bars = Callable[[], AbstractContextManager[Bar | None]]
 
 
@@ -158,21 +158,29 @@ def ablate(
         Interrupted: Ctrl-C; everything is saved.
     """
     config = load_config(recipe, overrides)
-    if config.model.trained_by != "descend" or config.model.name != "recurrent":
+    if config.model.trained_by != "gradient" or config.model.name != "recurrent":
         raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
     for text in (train, valid, test):
         if text:
             open_texts(text)
     out = Path(out)
-    series = Series(recipe, train, valid, device=device, quiet=quiet)
-    trial = _Trial(series, overrides, fine_tune)
+    request = Request.of(
+        recipe,
+        train,
+        valid=valid,
+        overrides=overrides,
+        overwrite=True,
+        device=device,
+        quiet=quiet,
+    )
+    trial = _Trial(request, fine_tune)
     settings = {
         "config": config.dump(),
-        **series.texts(),
+        **texts_of(request),
         "test": describe(test or []),
         "fine_tune": fine_tune,
     }
-    fresh = claim(out, settings, "an ablation")
+    fresh = take_directory(out, settings, "an ablation")
     try:
         return _rows(out, config, trial, test, fine_tune > 0, say, bars)
     except InputError:
@@ -201,11 +209,11 @@ def _rows(
                 continue
             say(f"row {number} of {len(rows)}: {ingredient.title}{_left(done, len(rows))}")
             runs = trial.run(out / ROWS, ingredient, config)
-            loaded = load(runs[-1], trial.series.device)
+            loaded = load(runs[-1], trial.request.device)
             with bars() as bar:
                 done[ingredient.title] = Row(
                     ingredient.title,
-                    evaluate_text(loaded, trial.series.valid, bar=bar).perplexity,
+                    evaluate_text(loaded, list(trial.request.valid), bar=bar).perplexity,
                     evaluate_text(loaded, test, bar=bar).perplexity if test else None,
                     (ingredient.ptb, ingredient.wt2),
                     loaded.parameters,
@@ -219,21 +227,22 @@ def _rows(
 
 @dataclass(frozen=True)
 class _Trial:
-    series: Series
-    overrides: Any
-    fine_tune: int
+    """How each row is trained."""
+
+    request: Request
+    fine_tune: int  # epochs
 
     def run(self, folder: Path, ingredient: Ingredient, config: Config) -> list[Path]:
         """The runs of a row, trained and fine-tuned as far as they are not yet."""
         slug = FULL.slug if ingredient is FINE_TUNING else ingredient.slug
-        changes = override_items(self.overrides) | ingredient.without(config)
+        request = self.request.changed(ingredient.without(config))
         trained = folder / slug / "trained"
-        self.series.finish(trained, changes)
+        finish(request, trained)
         if not self.fine_tune or ingredient in (FINE_TUNING, NT_ASGD):
             return [trained]
         tuned = folder / slug / "tuned"
-        changes |= _TUNED | {"train.epochs": self.fine_tune, "train.minutes": None}
-        self.series.finish(tuned, changes, trained)
+        budget = {"train.epochs": self.fine_tune, "train.minutes": None}
+        finish(request.changed(_TUNED | budget, trained), tuned)
         return [trained, tuned]
 
 

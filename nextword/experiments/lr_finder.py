@@ -7,29 +7,25 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .. import plot
-from ..config import Config
 from ..errors import InputError
-from ..files import write_text
 from ..nn import kernels
-from ..run import DATA, TOKENIZER, build_model, load_source_tokenizer, pick_device
-from ..text.corpus import Corpus, prepare
-from ..text.pairs import open_pairs, open_pairs_corpus
-from ..text.reader import blocks, open_texts
-from ..text.tokenizer import load_tokenizer, train_tokenizer
+from ..run import pick_device, resolve_precision
+from ..state import detach
+from ..tasks import task_of
+from ..training.by_gradient import new_model, open_training
+from ..training.loop.step import backward, clip_gradients, set_rates
+from ..training.loop.training import Training
+from ..training.request import Request, check
+from ..training.schedules import Rates
 from ..types import State
-from .loop import Training, apply_rates, clip_gradients
-from .prepare import progress_bar, settle
-from .prepare_pairs import prepare_pair_text
-from .schedules import Rates
 
 _SMOOTH = 0.9  # weight of the past in the running mean of the loss
 _STOP = 2.0  # the test ends when the loss is so many times its best
@@ -61,76 +57,67 @@ class LearningRates:
 
 
 def find_lr(
-    config: Config,
-    train: list[Path],
-    targets: Sequence[Path] = (),
+    request: Request,
     *,
     steps: int = 100,
     low: float = 1e-6,
     high: float = 10.0,
-    device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> LearningRates:
     """Train for `steps` steps from the rate `low` to `high`, ending early if the loss blows up.
     Nothing is kept.
+
+    Args:
+        progress: called with the number of steps just done.
 
     Raises:
         InputError: `low` is not below `high`, or the model is not trained by gradients.
     """
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
-    where = torch.device(pick_device(device))
-    config = settle(config, where.type)
+    device = pick_device(request.device)
+    job = check(request)
+    config = resolve_precision(job.config, device)
+    if config.model.trained_by != "gradient":
+        raise InputError(f"the model '{config.model.name}' has no learning rate")
     with tempfile.TemporaryDirectory(prefix="nextword-") as name:
         folder = Path(name)
-        corpus = _prepared(config, train, targets, folder)
-        tokenizer = load_tokenizer(folder / TOKENIZER)
-        torch.manual_seed(config.train.seed)
-        model = build_model(config, tokenizer, load_source_tokenizer(folder, config)).to(where)
-        if not any(True for _ in model.parameters()):
-            raise InputError(f"the model '{config.model.name}' has no learning rate")
-        training = Training(folder, config, model, corpus, None, where, time.perf_counter())
+        config, notes = task_of(config).prepare(
+            job.train,
+            job.valid,
+            config,
+            job.origin,
+            folder,
+            bars=lambda label, total, unit="MB": lambda done: None,
+            bptt_is_given=job.bptt_is_given,
+        )
+        model, _ = new_model(config, job.origin, folder)
+        training = open_training(folder, config, model, device, time.perf_counter())
         with kernels.backend(config.train.backend):
             return _range_test(training, np.geomspace(low, high, steps), progress)
-
-
-def _prepared(config: Config, train: list[Path], targets: Sequence[Path], folder: Path) -> Corpus:
-    """The text with its tokenizer, in `folder`."""
-    if config.model.reads == "pairs":
-        with progress_bar(quiet=True) as bar:
-            prepare_pair_text(config, None, open_pairs(train, targets), [], folder, bar)
-        return open_pairs_corpus(folder / DATA / "train")
-    if targets:
-        raise InputError(f"'{targets[0]}': the recipe reads running text, not pairs")
-    spans = open_texts(train)
-    tokenizer = train_tokenizer(
-        (text for text, _ in blocks(spans)), config.text, sum(s.size for s in spans)
-    )
-    write_text(folder / TOKENIZER, tokenizer.to_json())
-    corpus = prepare(spans, tokenizer, folder / DATA / "train")
-    if not len(corpus):
-        raise InputError(f"no words in '{train[0]}'; give a file with text in it")
-    return corpus
 
 
 def _range_test(
     training: Training, rates: np.ndarray[Any, Any], progress: Callable[[int], None] | None
 ) -> LearningRates:
-    optimizer = training.config.optimizer.build(training.model.parameters())
+    config, model = training.config, training.model
+    optimizer = config.optimizer.build(model.parameters())
     epoch, index, stream = 0, 0, training.stream(0)
     state: State = None
     mean, seen, losses = 0.0, 0, list[float]()
     for lr in rates:
-        if index >= len(stream):
+        if index == len(stream):
             epoch, index = epoch + 1, 0
             stream = training.stream(epoch)
-        _, value, state = training.learn(stream.batch(index), state)
+        batch = stream.batch(index)
         index += 1
-        clip_gradients(training.model, training.config.train)
-        apply_rates(optimizer, float(lr), Rates(1.0))
+        state = detach(state) if batch.continues else None
+        _, loss, state = backward(training, batch.to(training.device), state)
+        clip_gradients(model, config.train)
+        set_rates(optimizer, float(lr), Rates(1.0))
         optimizer.step()
         optimizer.zero_grad()
-        mean, seen = _SMOOTH * mean + (1 - _SMOOTH) * value, seen + 1
+        mean, seen = _SMOOTH * mean + (1 - _SMOOTH) * float(loss), seen + 1
         smooth = mean / (1 - _SMOOTH**seen)
         if not math.isfinite(smooth) or (losses and smooth > _STOP * min(losses)):
             break

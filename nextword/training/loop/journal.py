@@ -4,47 +4,48 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from ... import plot
+from ...errors import InputError
+from ...evaluation.figures import safe_exp
+from ...run import METRICS, PLOTS
+from ...screen import TrainingBar, clock
+from ...types import Term
+from .budget import Budget
+from .standing import Standing
 
-from .. import plot
-from ..errors import InputError
-from ..evaluation.perplexity import safe_exp
-from ..run import METRICS, PLOTS
-from ..types import Term
+_RECORD_SECONDS = 2.0  # the bar moves at least so often
+_SHOWN = {  # what the bar says of the means
+    "nll": "loss {:.3f}",
+    "perplexity": "perplexity {:.1f}",
+    "accuracy": "accuracy {:.1%}",
+    "next_accuracy": "next sentence {:.1%}",
+}
 
 
 class Journal:
-    """Adds up terms between two records, writes the records, and draws the progress bar.
+    """Adds up terms between two records, writes the records, and moves the progress bar."""
 
-    Everything shown goes to standard error. Without a terminal the bar is left out and each
-    validation is one line; `quiet` shows nothing.
-    """
-
-    def __init__(self, folder: Path, tensorboard: bool, quiet: bool, keep: int | None) -> None:
-        """`keep`: how many bytes of an earlier metrics.jsonl to go on from (None: begin anew)."""
+    def __init__(
+        self, folder: Path, at: Standing, tensorboard: bool, *, quiet: bool, resume: bool
+    ) -> None:
+        """`resume`: go on with the metrics.jsonl that is there, from where `at` says."""
         self.path = folder / METRICS
-        if keep is not None and self.path.exists():
-            os.truncate(self.path, min(keep, self.path.stat().st_size))
-        self.file = self.path.open("ab" if keep is not None else "wb")
+        if resume and self.path.exists():
+            os.truncate(self.path, min(at.metrics_bytes, self.path.stat().st_size))
+        self.file = self.path.open("ab" if resume else "wb")
         self.board = _board(folder) if tensorboard else None
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.totals: dict[str, list[float]] = {}
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[status]}"),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task("training", total=1.0, status="")
+        self.bar = TrainingBar(quiet)
+        self.layers_told = False
+        self.recorded_at, self.recorded_tokens = time.perf_counter(), at.tokens
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        self.bar.__enter__()
         return self
 
     def __exit__(
@@ -53,7 +54,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        self.bar.__exit__(kind, error, trace)
         self.file.close()
         if self.board:
             self.board.close()
@@ -63,12 +64,21 @@ class Journal:
         """Bytes of metrics.jsonl so far."""
         return self.file.tell()
 
-    def add(self, terms: dict[str, Term]) -> None:
-        """Count a batch's terms towards the next record."""
+    def add(self, terms: dict[str, Term], layers: dict[str, str]) -> None:
+        """Count a batch's terms towards the next record.
+
+        Args:
+            layers: what runs each recurrent layer; said once.
+        """
         for name, term in terms.items():
             total = self.totals.setdefault(name, [0.0, 0])
             total[0] += float(term.total.detach())
             total[1] += term.count
+        if layers and not self.layers_told:
+            self.layers_told = True
+            for how in dict.fromkeys(layers.values()):
+                alike = [layer for layer in layers if layers[layer] == how]
+                self.say(f"{', '.join(alike)}: {how}")
 
     def means(self) -> dict[str, float]:
         """Means of all terms since the last call."""
@@ -87,13 +97,39 @@ class Journal:
                 if name != "step" and isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, values["step"])
 
-    def show(self, epoch: int, fraction: float, status: str) -> None:
-        """Move the bar."""
-        self.bar.update(self.task, description=f"epoch {epoch}", completed=fraction, status=status)
+    def record_progress(
+        self, at: Standing, budget: Budget, lr: float, norm: float, *, always: bool
+    ) -> None:
+        """Record the means since the last record and move the bar, every two seconds, or
+        `always`."""
+        now = time.perf_counter()
+        if now - self.recorded_at <= _RECORD_SECONDS and not always:
+            return
+        speed = (at.tokens - self.recorded_tokens) / (now - self.recorded_at)
+        self.recorded_at, self.recorded_tokens = now, at.tokens
+        means = self.means()
+        self.record(
+            step=at.step,
+            epoch=at.epoch,
+            tokens=at.tokens,
+            lr=lr,
+            grad_norm=norm,
+            tokens_per_second=speed,
+            seconds=budget.elapsed,
+            **means,
+        )
+        figures = "  ".join(
+            text.format(means[name]) for name, text in _SHOWN.items() if name in means
+        )
+        self.bar.show(
+            f"epoch {at.epoch + 1}",
+            budget.used(at),
+            f"{figures}  {speed:,.0f} tokens/s  {clock(budget.left(at))} left",
+        )
 
     def say(self, message: str) -> None:
         """A line above the bar."""
-        self.console.print(message, markup=False, soft_wrap=True)
+        self.bar.say(message)
 
 
 def _board(folder: Path) -> Any:
@@ -137,12 +173,12 @@ def draw_curve(folder: Path) -> None:
             if valid:
                 ax.plot(*zip(*valid, strict=True), "o-", label="validation", ms=4)
             scale = "log" if name == "perplexity" else "linear"
-            ax.set(xlabel="step", ylabel=_CALLED.get(name, name), yscale=scale)
+            ax.set(xlabel="step", ylabel=_AXES.get(name, name), yscale=scale)
             ax.legend(frameon=False)
         axes[0].set_title(folder.resolve().name)
 
 
-_CALLED = {
+_AXES = {  # what the axes of the curve are called
     "nll": "loss",
     "next_accuracy": "next-sentence accuracy",
     "bleu": "BLEU",

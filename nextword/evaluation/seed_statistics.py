@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 
-class Spread(NamedTuple):
+class SeedStatistics(NamedTuple):
     """Of one figure over several seeds."""
 
     mean: float
@@ -22,7 +22,7 @@ class Spread(NamedTuple):
         return f"{self.mean:,.{places}f} ± {self.deviation:,.{places}f}"
 
 
-def spread(results: Sequence[dict[str, Any]]) -> dict[str, Spread]:
+def seed_statistics(results: Sequence[dict[str, Any]]) -> dict[str, SeedStatistics]:
     """Of each figure that all results have, in their order."""
     first = results[0] if results else {}
     found = {}
@@ -31,5 +31,5 @@ def spread(results: Sequence[dict[str, Any]]) -> dict[str, Spread]:
         if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
             numbers = [float(v) for v in values if v is not None]
             deviation = stdev(numbers) if len(numbers) > 1 else math.nan
-            found[name] = Spread(mean(numbers), deviation)
+            found[name] = SeedStatistics(mean(numbers), deviation)
     return found

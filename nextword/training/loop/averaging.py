@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from ...config import TrainConfig
 
 
 def worsening(history: Sequence[float], n: int) -> bool:
@@ -32,12 +34,32 @@ class Average:
     With `last` it is the mean of the last so many checkpoints instead.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], last: int = 0) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        last: int = 0,
+        non_monotone: int | None = None,
+    ) -> None:
+        """`last`: checkpoints to take the mean of, 0 = of steps; `non_monotone`: the validations
+        looked back over to tell when to begin, None = it does not begin by itself."""
         self.parameters: list[Tensor] = list(parameters)
         self.last = last
+        self.non_monotone = non_monotone
         self.checkpoints: dict[int, list[Tensor]] = {}  # step → weights
         self.steps = 0
         self.means: list[Tensor] = []
+
+    @classmethod
+    def wanted(cls, parameters: Iterable[nn.Parameter], config: TrainConfig) -> Self:
+        """The mean that the settings want, begun if it is one of all steps."""
+        average = cls(
+            parameters,
+            config.checkpoints if config.average == "checkpoints" else 0,
+            config.non_monotone if config.average == "non-monotone" else None,
+        )
+        if config.average == "always":
+            average.begin()
+        return average
 
     @property
     def begun(self) -> bool:
@@ -47,6 +69,13 @@ class Average:
         """Until the first step the mean is where the weights stand now."""
         self.means = [p.detach().clone() for p in self.parameters]
         self.steps = 0
+
+    def begin_if_worsening(self, history: Sequence[float]) -> bool:
+        """Begin once validation stops getting better (NT-ASGD); whether it begins now."""
+        if self.begun or self.non_monotone is None or not worsening(history, self.non_monotone):
+            return False
+        self.begin()
+        return True
 
     def checkpoint(self, step: int) -> None:
         """Take the present weights as a checkpoint, if the mean is one of checkpoints."""

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import state as trees
-from ..files import read_tensors, write_tensors
-from ..run import STATE, load_weights
-from ..types import State
+from ... import state as trees
+from ...files import read_tensors, write_tensors
+from ...run import STATE, load_weights
+from ...types import State
 from .averaging import Average
+from .budget import Budget
+from .journal import Journal
+from .standing import Standing
 
 
-@dataclass
-class Standing:
-    """Where a training stands."""
+class Saver:
+    """Writes what a training needs to go on, now and then."""
 
-    step: int = 0  # batches taken
-    epoch: int = 0
-    index: int = 0  # of the next batch in this epoch's stream
-    tokens: int = 0
-    seconds: float = 0.0
-    valid_step: int = -1  # of the last validation
-    history: list[float] = field(default_factory=list)  # nats per token, validation by validation
-    kept_step: int = -1  # of the weights in model.safetensors
-    averaged_steps: int = 0
-    averaged_from: int = 0  # validations before the averaging began
-    metrics_bytes: int = 0
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: Average,
+        every: float,
+    ) -> None:
+        """`every`: seconds between two saves."""
+        self.folder, self.model = folder, model
+        self.optimizer, self.average = optimizer, average
+        self.every = every
+        self.saved = time.perf_counter()
 
-    @property
-    def best(self) -> float:
-        return min(self.history, default=float("inf"))
+    def is_due(self) -> bool:
+        """Whether the last save was long ago."""
+        return time.perf_counter() - self.saved > self.every
 
-    @property
-    def bad(self) -> int:
-        """Validations since the best one."""
-        if not self.history:
-            return 0
-        return len(self.history) - 1 - self.history.index(self.best)
+    def save(self, state: State, at: Standing, journal: Journal, budget: Budget) -> None:
+        """Write everything, with the model's state before the next batch."""
+        at.seconds, at.metrics_bytes = budget.elapsed, journal.size
+        save(self.folder, self.model, self.optimizer, self.average, state, at)
+        self.saved = time.perf_counter()
+
+    def restore(self) -> tuple[State, Standing]:
+        """Put everything back; the model's state before the next batch, and the standing."""
+        return restore(self.folder, self.model, self.optimizer, self.average)
 
 
 def save(

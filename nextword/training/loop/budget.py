@@ -1,11 +1,11 @@
-"""How much of a training is used up, and how time is said."""
+"""How much of a training is used up, and how much time is left."""
 
 from __future__ import annotations
 
 import time
 
-from ..config import TrainConfig
-from .checkpoint import Standing
+from ...config import TrainConfig
+from .standing import Standing
 
 
 class Budget:
@@ -58,10 +58,3 @@ class Budget:
         spent, read = self.elapsed - self.first_second, at.tokens - self.first_token
         seconds = self.valid_tokens * spent / read / 3 if read else 0.0
         return min(seconds, max(0.0, 60 * self.minutes - self.first_second) / 2)
-
-
-def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, secs = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"

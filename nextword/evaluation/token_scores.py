@@ -14,7 +14,6 @@ from ..state import concatenate, select
 from ..types import LanguageModel
 
 Progress = Callable[[int], None]  # called with the number of tokens just done
-Bar = Callable[[int], Progress]  # called with their total, before the first
 Watch = Callable[[Tensor, Tensor], None]  # hidden (T, H) that predicted targets (T,)
 
 
@@ -36,7 +35,7 @@ class TokenScores(NamedTuple):
 
 
 @torch.no_grad()
-def score_stream(
+def score_tokens(
     model: LanguageModel,
     ids: Ids,
     device: torch.device,

@@ -1,0 +1,1 @@
+"""Several trainings that answer one question: seeds, ablations, learning rates."""

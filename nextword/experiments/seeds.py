@@ -1,0 +1,107 @@
+"""`train --seeds N`: the same training from several seeds, to know what chance does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
+from ..files import locked, read_tensors
+from ..run import SERIES, STATE, WEIGHTS, seeds_of
+from ..training.loop.journal import read_metrics
+from ..training.request import Paths, Request, check
+from .series import describe, finish, take_directory, texts_of
+
+
+def train_seeds(
+    recipe: str,
+    train: Paths,
+    out: str | os.PathLike[str],
+    *,
+    seeds: int,
+    valid: Paths = (),
+    targets: Paths = (),
+    valid_targets: Paths = (),
+    overrides: list[str] | dict[str, Any] | None = None,
+    start_from: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> dict[str, SeedStatistics]:
+    """Train runs out/seed1, out/seed2 and so on, `train.seed` being the number.
+
+    Called again with the same arguments it goes on: finished runs stay, an interrupted one is
+    resumed, and more seeds may be asked for. The other arguments are those of `train`.
+
+    Returns:
+        The validation figures of the kept weights, mean and deviation.
+
+    Raises:
+        InputError: something given cannot be used, or `out` holds something else.
+        Interrupted: Ctrl-C; everything is saved.
+    """
+    request = Request.of(
+        recipe,
+        train,
+        valid=valid,
+        targets=targets,
+        valid_targets=valid_targets,
+        overrides=overrides,
+        start_from=start_from,
+        overwrite=overwrite,
+        device=device,
+        quiet=quiet,
+    )
+    return make_seeds(request, Path(out), seeds)
+
+
+def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatistics]:
+    """`train_seeds` for a request."""
+    if seeds < 1:
+        raise InputError(f"seeds = {seeds}: give 1 or more")
+    if "train.seed" in request.changes:
+        raise InputError("--seeds sets train.seed itself; leave it out")
+    config = check(request).config
+    if config.model.trained_by != "gradient":
+        raise InputError(f"'{request.recipe}' leaves nothing to chance: train it without --seeds")
+    settings = {"config": config.dump(), **texts_of(request)}
+    if (origin := request.start_from) is not None:
+        settings["from"] = describe([origin if origin.is_file() else origin / WEIGHTS])
+    before = _set_aside(out) if request.overwrite else None
+    fresh = take_directory(out, settings, "trainings")
+    each = replace(request, overwrite=True)
+    with locked(out):
+        try:
+            for seed in range(1, seeds + 1):
+                finish(each.changed({"train.seed": seed}), out / f"seed{seed}")
+        except InputError:
+            if fresh and not any(out.glob(f"*/{STATE}")):  # nothing trained: all is as it was
+                shutil.rmtree(out)
+                if before:
+                    os.replace(before, out)
+            raise
+    if before:
+        shutil.rmtree(before)
+    return seed_statistics([_kept(run) for run in seeds_of(out)])
+
+
+def _set_aside(out: Path) -> Path | None:
+    """Rename a series that is to be replaced; where it is now."""
+    if not (out / SERIES).is_file():
+        return None
+    with locked(out):
+        before = out.with_name(f".{out.name}.{os.getpid()}.old")
+        os.replace(out, before)
+    return before
+
+
+def _kept(run: Path) -> dict[str, Any]:
+    """The validation figures of the weights that were kept: the best."""
+    _, meta = read_tensors(run / WEIGHTS)
+    found = [r for r in read_metrics(run) if "valid_nll" in r and r["step"] == meta["step"]]
+    wanted = found[-1] if found else {}
+    return {key.removeprefix("valid_"): wanted[key] for key in wanted if key.startswith("valid_")}

@@ -1,0 +1,168 @@
+"""What a person sees while something works: progress bars and messages, all on standard error.
+
+On a terminal progress is a bar with speed and time left; without one it is a plain line a minute.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+Say = Callable[[str], None]  # shows a line
+Advance = Callable[[int], None]  # called with the number of units just done
+Bar = Callable[[int], Advance]  # starts a bar for so many units
+
+_PLAIN_EVERY = 60.0  # seconds between two lines where there is no terminal
+
+
+class Bars(Protocol):
+    """Starts progress bars, one for each part of the work."""
+
+    def __call__(self, label: str, total: int, unit: str = "MB") -> Advance:
+        """A bar for `total` units; where the unit is MB, `total` and the steps are in bytes."""
+        ...
+
+
+class _Speed(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_speed(task.finished_speed or task.speed or 0, task.fields["unit"]))
+
+
+def _speed(units: float, unit: str) -> str:
+    return f"{units / 1e6:,.1f} MB/s" if unit == "MB" else f"{units:,.0f} {unit}/s"
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+
+
+def speaker(quiet: bool) -> Say:
+    """A function that shows a line, or with `quiet` does nothing."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    return partial(console.print, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Bars]:
+    """Shows bars while the context is open.
+
+    Example:
+        with progress_bars(quiet=False) as bars:
+            advance = bars("encoding", 3_000_000)
+            advance(65_536)
+    """
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    if not console.is_terminal:
+        say = speaker(quiet)
+        yield lambda label, total, unit="MB": _PlainBar(say, label, total, unit).advance
+        return
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet,
+        transient=True,
+    )
+
+    def start(label: str, total: int, unit: str = "MB") -> Advance:
+        task = progress.add_task(label, total=total, unit=unit)
+        return lambda done: progress.advance(task, done)
+
+    with progress:
+        yield start
+
+
+@contextmanager
+def progress_bar(label: str, quiet: bool, unit: str = "tokens") -> Iterator[Bar]:
+    """`progress_bars` that all have the same label and unit."""
+    with progress_bars(quiet) as bars:
+        yield lambda total: bars(label, total, unit)
+
+
+class _PlainBar:
+    """A line a minute, for logs."""
+
+    def __init__(self, say: Say, label: str, total: int, unit: str) -> None:
+        self.say, self.label, self.total, self.unit = say, label, total, unit
+        self.done = 0
+        self.began = self.said = time.perf_counter()
+
+    def advance(self, done: int) -> None:
+        self.done += done
+        now = time.perf_counter()
+        if now - self.said < _PLAIN_EVERY:
+            return
+        self.said = now
+        speed = self.done / (now - self.began)
+        left = (self.total - self.done) / speed if speed else 0.0
+        share = self.done / max(1, self.total)
+        self.say(
+            f"{self.label}: {share:.0%}  {_speed(speed, self.unit)}  {clock(max(0.0, left))} left"
+        )
+
+
+class TrainingBar:
+    """The bar of a training, with lines above it.
+
+    Without a terminal it says how the training stands once a minute.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.shown = self.console.is_terminal and not quiet
+        self.said = time.perf_counter()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[status]}"),
+            console=self.console,
+            disable=not self.shown,
+        )
+        self.task = self.bar.add_task("training", total=1.0, status="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def show(self, label: str, fraction: float, status: str) -> None:
+        """Move the bar to a fraction from 0 to 1."""
+        self.bar.update(self.task, description=label, completed=fraction, status=status)
+        now = time.perf_counter()
+        if not self.shown and now - self.said >= _PLAIN_EVERY:
+            self.said = now
+            self.say(f"{label}  {fraction:.0%}  {status}")
+
+    def say(self, message: str) -> None:
+        """Show a line above the bar."""
+        self.console.print(message, markup=False, soft_wrap=True)

@@ -1,0 +1,232 @@
+"""Labelled texts: classification."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import InputError
+from ..files import write_text
+from ..run import DATA, TOKENIZER, tokenizer_of, weights_of
+from ..screen import Bars
+from ..text.corpus import Corpus
+from ..text.labelled import find_labels, open_labelled, prepare_labelled, read_labelled
+from ..text.reader import Span, open_texts
+from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..types import Ability
+from .task import HELD_OUT, Answer, Options, Origin, Paths, Prepared, Task, Validation
+from .text import refuse_targets
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..data.stream import Stream
+    from ..evaluation.classification import ClassifierEvaluation
+    from ..evaluation.compare_labels import LabelComparison
+    from ..evaluation.tagging import TaggerEvaluation
+    from ..run import Run
+    from ..text.labelled import Example
+    from ..text.tagged import TaggedSentence
+
+
+class Labelled(Task):
+    """Give each text its label."""
+
+    name = "labelled"
+    reads = "labelled texts"
+    does = "classifies texts"
+    abilities: ClassVar[dict[Ability, str]] = {
+        Ability.CLASSIFY: "nextword classify {run} FILE",
+        Ability.EVALUATE: "nextword evaluate {run} --data FILE",
+        Ability.EMBED: "nextword embed {run} FILE",
+        Ability.CONFUSION: "nextword evaluate {run} --data FILE --plot FILE",
+    }
+    ranked_by = "accuracy"
+    streams = ("labelled",)
+    objectives = ("classify",)
+    settings = frozenset({"metric"})
+
+    # ------------------------------------------------------------------ making a run
+
+    def open(self, paths: Paths, targets: Paths = ()) -> list[Span]:
+        refuse_targets(targets, self.reads)
+        return open_texts(paths)
+
+    def prepare(
+        self,
+        train: list[Span],
+        valid: list[Span],
+        config: Config,
+        origin: Origin | None,
+        folder: Path,
+        *,
+        bars: Bars,
+        bptt_is_given: bool,
+    ) -> Prepared:
+        config = _within_context(config, bptt_is_given)
+        files, held = [span.path for span in train], [span.path for span in valid]
+        labels = (config.model.labels if origin else []) or find_labels(files, self.read)
+        notes = []
+        if not held:
+            files, held = self._hold_out(files, folder)
+            notes.append(f"no --valid given: {HELD_OUT:.0%} of the training texts are held out")
+        if origin:
+            tokenizer = tokenizer_of(origin.folder)
+        else:
+            texts = ("\n".join(one.texts) + "\n" for path in files for one in self.read(path))
+            tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
+        write_text(folder / TOKENIZER, tokenizer.to_json())
+        config, more = self.encode(files, held, tokenizer, folder / DATA, labels, config)
+        for path in (*files, *held):
+            if path.parent == folder:
+                path.unlink()
+        counts = self._label_counts(self.corpus(folder / DATA / "train"))
+        told = ", ".join(f"{label} {counts[i]:,}" for i, label in enumerate(labels))
+        model = config.model.model_copy(update={"labels": labels})
+        config = _with_weights(replace(config, model=model), counts)
+        return Prepared(config, [*notes, *more, f"labels: {told}"])
+
+    def read(self, path: Path) -> Iterator[Example | TaggedSentence]:
+        """The examples of a file."""
+        return read_labelled(path)
+
+    def encode(
+        self,
+        train: list[Path],
+        valid: list[Path],
+        tokenizer: Tokenizer,
+        folder: Path,
+        labels: Sequence[str],
+        config: Config,
+    ) -> tuple[Config, list[str]]:
+        """Write the ids and labels of the texts into folder/train and folder/valid.
+
+        Returns:
+            The settings with what the texts say of them, and lines that the user should read.
+        """
+        from ..data.labelled import Labelled as Stream
+
+        corpus, _ = prepare_labelled(train, tokenizer, folder / "train", labels)
+        assert corpus.labels is not None
+        stream = Stream(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
+        prepare_labelled(valid, tokenizer, folder / "valid", labels, stream.each)
+        notes = []
+        if cut := int(stream.cut.sum()):
+            notes.append(
+                f"{cut:,} of {len(stream.cut):,} texts are longer than train.bptt = "
+                f"{config.train.bptt} tokens and are cut"
+            )
+        model = config.model.model_copy(update={"pairs": stream.each == 2})
+        return replace(config, model=model), notes
+
+    def corpus(self, folder: Path) -> Corpus:
+        return open_labelled(folder)
+
+    def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
+        return None  # a batch takes what there is
+
+    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
+        from .origin import onto_encoder
+
+        if before.model.task in ("text", "sentences"):
+            return onto_encoder(recipe, overrides, before)
+        return super().start_from(recipe, overrides, origin, before)
+
+    def take_encoder(self, model: Any, origin: Origin) -> list[str]:
+        from .transfer import into_encoder
+
+        return [into_encoder(model, weights_of(origin.folder), origin.folder)]
+
+    def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
+        """The figures of the answers, by the metric that is wanted."""
+        from ..evaluation.classification import measure, score_labelled
+
+        assert corpus.labels is not None
+        log_probs, _ = score_labelled(run.model, corpus, run.device, run.config.train.bptt)
+        right = corpus.labels
+        quality, _ = measure(right, log_probs.argmax(axis=1), log_probs.shape[1])
+        loss = float(-log_probs[range(len(right)), right].mean())
+        return Validation(loss, {"loss": loss} | asdict(quality), run.config.train.metric)
+
+    def best(self, cost: float, config: Config) -> str:
+        metric = config.train.metric
+        return f"loss {cost:.4f}" if metric == "loss" else f"{metric} {1 - cost:.3f}"
+
+    def _label_counts(self, corpus: Corpus) -> Counter[int]:
+        assert corpus.labels is not None
+        counts: Counter[int] = Counter(corpus.labels.tolist())
+        del counts[-1]  # tokens without a tag
+        return counts
+
+    def _hold_out(self, files: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+        """Two files in `folder`: most of the examples, and some of every label, drawn at random."""
+        rows: dict[str, list[str]] = {}
+        for path in files:
+            for example in self.read(path):
+                rows.setdefault(example.label, []).append(example.written)
+        draw = random.Random(1)
+        kept: list[str] = []
+        held: list[str] = []
+        for lines in rows.values():
+            draw.shuffle(lines)
+            cut = max(1, round(HELD_OUT * len(lines))) if len(lines) > 1 else 0
+            held += lines[:cut]
+            kept += lines[cut:]
+        if not held:
+            raise InputError(
+                f"'{files[0]}' has too few examples to hold some out; add --valid FILE"
+            )
+        draw.shuffle(kept)
+        paths = folder / "kept.tsv", folder / "held.tsv"
+        for path, lines in zip(paths, (kept, held), strict=True):
+            write_text(path, "".join(lines))
+        return [paths[0]], [paths[1]]
+
+    # ------------------------------------------------------------------ using a run
+
+    def evaluate(
+        self, run: Run, data: Any, options: Options
+    ) -> ClassifierEvaluation | TaggerEvaluation:
+        from ..evaluation.classification import evaluate_classifier
+
+        return evaluate_classifier(run, data)
+
+    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> LabelComparison:
+        from ..evaluation.compare_labels import compare_labels
+
+        return compare_labels(runs, [self.evaluate(run, data, options) for run in runs])
+
+    def classify_lines(self, run: Run, lines: Iterable[str]) -> Iterator[Answer]:
+        from ..evaluation.classification import classify_lines
+
+        return classify_lines(run, lines)
+
+
+def _within_context(config: Config, bptt_is_given: bool) -> Config:
+    """Texts, with the mark before them, must fit into the encoder's context; longer ones are cut.
+
+    Raises:
+        InputError: the user set a `train.bptt` that does not fit.
+    """
+    context = config.model.encoder.get("context")
+    if not context or config.train.bptt < context:
+        return config
+    if bptt_is_given:
+        raise InputError(
+            f"train.bptt = {config.train.bptt} is too long for the encoder's context of "
+            f"{context}; add --set train.bptt={context - 1}"
+        )
+    return replace(config, train=config.train.model_copy(update={"bptt": context - 1}))
+
+
+def _with_weights(config: Config, counts: Counter[int]) -> Config:
+    """With objective.weights=balanced, the weight of each label: rare ones count more."""
+    if config.objective.weights != "balanced":
+        return config
+    total, labels = sum(counts.values()), len(config.model.labels)
+    weights = [total / (labels * max(1, counts[i])) for i in range(labels)]
+    objective = config.objective.model_copy(update={"weights": weights})
+    return replace(config, objective=objective)

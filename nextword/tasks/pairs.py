@@ -1,0 +1,184 @@
+"""Sentence pairs: translation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import InputError
+from ..files import write_text
+from ..run import DATA, SOURCE_TOKENIZER, TOKENIZER
+from ..screen import Bars
+from ..text.corpus import Corpus
+from ..text.pairs import (
+    PairFile,
+    Skipped,
+    hold_out_pairs,
+    open_pairs,
+    open_pairs_corpus,
+    prepare_pairs,
+    side,
+)
+from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from ..types import Ability
+from .task import HELD_OUT, Options, Origin, Paths, Prepared, Task, Validation
+from .text import predicted
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..data.stream import Stream
+    from ..evaluation.compare_translations import TranslationComparison
+    from ..evaluation.sentences import SentenceScore
+    from ..evaluation.translation import TranslationEvaluation
+    from ..run import Run
+
+
+class Pairs(Task):
+    """Translate the source of a sentence pair into its target."""
+
+    name = "pairs"
+    reads = "sentence pairs"
+    does = "translates"
+    abilities: ClassVar[dict[Ability, str]] = {
+        Ability.TRANSLATE: "nextword translate {run} FILE",
+        Ability.EVALUATE: "nextword evaluate {run} --data FILE",
+        Ability.SCORE: "nextword score {run} FILE",
+        Ability.ATTENTION: "nextword inspect {run} attention --source TEXT --out FILE",
+        Ability.LENGTHS: "nextword compare {run} RUN --data FILE --out FILE",
+    }
+    ranked_by = "BLEU"
+    streams = ("pairs",)
+    settings = frozenset({"batch_tokens", "longest", "bleu_lines"})
+    options = frozenset({"--target"})
+    has_source = True
+    evaluating = ("translating", "sentences")
+
+    # ------------------------------------------------------------------ making a run
+
+    def open(self, paths: Paths, targets: Paths = ()) -> list[PairFile]:
+        return open_pairs(paths, targets)
+
+    def prepare(
+        self,
+        train: list[PairFile],
+        valid: list[PairFile],
+        config: Config,
+        origin: Origin | None,
+        folder: Path,
+        *,
+        bars: Bars,
+        bptt_is_given: bool,
+    ) -> Prepared:
+        notes = []
+        if not valid:
+            train, valid = hold_out_pairs(train, HELD_OUT)
+            if valid:
+                notes.append(
+                    f"no --valid given: the last {HELD_OUT:.0%} of the training pairs are held out"
+                )
+        target, source = _tokenizers(config, origin, train)
+        write_text(folder / TOKENIZER, target.to_json())
+        write_text(folder / SOURCE_TOKENIZER, source.to_json())
+        longest = int(min(config.train.longest, _context(config) or math.inf))
+        size = sum(
+            path.stat().st_size for file in train for path in (file.path, file.target) if path
+        )
+        corpus, skipped = prepare_pairs(
+            train, target, source, folder / DATA / "train", longest, bars("encoding", size)
+        )
+        if not len(corpus):
+            raise InputError(f"no pairs to learn from in '{train[0].path}': {skipped}")
+        notes += _left_out("training", skipped, longest)
+        if valid:
+            held, skipped = prepare_pairs(valid, target, source, folder / DATA / "valid", longest)
+            if not len(held):
+                raise InputError(f"no pairs to validate on in '{valid[0].path}': {skipped}")
+            notes += _left_out("validation", skipped, longest)
+        else:
+            notes.append("too few pairs to hold any out: no validation")
+        return Prepared(config, notes)
+
+    def corpus(self, folder: Path) -> Corpus:
+        return open_pairs_corpus(folder)
+
+    def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
+        return None  # batches are as large as the pairs allow
+
+    def vectors_key(self, path: Path) -> str:
+        raise InputError(
+            f"--from {path}: whose vectors are they? Add --set source.vectors={path} or "
+            f"--set text.vectors={path} instead"
+        )
+
+    def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
+        """Perplexity of the targets; of the first `train.bleu_lines` the BLEU of greedy
+        translations too."""
+        from ..evaluation.pairs import score_pairs
+        from ..evaluation.translation import quick_bleu
+
+        scores = score_pairs(run.model, corpus, run.device)
+        found = predicted(scores.nll / len(corpus), scores.accuracy)
+        lines = run.config.train.bleu_lines
+        if not lines:
+            return found
+        bleu = quick_bleu(run.model, run.tokenizer, corpus, lines, run.device)
+        return Validation(found.nll, found.figures | {"bleu": bleu})
+
+    # ------------------------------------------------------------------ using a run
+
+    def evaluate(self, run: Run, data: Any, options: Options) -> TranslationEvaluation:
+        from ..evaluation.translation import evaluate_translation
+
+        return evaluate_translation(
+            run, data, options.targets, how=options.decoding, bar=options.bar
+        )
+
+    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> TranslationComparison:
+        from ..evaluation.compare_translations import compare_translations
+
+        return compare_translations(
+            runs, data, options.targets, how=options.decoding, bar=options.bar
+        )
+
+    def score_lines(
+        self, run: Run, lines: Iterable[str], batch_size: int = 64
+    ) -> Iterator[SentenceScore]:
+        from ..evaluation.sentences import score_pair_lines
+
+        return score_pair_lines(run, lines, batch_size)
+
+
+def _context(config: Config) -> int | None:
+    context: int | None = config.model.model_dump().get("context")
+    return context
+
+
+def _tokenizers(
+    config: Config, origin: Origin | None, train: list[PairFile]
+) -> tuple[Tokenizer, Tokenizer]:
+    """Of the target and of the source."""
+    if origin:
+        folder = origin.folder
+        return load_tokenizer(folder / TOKENIZER), load_tokenizer(folder / SOURCE_TOKENIZER)
+    assert config.source is not None
+    sizes = {
+        name: sum(len(text.encode("utf-8")) for text in side(train, name))
+        for name in ("source", "target")
+    }
+    if config.source.joint:
+        both = chain(side(train, "source"), side(train, "target"))
+        shared = train_tokenizer(both, config.text, sum(sizes.values()))
+        return shared, shared
+    return (
+        train_tokenizer(side(train, "target"), config.text, sizes["target"]),
+        train_tokenizer(side(train, "source"), config.source, sizes["source"]),
+    )
+
+
+def _left_out(which: str, skipped: Skipped, longest: int) -> list[str]:
+    if not skipped.empty and not skipped.long:
+        return []
+    return [f"{which} pairs left out: {skipped} (more than {longest} tokens)"]

@@ -1,0 +1,81 @@
+"""Sentences with gaps, read both ways: BERT's pre-training, gaps filled, pseudo-perplexity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..screen import Bar
+from ..text.corpus import Corpus
+from ..types import Ability
+from .task import Options, Validation
+from .text import Text, predicted
+
+if TYPE_CHECKING:
+    from ..evaluation.figures import Evaluation
+    from ..evaluation.reading import Reading
+    from ..evaluation.sentences import SentenceScore
+    from ..evaluation.token_scores import TokenScores
+    from ..run import Run
+
+
+class Sentences(Text):
+    """Predict masked words, and whether one piece of text follows another."""
+
+    name = "sentences"
+    reads = "sentences with words masked"
+    does = "fills gaps"
+    abilities: ClassVar[dict[Ability, str]] = {
+        Ability.FILL: 'nextword fill {run} "a [MASK] ."',
+        Ability.EVALUATE: "nextword evaluate {run} --data FILE",
+        Ability.SCORE: "nextword score {run} FILE",
+        Ability.PREDICT: "nextword evaluate {run} --data FILE",
+        Ability.EMBED: "nextword embed {run} FILE",
+    }
+    streams = ("masked",)
+    objectives = ("masked",)
+    options = frozenset()
+    new_vocabulary = False
+
+    def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
+        """Masked words and next sentences, always the same ones."""
+        import torch
+
+        from ..data.masked import Masked
+
+        stream = Masked.of(corpus, run.config.train, seed=0)
+        totals: dict[str, list[float]] = {}
+        with torch.no_grad():
+            for batch in stream:
+                terms, _ = run.config.objective(run.model, batch.to(run.device), None)
+                for name, term in terms.items():
+                    total = totals.setdefault(name, [0.0, 0.0])
+                    total[0] += float(term.total)
+                    total[1] += term.count
+        means = {name: total / count for name, (total, count) in totals.items()}
+        found = predicted(means["nll"], means["accuracy"])
+        more = {name: means[name] for name in ("next_accuracy",) if name in means}
+        return Validation(found.nll, found.figures | more)
+
+    def evaluate(self, run: Run, data: Any, options: Options) -> Evaluation:
+        import tempfile
+
+        from ..evaluation.perplexity import load_text
+        from ..evaluation.pseudo import evaluate_pseudo
+
+        with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+            return evaluate_pseudo(run, load_text(run, data, folder), options.bar)[0]
+
+    def evaluate_corpus(
+        self, run: Run, corpus: Corpus, how: Reading, bar: Bar | None
+    ) -> tuple[Evaluation, TokenScores]:
+        from ..evaluation.pseudo import evaluate_pseudo
+
+        return evaluate_pseudo(run, corpus, bar)
+
+    def score_lines(
+        self, run: Run, lines: Iterable[str], batch_size: int = 64
+    ) -> Iterator[SentenceScore]:
+        from ..evaluation.pseudo import score_pseudo_lines
+
+        return score_pseudo_lines(run, lines)

@@ -1,0 +1,237 @@
+"""Running text, predicted from left to right: perplexity, scores, generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .. import registry
+from ..errors import InputError
+from ..files import write_text
+from ..run import DATA, TOKENIZER, tokenizer_of
+from ..screen import Bar, Bars
+from ..text.corpus import Corpus, open_corpus
+from ..text.corpus import prepare as prepare_corpus
+from ..text.reader import Span, blocks, hold_out, open_texts
+from ..text.tokenizer import train_tokenizer
+from ..types import Ability
+from .task import HELD_OUT, Options, Origin, Paths, Prepared, Task, Validation
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..data.stream import Stream
+    from ..evaluation.compare_texts import TextComparison
+    from ..evaluation.figures import Evaluation
+    from ..evaluation.reading import Reading
+    from ..evaluation.sentences import SentenceScore
+    from ..evaluation.token_scores import TokenScores
+    from ..run import Run
+
+_SHORTEST = 8  # tokens below which there is nothing to learn from
+
+
+class Text(Task):
+    """Predict the next token of running text."""
+
+    name = "text"
+    reads = "running text"
+    does = "predicts text"
+    abilities: ClassVar[dict[Ability, str]] = {
+        Ability.GENERATE: 'nextword generate {run} --prompt "..."',
+        Ability.EVALUATE: "nextword evaluate {run} --data FILE",
+        Ability.SCORE: "nextword score {run} FILE",
+        Ability.PREDICT: "nextword evaluate {run} --data FILE",
+        Ability.EMBED: "nextword embed {run} FILE",
+        Ability.MIX: "nextword train mixture {run} RUN --valid FILE",
+        Ability.GRADIENTS: "nextword inspect {run} gradients --out FILE",
+    }
+    ranked_by = "bits per byte"
+    options = frozenset({"--stripes", "--dynamic", "--cache", "--mc-dropout"})
+    new_vocabulary = True
+
+    # ------------------------------------------------------------------ making a run
+
+    def open(self, paths: Paths, targets: Paths = ()) -> list[Span]:
+        refuse_targets(targets, self.reads)
+        return open_texts(paths)
+
+    def prepare(
+        self,
+        train: list[Span],
+        valid: list[Span],
+        config: Config,
+        origin: Origin | None,
+        folder: Path,
+        *,
+        bars: Bars,
+        bptt_is_given: bool,
+    ) -> Prepared:
+        notes = []
+        if not valid:
+            train, valid = hold_out(train, HELD_OUT)
+            if valid:
+                notes.append(
+                    f"no --valid given: the last {HELD_OUT:.0%} of the training text are held out"
+                )
+        size = sum(span.size for span in train)
+        if origin and config.train.vocabulary == "keep":
+            tokenizer = tokenizer_of(origin.folder)
+        else:
+            advance = bars("learning the vocabulary", size)
+            tokenizer = train_tokenizer(texts_of(train, advance), config.text, size)
+        write_text(folder / TOKENIZER, tokenizer.to_json())
+        corpus = prepare_corpus(train, tokenizer, folder / DATA / "train", bars("encoding", size))
+        _check_enough(corpus, train[0].path)
+        if valid:
+            held = prepare_corpus(valid, tokenizer, folder / DATA / "valid")
+            if not len(held):
+                raise InputError(f"no words in '{valid[0].path}'; give a text to validate on")
+        else:
+            notes.append("the text is too short to hold any of it out: no validation")
+        if tokenizer.splits_at_white_space and config.text.split == "auto":
+            notes.append("the text looks tokenised already: words are cut at white space alone")
+        _check_length(config, len(corpus), bptt_is_given)
+        if origin and origin.same_model:
+            return Prepared(config, notes)
+        config, more = _learnable_context(config)
+        return Prepared(config, notes + more)
+
+    def corpus(self, folder: Path) -> Corpus:
+        return open_corpus(folder)
+
+    def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
+        wanted = wanted_rows(corpus, config), config.train.bptt
+        if (stream.batch_size, stream.bptt) == wanted:
+            return None
+        return (
+            f"the text is shorter than one batch of {wanted[0]} x {wanted[1]}: "
+            f"using {stream.batch_size} x {stream.bptt}"
+        )
+
+    def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
+        """Perplexity, the text read in parallel stripes."""
+        from ..evaluation.token_scores import score_tokens
+
+        ids = corpus.ids
+        stripes = max(1, min(rows, len(ids) // 256))
+        scores = score_tokens(
+            run.model,
+            ids,
+            run.device,
+            stripes=stripes,
+            warmup=64 if stripes > 1 else 0,
+            chunk=max(512, 64 * stripes),
+        )
+        return predicted(scores.nll / len(ids), scores.accuracy)
+
+    # ------------------------------------------------------------------ using a run
+
+    def evaluate(self, run: Run, data: Any, options: Options) -> Evaluation:
+        from ..evaluation.perplexity import evaluate_text
+
+        return evaluate_text(
+            run,
+            data,
+            dynamic=options.dynamic,
+            cache=options.cache,
+            mc_dropout=options.mc_dropout,
+            stripes=options.stripes,
+            warmup=options.warmup,
+            bar=options.bar,
+        )
+
+    def evaluate_corpus(
+        self, run: Run, corpus: Corpus, how: Reading, bar: Bar | None
+    ) -> tuple[Evaluation, TokenScores]:
+        """The figures of a prepared text, and the score of every token."""
+        from ..evaluation.perplexity import evaluate_corpus
+
+        return evaluate_corpus(run, corpus, how, bar=bar)
+
+    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> TextComparison:
+        from ..evaluation.compare_texts import compare_texts
+        from ..evaluation.reading import Reading
+
+        tasks: list[Text] = [registry.load("task", run.config.model.task)() for run in runs]
+        how = Reading(options.dynamic, stripes=options.stripes)
+        return compare_texts(
+            runs, data, [task.evaluate_corpus for task in tasks], how=how, bar=options.bar
+        )
+
+    def score_lines(
+        self, run: Run, lines: Iterable[str], batch_size: int = 64
+    ) -> Iterator[SentenceScore]:
+        from ..evaluation.sentences import score_lines
+
+        return score_lines(run, lines, batch_size)
+
+
+def refuse_targets(targets: Paths, reads: str) -> None:
+    """Raise InputError if there are files of translations and the model reads none."""
+    if targets:
+        raise InputError(f"the model reads {reads}, not pairs; leave '{targets[0]}' out")
+
+
+def predicted(loss: float, accuracy: float) -> Validation:
+    """The validation of a model that predicts tokens, from its nats per token."""
+    from ..evaluation.figures import safe_exp
+
+    return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
+
+
+def texts_of(spans: list[Span], advance: Any) -> Iterator[str]:
+    """The texts of files block by block; `advance` is told how many bytes were read."""
+    for text, read in blocks(spans):
+        yield text
+        advance(read)
+
+
+def wanted_rows(corpus: Corpus, config: Config) -> int:
+    """Rows of a batch, if the text is long enough for them."""
+    from ..data.stream import auto_batch
+
+    return config.train.batch_size or auto_batch(len(corpus), config.train.bptt)
+
+
+def _check_enough(corpus: Corpus, path: Path) -> None:
+    if len(corpus) < _SHORTEST:
+        raise InputError(
+            f"'{path}' gives {len(corpus)} tokens to train on; at least {_SHORTEST} are needed, "
+            "thousands to learn anything"
+        )
+    ids = corpus.ids
+    if not np.any(ids[: 1 << 20] != ids[0]) and not np.any(np.asarray(ids) != ids[0]):
+        raise InputError(
+            f"'{path}' holds one kind of token only ({len(corpus)} times): there is nothing to "
+            "predict; try text.tokenizer=char, or another text"
+        )
+
+
+def _check_length(config: Config, tokens: int, bptt_is_given: bool) -> None:
+    """A length that the user set, or that the learning rate goes by, must fit; a default that is
+    too long for a tiny text is cut later, with a note."""
+    fixed = bptt_is_given or config.train.stream == "variable"
+    if config.train.bptt > tokens and fixed:
+        raise InputError(
+            f"train.bptt = {config.train.bptt} is longer than the training text of {tokens:,} "
+            f"tokens; set a smaller one, for example --set train.bptt={max(1, tokens // 4)}"
+        )
+
+
+def _learnable_context(config: Config) -> tuple[Config, list[str]]:
+    """Settings whose context is no longer than what training can teach, and notes.
+
+    Windows that start fresh teach nothing about positions behind their end, and there a model
+    predicts worse than one with a shorter context.
+    """
+    context, bptt = config.model.model_dump().get("context"), config.train.bptt
+    carries = registry.load("stream", config.train.stream).carries
+    if carries or not context or context <= bptt:
+        return config, []
+    note = f"train.bptt = {bptt}: so long is the context too (model.context = {context} was set)"
+    model = config.model.model_copy(update={"context": bptt})
+    return replace(config, model=model), [note]

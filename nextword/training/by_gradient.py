@@ -1,0 +1,215 @@
+"""`train` for models with weights: by gradients, step by step."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import Config, TextConfig, override_items
+from ..errors import InputError, Interrupted
+from ..files import locked, write_text
+from ..nn.vectors import put_vectors
+from ..run import (
+    CONFIG,
+    DATA,
+    STATE,
+    TOKENIZER,
+    WEIGHTS,
+    as_json,
+    build_model,
+    count_parameters,
+    load_source_tokenizer,
+    load_weights,
+    multiplies_bf16,
+    pick_device,
+    read_config,
+    replacing,
+    resolve_precision,
+    weights_of,
+)
+from ..models.base import TrainableModel
+from ..screen import clock, progress_bars, speaker
+from ..tasks import task_of
+from ..tasks.task import Origin
+from ..tasks.transfer import carry_vocabulary
+from ..text.tokenizer import Tokenizer, load_tokenizer
+from ..text.vectors import read_vectors
+from .loop.journal import draw_curve
+from .loop.loop import fit
+from .loop.training import Training
+from .request import Job
+
+_ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
+
+
+def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
+    """Prepare the text, build the model and train it; see `nextword.train`.
+
+    Args:
+        began: time.perf_counter() when the wall-time budget began.
+    """
+    config, origin = resolve_precision(job.config, device), job.origin
+    quiet = job.request.quiet
+    with replacing(out, job.request.overwrite) as fresh, progress_bars(quiet) as bars:
+        prepared = task_of(config).prepare(
+            job.train,
+            job.valid,
+            config,
+            origin,
+            fresh,
+            bars=bars,
+            bptt_is_given=job.bptt_is_given,
+        )
+        config = prepared.config
+        model, notes = new_model(config, origin, fresh)
+        write_text(fresh / CONFIG, as_json(config.dump()))
+    training = open_training(out, config, model, device, began)
+    training.starts_trained = origin is not None and origin.same_model
+    _run(training, [*prepared.notes, *notes], quiet=quiet, resume=False)
+
+
+def resume_by_gradient(
+    out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool
+) -> None:
+    """Go on with an interrupted training; see `nextword.resume`."""
+    began = time.perf_counter()
+    config = read_config(out)
+    if recipe is not None and Path(recipe).stem != config.recipe:
+        raise InputError(f"'{out}' was trained with the recipe '{config.recipe}', not '{recipe}'")
+    config = _adjusted(config, overrides)
+    device = pick_device(device)
+    torch.manual_seed(config.train.seed)
+    tokenizer = load_tokenizer(out / TOKENIZER)
+    model = build_model(config, tokenizer, load_source_tokenizer(out, config))
+    if not (out / STATE).is_file():
+        hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
+        raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with {hint}")
+    _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
+
+
+def new_model(config: Config, origin: Origin | None, folder: Path) -> tuple[TrainableModel, list[str]]:
+    """The model of a run that begins: with fresh weights, with those of another run, or with given
+    word vectors. Returns lines that the user should read, too."""
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    source = load_source_tokenizer(folder, config)
+    torch.manual_seed(config.train.seed)
+    model = build_model(config, tokenizer, source)
+    if origin and origin.same_model:
+        return model, _take_weights(model, origin, config, tokenizer)
+    if origin and (notes := task_of(config).take_encoder(model, origin)):
+        return model, notes
+    notes = _take_vectors(model.embedding, config.text, config, tokenizer)
+    if source is not None:
+        assert config.source is not None
+        notes += _take_vectors(model.source_embedding, config.source, config, source)
+    return model, notes
+
+
+def _take_weights(
+    model: TrainableModel, origin: Origin, config: Config, tokenizer: Tokenizer
+) -> list[str]:
+    weights, notes = weights_of(origin.folder), []
+    if config.train.vocabulary == "new":
+        before = load_tokenizer(origin.folder / TOKENIZER)
+        weights, shared = carry_vocabulary(weights, before, tokenizer)
+        notes.append(
+            f"{shared:,} of {tokenizer.vocab_size:,} tokens begin with their vectors in "
+            f"'{origin.folder}'"
+        )
+    load_weights(model, weights, origin.folder / WEIGHTS)
+    return notes
+
+
+def _take_vectors(
+    embedding: nn.Embedding, text: TextConfig, config: Config, tokenizer: Tokenizer
+) -> list[str]:
+    """Put the pretrained vectors of one side into its embedding, if there are any."""
+    if not text.vectors:
+        return []
+    ids, vectors = read_vectors(text.vectors, tokenizer)
+    width = embedding.embedding_dim
+    if vectors.shape[1] != width:
+        key = "embedding" if "embedding" in type(config.model).model_fields else "hidden"
+        raise InputError(
+            f"'{text.vectors}' has vectors of {vectors.shape[1]} numbers, the model of {width}; "
+            f"add --set model.{key}={vectors.shape[1]}"
+        )
+    put_vectors(embedding, torch.from_numpy(ids), torch.from_numpy(vectors))
+    return [f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{text.vectors}'"]
+
+
+def open_training(
+    out: Path, config: Config, model: TrainableModel, device: str, began: float
+) -> Training:
+    """A training on the text that was prepared in a run's folder."""
+    task = task_of(config)
+    has_valid = (out / DATA / "valid").is_dir()
+    return Training(
+        out,
+        config,
+        model.to(device),
+        task.corpus(out / DATA / "train"),
+        task.corpus(out / DATA / "valid") if has_valid else None,
+        torch.device(device),
+        began,
+        load_tokenizer(out / TOKENIZER),
+    )
+
+
+def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> None:
+    """Train, draw the curve, and say what came of it."""
+    out, config = training.folder, training.config
+    task = task_of(config)
+    if training.device.type == "cuda":
+        torch.cuda.set_device(training.device)
+    with locked(out):
+        write_text(out / CONFIG, as_json(config.dump()))
+        say = speaker(quiet)
+        for note in [*notes, *_notes(training)]:
+            say(note)
+        parameters = count_parameters(training.model)
+        vocab_size: int = training.model.vocab_size
+        say(
+            f"{config.recipe}: {parameters:,} parameters, vocabulary {vocab_size:,}, "
+            f"{len(training.train):,} tokens to learn from, batch {training.stream(0).size}"
+        )
+        try:
+            at = fit(training, resume=resume, quiet=quiet)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped and saved; go on with: nextword train --out {out} --resume"
+            ) from None
+        draw_curve(out)
+        best = f", best validation {task.best(at.best, config)}" if at.history else ""
+        say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
+
+
+def _adjusted(config: Config, overrides: Any) -> Config:
+    changes = override_items(overrides)
+    for key in changes:
+        if key not in _ADJUSTABLE:
+            raise InputError(
+                f"'{key}' cannot change in a resumed run (only {', '.join(_ADJUSTABLE)} can); "
+                "start a new one with --from"
+            )
+    tables = config.dump()
+    for key, value in changes.items():
+        tables["train"][key.removeprefix("train.")] = value
+    return Config.parse(tables, config.recipe)
+
+
+def _notes(training: Training) -> list[str]:
+    """What the user should know before the first step."""
+    config = training.config
+    shortened = task_of(config).shortened(training.train, training.stream(0), config)
+    notes = [shortened] if shortened else []
+    if config.train.graphs and not training.by_graphs:
+        why = "CUDA" if training.device.type != "cuda" else "models with a full softmax"
+        notes.append(f"train.graphs is for {why} and does nothing here")
+    if config.train.precision == "bf16" and not multiplies_bf16(training.device.type):
+        notes.append("no bfloat16 products in this processor: train.precision=fp32 is faster here")
+    return notes

@@ -1,0 +1,195 @@
+"""The training loop: straight-line code from batch to step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from ...config import TrainConfig
+from ...errors import TrainingError
+from ...nn import kernels
+from ...nn.kernels.memory import keep_freed_memory
+from ...run import WEIGHTS, write_weights
+from ...screen import clock
+from ...state import detach
+from ...tasks.task import Validation
+from ...types import State
+from .averaging import Average, worsening
+from .budget import Budget
+from .checkpoint import Saver
+from .graphs import Graphs, on_cuda
+from .interrupt import Interrupt
+from .journal import Journal
+from .standing import Standing
+from .step import Backward, backward, clip_gradients, set_rates
+from .training import Training
+
+
+def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Standing:
+    """Train until the epochs, the minutes or the patience are used up.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved first.
+        TrainingError: the loss or the gradient is not finite; the last good weights are saved.
+    """
+    settings, config, model = training.config, training.config.train, training.model
+    keep_freed_memory()
+    optimizer = settings.optimizer.build(model.parameters(), model.groups())
+    average = Average.wanted(model.parameters(), config)
+    saver = Saver(training.folder, model, optimizer, average, 60 * config.save_every_minutes)
+    state, at = saver.restore() if resume else (None, Standing())
+    stream = training.stream(at.epoch)
+    budget = Budget(config, at, training.began, len(stream), training.valid_tokens)
+    interrupt = Interrupt()
+    journal = Journal(training.folder, at, config.tensorboard, quiet=quiet, resume=resume)
+    learn = _recorded(training)
+    model.train()
+    with interrupt.listening(), journal, kernels.backend(config.backend) as layers, _clean(model):
+        try:
+            if not resume:
+                saver.save(None, at, journal, budget)  # from now on there is something to resume
+            while True:
+                over = budget.used(at) >= 1
+                if _validation_is_due(training, at, len(stream), over):
+                    _validate(training, at, average, budget, journal, interrupt)
+                    saver.save(state, at, journal, budget)
+                if over or _given_up(config, at):
+                    return at
+                if at.index == len(stream):
+                    at.epoch, at.index = at.epoch + 1, 0
+                    stream = training.stream(at.epoch)
+                    budget.batches = len(stream)
+
+                with interrupt.step():
+                    done = budget.used(at)
+                    batch = replace(stream.batch(at.index), done=done)
+                    state = detach(state) if batch.continues else None
+                    terms, loss, state = learn(batch.to(training.device), state)
+                    norm = 0.0
+                    rates = settings.schedule(at.step, done, at.history)
+                    if ready := (at.step + 1) % config.accumulate == 0:
+                        norm = clip_gradients(model, config)
+                    _check_finite(training, at, float(loss), norm)
+                    if ready:
+                        deepest = settings.optimizer.deepest(at.epoch)
+                        set_rates(optimizer, settings.optimizer.lr, rates, batch.lr_scale, deepest)
+                        optimizer.step()
+                        optimizer.zero_grad()
+                        average.update()
+                    at.advance(batch)
+                    state = state if stream.carries else None
+                    journal.add(terms, layers)
+                    lr, pass_is_over = settings.optimizer.lr * rates.lr, at.index == len(stream)
+                    journal.record_progress(at, budget, lr, norm, always=pass_is_over)
+                    if saver.is_due():
+                        saver.save(state, at, journal, budget)
+        except KeyboardInterrupt:
+            saver.save(state, at, journal, budget)
+            raise
+
+
+def _recorded(training: Training) -> Backward:
+    """The backward pass, recorded as CUDA graphs if that is wanted."""
+    learn: Backward = partial(backward, training)
+    if not training.by_graphs:
+        return learn
+    return Graphs(learn, list(training.model.parameters()), on_cuda())
+
+
+def _validation_is_due(training: Training, at: Standing, batches: int, over: bool) -> bool:
+    """Whether to validate before the next step: after each pass, or after `eval_every` steps."""
+    if at.valid_step == at.step:
+        return False
+    if at.step == 0:
+        return training.starts_trained
+    every = training.config.train.eval_every
+    return over or (at.step % every == 0 if every else at.index == batches)
+
+
+def _validate(
+    training: Training,
+    at: Standing,
+    average: Average,
+    budget: Budget,
+    journal: Journal,
+    interrupt: Interrupt,
+) -> None:
+    """Validate with the averaged weights, if there are any, and keep them if they are the best."""
+    began = time.perf_counter()
+    average.checkpoint(at.step)
+    with average.applied(interrupt.step):
+        result = training.validate()
+        budget.reserve = time.perf_counter() - began
+        with interrupt.step():
+            _keep_if_best(training, at, journal, budget, result)
+            if average.begin_if_worsening(at.history):
+                at.averaged_from = len(at.history)
+                journal.say("no better for a while: averaging weights from here on")
+
+
+def _keep_if_best(
+    training: Training, at: Standing, journal: Journal, budget: Budget, result: Validation | None
+) -> None:
+    """Keep the weights if they are the best so far; without validation text the newest are."""
+    at.valid_step = at.step
+    if result is None:
+        at.kept_step = at.step
+        write_weights(training.folder, training.model, {"step": at.step})
+        return
+    _check_finite(training, at, result.nll, 0.0)
+    better = result.cost < at.best
+    at.history.append(result.cost)
+    if better or training.config.train.keep == "last":
+        at.kept_step = at.step
+        write_weights(training.folder, training.model, {"step": at.step, "valid_nll": result.nll})
+    journal.record(
+        step=at.step,
+        epoch=at.epoch,
+        tokens=at.tokens,
+        valid_nll=result.nll,
+        **{f"valid_{name}": value for name, value in result.figures.items()},
+    )
+    best = "  (best)" if better else ""
+    elapsed = clock(budget.elapsed)
+    journal.say(f"epoch {at.epoch + 1}  step {at.step}  valid {result}{best}  {elapsed}")
+
+
+def _given_up(config: TrainConfig, at: Standing) -> bool:
+    """Whether validation has not got better for too long, by either rule."""
+    since = at.history[at.averaged_from :]
+    stop = config.non_monotone_stop and worsening(since, config.non_monotone)
+    return stop or at.without_improvement >= (config.patience or math.inf)
+
+
+def _check_finite(training: Training, at: Standing, loss: float, norm: float) -> None:
+    """Raise TrainingError unless loss and gradient norm are finite; the last good weights stay."""
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    if at.kept_step < 0:  # nothing validated yet: the weights before this step are the last good
+        write_weights(training.folder, training.model, {"step": at.step})
+    kept, config = training.folder / WEIGHTS, training.config
+    what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    raise TrainingError(
+        f"{what} at step {at.step + 1}; the last good weights are kept in '{kept}'. Try a smaller "
+        f"optimizer.lr (now {config.optimizer.lr:g}) or train.clip "
+        f"(now {config.train.clip or 'none'})"
+    )
+
+
+@contextmanager
+def _clean(model: nn.Module) -> Iterator[None]:
+    """Numbers too near zero are zero, which they would cost 25 times the time of; and no gradient
+    is left behind."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        model.zero_grad(set_to_none=True)

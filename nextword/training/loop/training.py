@@ -1,0 +1,79 @@
+"""What one training works on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ... import registry
+from ...config import Config
+from ...data.stream import Stream
+from ...models.base import TrainableModel
+from ...run import Run, as_trained
+from ...tasks import task_of
+from ...tasks.task import Validation
+from ...tasks.text import wanted_rows
+from ...text.corpus import Corpus
+from ...text.tokenizer import Tokenizer
+
+
+@dataclass
+class Training:
+    """A model, its text and its settings."""
+
+    folder: Path
+    config: Config
+    model: TrainableModel
+    train: Corpus
+    valid: Corpus | None
+    device: torch.device
+    began: float  # time.perf_counter() when the wall-time budget began
+    tokenizer: Tokenizer  # of the targets
+    starts_trained: bool = False  # with weights of another run: validate before the first step
+    _stream: tuple[int, Stream] | None = field(default=None, repr=False)
+
+    def stream(self, epoch: int) -> Stream:
+        """The batches of a pass; the same for the same seed and epoch."""
+        if self._stream is None or self._stream[0] != epoch:
+            settings = self.config.train
+            kind: type[Stream] = registry.load("stream", settings.stream)
+            seed = int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0])
+            self._stream = epoch, kind.of(self.train, settings, seed)
+        return self._stream[1]
+
+    @property
+    def valid_tokens(self) -> int:
+        """Tokens of the validation text."""
+        return 0 if self.valid is None else len(self.valid)
+
+    @property
+    def by_graphs(self) -> bool:
+        """Steps are recorded as CUDA graphs.
+
+        A graph is bound to shapes, so the work of a step must not depend on the words in it.
+        """
+        wanted = self.config.train.graphs and self.device.type == "cuda"
+        return wanted and self.model.fixed_shapes
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Products in bfloat16 while the context is open, if the settings want them."""
+        if self.config.train.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def validate(self) -> Validation | None:
+        """How good the present weights are on the validation text, if there is one."""
+        if self.valid is None:
+            return None
+        self.model.eval()
+        try:
+            model = as_trained(self.model, self.config)
+            run = Run(self.folder.name, self.config, self.tokenizer, model, str(self.device))
+            rows = wanted_rows(self.train, self.config)
+            return task_of(self.config).validate(run, self.valid, rows)
+        finally:
+            self.model.train()

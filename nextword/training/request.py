@@ -1,0 +1,131 @@
+"""What a training is asked to do, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..config import Config, load_config, override_items, read_recipe
+from ..errors import InputError
+from ..run import is_arpa, settings_of
+from ..tasks import task_of
+from ..tasks.task import Origin
+
+AnyPath = str | os.PathLike[str]
+Paths = Sequence[AnyPath] | AnyPath
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `train`; see there for their meaning."""
+
+    recipe: str
+    train: tuple[Path, ...]
+    valid: tuple[Path, ...] = ()
+    targets: tuple[Path, ...] = ()
+    valid_targets: tuple[Path, ...] = ()
+    overrides: tuple[tuple[str, Any], ...] = ()
+    start_from: Path | None = None
+    overwrite: bool = False
+    device: str = "cpu"
+    quiet: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        recipe: str,
+        train: Paths,
+        *,
+        valid: Paths = (),
+        targets: Paths = (),
+        valid_targets: Paths = (),
+        overrides: list[str] | dict[str, Any] | None = None,
+        start_from: AnyPath | None = None,
+        overwrite: bool = False,
+        device: str = "cpu",
+        quiet: bool = False,
+    ) -> Self:
+        """A request from what people write: one path or several, overrides as text or as a dict."""
+        return cls(
+            recipe,
+            _paths(train),
+            _paths(valid),
+            _paths(targets),
+            _paths(valid_targets),
+            tuple(override_items(overrides).items()),
+            None if start_from is None else Path(start_from),
+            overwrite,
+            device,
+            quiet,
+        )
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The overrides: dotted key → value."""
+        return dict(self.overrides)
+
+    def changed(self, changes: dict[str, Any], start_from: Path | None = None) -> Self:
+        """The same request with more overrides, and perhaps another run to start from."""
+        merged = tuple((self.changes | changes).items())
+        return replace(self, overrides=merged, start_from=start_from or self.start_from)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request whose settings and files have been checked."""
+
+    request: Request
+    config: Config
+    origin: Origin | None
+    train: list[Any]  # texts as the task opens them
+    valid: list[Any]
+
+    @property
+    def bptt_is_given(self) -> bool:
+        """The user set `train.bptt`."""
+        return "train.bptt" in self.request.changes
+
+
+def check(request: Request) -> Job:
+    """Settle the settings of a request and open its texts; nothing is written.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    config, origin = _configure(request)
+    task = task_of(config)
+    train = task.open(request.train, request.targets)
+    if request.valid_targets and not request.valid:
+        raise InputError("the targets of validation pairs need their sources: --valid FILE")
+    valid = task.open(request.valid, request.valid_targets) if request.valid else []
+    return Job(request, config, origin, train, valid)
+
+
+def _configure(request: Request) -> tuple[Config, Origin | None]:
+    recipe, changes, folder = request.recipe, request.changes, request.start_from
+    if folder is None:
+        return load_config(recipe, changes), None
+    if folder.is_file() and not is_arpa(folder):
+        return _with_vectors(recipe, changes, folder), None
+    before = settings_of(folder)
+    task = task_of(load_config(recipe))
+    config = task.start_from(recipe, changes, folder, before)
+    if config.train.vocabulary == "new" and before.model.trained_by != "gradient":
+        return config, None  # neither vocabulary nor weights are taken
+    return config, Origin(folder, before, before.model.name == config.model.name)
+
+
+def _with_vectors(recipe: str, changes: dict[str, Any], path: Path) -> Config:
+    """A recipe's settings whose word vectors begin with those of a file."""
+    config = load_config(recipe, changes)
+    key = task_of(config).vectors_key(path)
+    if config.model.trained_by != "gradient":
+        raise InputError(f"--from {path}: a '{config.model.name}' model has no word vectors")
+    return load_config(recipe, changes | {key: str(path)})
+
+
+def _paths(paths: Paths) -> tuple[Path, ...]:
+    return (Path(paths),) if isinstance(paths, (str, os.PathLike)) else tuple(map(Path, paths))
