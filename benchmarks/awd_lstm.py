@@ -64,7 +64,7 @@ def ours(drops: bool, precision: str) -> Any:
 
     from nextword.config import Config
     from nextword.state import detach
-    from nextword.training.loop.loop import clip_gradients, sum_of
+    from nextword.training.loop.step import clip_gradients, sum_of
     from nextword.types import Batch
 
     config = Config.parse(

@@ -59,7 +59,7 @@ class Work:
         import torch
 
         from nextword.config import Config
-        from nextword.training.loop.loop import Training
+        from nextword.training.loop.training import Training
         from nextword.types import Batch
 
         case, self.side = MODELS[name], side
@@ -91,7 +91,7 @@ class Work:
 
     def step(self) -> float:
         """Make one; the loss before it."""
-        from nextword.training.loop.loop import clip_gradients
+        from nextword.training.loop.step import clip_gradients
 
         with torch_layers(self.side == "torch"):
             _, loss, self.state = self.training.learn(self.batch, self.state)

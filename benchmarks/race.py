@@ -44,7 +44,7 @@ def working(config: Any, model: Any, corpus: Any, folder: str = ".", kind: Any =
     """A training, of the class `kind`."""
     import torch
 
-    from nextword.training.loop.loop import Training
+    from nextword.training.loop.training import Training
 
     kind = kind or Training
     return kind(Path(folder), config, model, corpus, None, torch.device("cpu"), time.perf_counter())
@@ -52,7 +52,7 @@ def working(config: Any, model: Any, corpus: Any, folder: str = ".", kind: Any =
 
 def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
     """`nextword.training.loop.loop.fit` over a pass."""
-    from nextword.training import loop
+    from nextword.training.loop import loop
 
     watch = Watch()
 

@@ -20,7 +20,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .version import __version__
 
 # Threads of a parallel product that wait for each other by spinning slow a training down, up to ten
 # times, as soon as anything else wants a core. They may spin briefly, then sleep. GNU OpenMP reads

@@ -98,7 +98,13 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(
-        folder.name or str(folder), config, tokenizer, as_trained(model, config), where, folder, source
+        folder.name or str(folder),
+        config,
+        tokenizer,
+        as_trained(model, config),
+        where,
+        folder,
+        source,
     )
 
 

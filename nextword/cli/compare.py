@@ -25,6 +25,7 @@ from .options import (
 NAME = "compare"
 _WIDTH = 110
 
+
 def command(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Run directories or .arpa files.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -26,7 +26,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..run import Run
-    from ..tasks.task import Options, Report
+    from ..tasks.task import Drawn, Options, Report
 
 NAME = "evaluate"
 
@@ -46,7 +46,12 @@ def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
 
 
 def _evaluate(
-    run: Run, data: list[Path], options: Options, tune: list[Path], picture: Path | None, quiet: bool
+    run: Run,
+    data: list[Path],
+    options: Options,
+    tune: list[Path],
+    picture: Path | None,
+    quiet: bool,
 ) -> Report:
     """The figures of one run, drawn if there is a picture to draw."""
     from .. import plot
@@ -67,7 +72,7 @@ def _evaluate(
     with progress_bar(task.evaluating[0], quiet, task.evaluating[1]) as bar:
         result = task.evaluate(run, data, replace(options, bar=bar))
     if picture:
-        result.draw(picture)
+        cast("Drawn", result).draw(picture)
     return result
 
 

@@ -60,7 +60,7 @@ def _top(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     if version:
-        from .. import __version__
+        from ..version import __version__
 
         typer.echo(f"nextword {__version__}")
         raise typer.Exit

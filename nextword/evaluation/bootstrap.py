@@ -61,4 +61,6 @@ def verdict(names: Sequence[str], p: float | None, over: str) -> list[str]:
     better = "better than" if p < 0.05 else "not clearly better than"
     sign = "<" if p < 1e-3 else "="
     first, second = names[:2]
-    return [f"{first} is {better} {second}: paired bootstrap over {over}, p {sign} {max(p, 1e-3):.3f}"]
+    return [
+        f"{first} is {better} {second}: paired bootstrap over {over}, p {sign} {max(p, 1e-3):.3f}"
+    ]

@@ -109,7 +109,7 @@ def compare_texts(
     data: Any,
     evaluate: Sequence[EvaluateCorpus],
     *,
-    how: Reading = Reading(),
+    how: Reading,
     bar: Bar | None = None,
 ) -> TextComparison:
     """Evaluate every run on the same text files and rank them by bits per byte.

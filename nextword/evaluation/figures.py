@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from .. import __version__
 from ..run import Run
 from ..text.corpus import Counts
+from ..version import __version__
 
 _PSEUDO = "each token from all others of its line: compares only with other such figures"
 

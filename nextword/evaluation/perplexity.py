@@ -81,10 +81,8 @@ def tune_cache(
 
 def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> Corpus:
     """Text files as the run's ids, in `folder`."""
-    if run.config.model.reads == "sentences":
-        check_fills(run)
-    else:
-        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    run.require(Ability.PREDICT)
+    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
     if not len(corpus):
         raise InputError(f"no words in '{paths[0]}'; give a file with text in it")
@@ -92,7 +90,7 @@ def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> C
 
 
 def evaluate_corpus(
-    run: Run, corpus: Corpus, how: Reading = Reading(), *, bar: Bar | None = None
+    run: Run, corpus: Corpus, how: Reading, *, bar: Bar | None = None
 ) -> tuple[Evaluation, TokenScores]:
     """`evaluate_text` for a prepared text, with the score of every token."""
     how.check()
@@ -186,5 +184,3 @@ def _learnt(run: Run) -> Ids:
             "use --dynamic-set method=running"
         )
     return open_corpus(folder).ids
-
-

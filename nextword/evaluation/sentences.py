@@ -36,9 +36,7 @@ class SentenceScore:
         return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
-def score_lines(
-    run: Run, texts: Iterable[str], batch_size: int = 64
-) -> Iterator[SentenceScore]:
+def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterator[SentenceScore]:
     """The log-probability of each text as a whole line, a few batches at a time, in their order.
 
     Raises:

@@ -21,8 +21,8 @@ from ..text.corpus import Corpus
 from ..text.pairs import open_pairs, prepare_pairs
 from ..text.tokenizer import Tokenizer
 from ..text.word import CJK_CHARACTER
-from .pairs import score_pairs
 from .figures import Evaluation, safe_exp, signature, summarise
+from .pairs import score_pairs
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def find_lr(
         raise InputError(f"the model '{config.model.name}' has no learning rate")
     with tempfile.TemporaryDirectory(prefix="nextword-") as name:
         folder = Path(name)
-        config, notes = task_of(config).prepare(
+        config, _ = task_of(config).prepare(
             job.train,
             job.valid,
             config,

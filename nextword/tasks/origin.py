@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, load_config, override_items, read_recipe
+from ..config import Config, load_config, read_recipe
 from ..errors import InputError
 from .task import Task
 

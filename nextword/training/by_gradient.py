@@ -12,6 +12,7 @@ from torch import nn
 from ..config import Config, TextConfig, override_items
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
+from ..models.base import TrainableModel
 from ..nn.vectors import put_vectors
 from ..run import (
     CONFIG,
@@ -31,7 +32,6 @@ from ..run import (
     resolve_precision,
     weights_of,
 )
-from ..models.base import TrainableModel
 from ..screen import clock, progress_bars, speaker
 from ..tasks import task_of
 from ..tasks.task import Origin
@@ -91,7 +91,9 @@ def resume_by_gradient(
     _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
 
 
-def new_model(config: Config, origin: Origin | None, folder: Path) -> tuple[TrainableModel, list[str]]:
+def new_model(
+    config: Config, origin: Origin | None, folder: Path
+) -> tuple[TrainableModel, list[str]]:
     """The model of a run that begins: with fresh weights, with those of another run, or with given
     word vectors. Returns lines that the user should read, too."""
     tokenizer = load_tokenizer(folder / TOKENIZER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import Config, load_config, override_items, read_recipe
+from ..config import Config, load_config, override_items
 from ..errors import InputError
 from ..run import is_arpa, settings_of
 from ..tasks import task_of

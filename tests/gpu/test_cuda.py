@@ -33,7 +33,8 @@ from nextword.nn.recurrent import RecurrentLayer
 from nextword.text.corpus import Corpus, Counts
 from nextword.training.loop.graphs import Graphs, on_cuda
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.loop import Training, clip_gradients
+from nextword.training.loop.step import clip_gradients
+from nextword.training.loop.training import Training
 from nextword.types import Batch, State
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -20,7 +20,7 @@ from nextword.models.transformer import TransformerConfig
 from nextword.nn.bidirectional import Bidirectional, OneWay
 from nextword.objectives.causal import Causal
 from nextword.text.tokenizer import EOS
-from nextword.training.loop.loop import sum_of
+from nextword.training.loop.step import sum_of
 from nextword.types import Batch
 
 SYMBOLS, SPECIAL = 6, 2

@@ -26,10 +26,11 @@ from nextword.cli.main import main
 from nextword.config import load_config, parse_override
 from nextword.errors import Interrupted
 from nextword.files import locked, read_tensors
-from nextword.training import ablation, checkpoint
+from nextword.experiments import ablation
+from nextword.training.loop import checkpoint
 from nextword.experiments.ablation import Row, ablate, draw, plan
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.loop import Training
+from nextword.training.loop.training import Training
 
 # Test perplexity in the paper (arXiv:1708.02182, table 4): Penn Treebank, WikiText-2.
 PAPER = {

@@ -21,8 +21,8 @@ from nextword.errors import Interrupted
 from nextword.files import read_tensors
 from nextword.training.loop.averaging import Average, worsening
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.loop import Training
-from nextword.training.validation import Validation
+from nextword.training.loop.training import Training
+from nextword.tasks.task import Validation
 
 TINY: dict[str, Any] = {
     "text.tokenizer": "char",

@@ -14,7 +14,7 @@ from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
 from nextword.models.transformer_lm import TransformerLMConfig
 from nextword.objectives.causal import Causal
-from nextword.training.loop.loop import sum_of
+from nextword.training.loop.step import sum_of
 from nextword.types import Batch, Scored, Term
 
 V, B, T, H = 7, 3, 5, 4

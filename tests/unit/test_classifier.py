@@ -308,14 +308,14 @@ def test_the_objective() -> None:
 
 
 def test_layers_learn_at_their_own_rates() -> None:
-    from nextword.training.loop.loop import apply_rates
+    from nextword.training.loop.step import set_rates
     from nextword.training.schedules import Rates
 
     groups = [[nn.Parameter(torch.zeros(1))] for _ in range(3)]
     everything = [p for group in groups for p in group]
     optimizer = SGD(lr=1.0, layer_decay=0.5, unfreeze=1).build(everything, groups)
     for epoch, rates in ((0, [0, 0, 2.0]), (1, [0, 1.0, 2.0]), (2, [0.5, 1.0, 2.0])):
-        apply_rates(optimizer, 2.0, Rates(1.0), 1.0, epoch)
+        set_rates(optimizer, 2.0, Rates(1.0), 1.0, epoch)
         assert [group["lr"] for group in optimizer.param_groups] == rates
     assert len(SGD(lr=1.0).build(everything, groups).param_groups) == 1
 

@@ -19,7 +19,7 @@ from nextword.evaluation import dynamic as dynamic_module
 from nextword.evaluation import sentences
 from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
 from nextword.evaluation.perplexity import evaluate_text, safe_exp, spelled_bits, summarise
-from nextword.evaluation.sentences import score
+from nextword.tasks.verbs import score
 from nextword.evaluation.token_scores import TokenScores, score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM

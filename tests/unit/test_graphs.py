@@ -23,11 +23,12 @@ from nextword.config import load_config
 from nextword.errors import Interrupted, TrainingError
 from nextword.nn import kernels
 from nextword.text.corpus import Corpus, Counts
-from nextword.training import loop
+from nextword.training.loop import loop
 from nextword.training.by_gradient import _notes
 from nextword.training.loop.graphs import Graphs, descend
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.loop import Training, clip_gradients
+from nextword.training.loop.step import clip_gradients
+from nextword.training.loop.training import Training
 from nextword.types import Batch, State, Term
 
 V, B = 13, 4  # vocabulary, rows

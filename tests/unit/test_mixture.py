@@ -21,7 +21,7 @@ from nextword.errors import InputError
 from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM, mix
 from nextword.models.ngram import NgramConfig
-from nextword.training.by_mixing import _newton, expectation_maximisation, make_mixture
+from nextword.training.mixture_weights import _newton, expectation_maximisation
 from nextword.types import LanguageModel
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from nextword import registry
 from nextword.config import Config
-from nextword.evaluation.sentences import score
+from nextword.tasks.verbs import score
 from nextword.files import read_tensors
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
 from nextword.nn import kernels

@@ -36,7 +36,7 @@ from nextword.registry import names
 from nextword.text.reader import blocks, open_texts
 from nextword.text.tokenizer import EOS, UNK
 from nextword.text.word import WordTokenizer
-from nextword.training import count
+from nextword.training import by_counting
 
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"}
 CHINESE = "我喜歡吃蘋果。\n你喜歡吃蘋果嗎？\n他喜歡喝茶。\n" * 8

@@ -13,7 +13,7 @@ from torch import nn
 from nextword import registry
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.training.loop.loop import apply_rates
+from nextword.training.loop.step import set_rates
 from nextword.training.optimizers import SGD, Adam, AdamW, RMSProp
 from nextword.training.schedules import Rates
 
@@ -123,13 +123,13 @@ def test_rates_are_applied() -> None:
     first beta, and is left alone where the schedule has none."""
     weights = [nn.Parameter(torch.ones(2))]
     sgd = SGD(lr=0.5, momentum=0.9).build(weights)
-    apply_rates(sgd, 0.5, Rates(0.2), lr_scale=3.0)
+    set_rates(sgd, 0.5, Rates(0.2), lr_scale=3.0)
     assert sgd.param_groups[0]["lr"] == pytest.approx(0.3)
     assert sgd.param_groups[0]["momentum"] == 0.9
-    apply_rates(sgd, 0.5, Rates(0.2, 0.7))
+    set_rates(sgd, 0.5, Rates(0.2, 0.7))
     assert sgd.param_groups[0]["lr"] == pytest.approx(0.1)
     assert sgd.param_groups[0]["momentum"] == 0.7
     adam = Adam(lr=0.5).build(weights)
-    apply_rates(adam, 0.5, Rates(1.0, 0.85))
+    set_rates(adam, 0.5, Rates(1.0, 0.85))
     assert adam.param_groups[0]["betas"] == (0.85, 0.999)
     assert math.isclose(adam.param_groups[0]["lr"], 0.5)

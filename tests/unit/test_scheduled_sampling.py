@@ -18,7 +18,7 @@ from nextword.models.transformer_lm import TransformerLMConfig
 from nextword.objectives.causal import Causal
 from nextword.objectives.scheduled_sampling import ScheduledSampling
 from nextword.state import leaves
-from nextword.training.loop.loop import sum_of
+from nextword.training.loop.step import sum_of
 from nextword.types import Batch, Output, Scored
 
 V, B, T, S = 7, 3, 6, 4

@@ -28,9 +28,9 @@ from nextword.models.windowed import Windowed
 from nextword.registry import names
 from nextword.text.corpus import open_corpus
 from nextword.training.loop.budget import Budget
-from nextword.training.loop.checkpoint import Standing
+from nextword.training.loop.standing import Standing
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.loop import Training
+from nextword.training.loop.training import Training
 from nextword.experiments.lr_finder import find_lr
 
 OTHERS = {name for kind in READS.values() for name in kind[1:]}  # streams not of running text

@@ -12,7 +12,7 @@ import nextword
 from nextword.errors import InputError
 from nextword.run import load
 from nextword.text.word import WordTokenizer
-from nextword.training.transfer import carry_vocabulary
+from nextword.tasks.transfer import carry_vocabulary
 
 OLD = WordTokenizer(["<unk>", "<eos>", "the", "cat", "sat"], "whitespace", False)
 NEW = WordTokenizer(["<unk>", "<eos>", "dog", "cat", "the", "ran"], "whitespace", False)

@@ -19,9 +19,9 @@ from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.models.windowed import Windowed
 from nextword.nn import tap
 from nextword.objectives.causal import Causal
-from nextword.run import usable
+from nextword.run import as_trained
 from nextword.state import concatenate, detach, leaves, select
-from nextword.training.loop.loop import sum_of
+from nextword.training.loop.step import sum_of
 
 V, B = 7, 3
 
@@ -230,15 +230,15 @@ def test_usable_leaves_it_alone() -> None:
     config = load_config("transformer-lm", {"model.context": 8, "model.hidden": 8})
     assert config.train.stream == "windows"
     model = config.model.build(V)
-    assert usable(model, config) is model
+    assert as_trained(model, config) is model
     assert isinstance(model, TransformerLM) and model.context == 8
     config = load_config("lstm", {"train.stream": "windows", "train.bptt": 5})
     model = config.model.build(V)
-    wrapped = usable(model, config)
+    wrapped = as_trained(model, config)
     assert isinstance(wrapped, Windowed) and wrapped.context == 5
     config = load_config("lstm", {"train.stream": "stripes"})
     model = config.model.build(V)
-    assert isinstance(usable(model, config), RecurrentLM)
+    assert isinstance(as_trained(model, config), RecurrentLM)
 
 
 def passes(kind: str, ids: Any, bptt: int) -> Iterator[Any]:

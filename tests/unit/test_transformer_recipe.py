@@ -17,7 +17,6 @@ from nextword.evaluation.perplexity import tune_cache
 from nextword.evaluation.token_scores import score_tokens
 from nextword.generation.sample import search_text
 from nextword.text.corpus import open_corpus
-from nextword.training.by_mixing import make_mixture
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {

@@ -29,7 +29,7 @@ from nextword.evaluation.compare_translations import (
     draw_lengths,
 )
 from nextword.evaluation.pairs import score_pairs
-from nextword.evaluation.sentences import score
+from nextword.tasks.verbs import score
 from nextword.evaluation.translation import evaluate_translation, quality, quick_bleu
 from nextword.generation import translate as module
 from nextword.generation.sample import Sampling, search_text

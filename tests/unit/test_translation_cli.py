@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import nextword
 from nextword.cli.main import main
 from nextword.errors import Interrupted
-from nextword.training.loop.loop import Training
+from nextword.training.loop.training import Training
 
 SOURCE = "the cat dog sat ate on mat a big red".split()
 TARGET = "die katze hund saß fraß auf matte ein groß rot".split()

@@ -125,9 +125,7 @@ class _Graph:
             place.copy_(value)
         self.replay()
         terms, loss, last = self.answer
-        copies = {
-            name: term._replace(total=term.total.clone()) for name, term in terms.items()
-        }
+        copies = {name: term._replace(total=term.total.clone()) for name, term in terms.items()}
         return copies, loss.clone(), trees.tree_map(torch.clone, last)
 
 

@@ -20,7 +20,6 @@ from ...run import WEIGHTS, write_weights
 from ...screen import clock
 from ...state import detach
 from ...tasks.task import Validation
-from ...types import State
 from .averaging import Average, worsening
 from .budget import Budget
 from .checkpoint import Saver
