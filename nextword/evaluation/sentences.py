@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..generation.infill import check_fills
 from ..generation.translate import check_fits
 from ..run import Run
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.tokenizer import EOS, UNK
 from ..types import Batch
 from .perplexity import safe_exp
