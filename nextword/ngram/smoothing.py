@@ -45,6 +45,9 @@ class Smoothing(ABC):
     #: Ney 1995), but for n-grams at the beginning of a line, before which nothing can come.
     continuation: ClassVar[bool] = False
 
+    #: what is taken off counts of 1, 2, and 3 or more; empty where the method is no discounting
+    discounts: tuple[float, ...] = ()
+
     @classmethod
     @abstractmethod
     def fit(cls, level: Level) -> Self:
@@ -52,16 +55,24 @@ class Smoothing(ABC):
 
     @abstractmethod
     def keep(self, count: Array, total: Array, types: Array) -> Array:
-        """c' (m,) of seen n-grams from how often each came, how often its context came, and how
-        many types followed its context, all float32."""
+        """How much each of m seen n-grams keeps of its count.
+
+        Args:
+            count: (m,) float32 how often each came: c.
+            total: (m,) float32 how often its context came: N.
+            types: (m,) float32 how many different words followed its context: T.
+
+        Returns:
+            c' (m,) float32.
+        """
 
     def describe(self) -> dict[str, float]:
-        """The parameters by name."""
+        """The fitted parameters by name."""
         return {}
 
     @property
     def note(self) -> str | None:
-        """What the user should know of the fit."""
+        """What the user should know of the fit, None = nothing."""
         return None
 
 
@@ -161,7 +172,7 @@ class WittenBell(Smoothing):
 class Discounting(Smoothing):
     """c' = c - D_c with a discount each for c of 1, 2, and 3 or more."""
 
-    discounts: tuple[float, float, float]
+    discounts: tuple[float, float, float] = field()
     reason: str | None = None  # why these are not the text's own
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
