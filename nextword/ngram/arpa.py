@@ -38,6 +38,7 @@ Array = np.ndarray[Any, Any]
 BEGINNING, END, UNKNOWN = "<s>", "</s>", "<unk>"
 
 _LINES = 1 << 14  # n-grams formatted at a time
+_TAB, _NEWLINE, _SPACE = b"\t\n "
 
 
 def write_arpa(
@@ -166,20 +167,20 @@ def _format_lines(
             word = np.int64(nodes[path[depth], WORD])
             if word == EOS:
                 word = spellings[0] if depth == 0 and order > 1 else spellings[1]
-            out[at] = 9 if depth == 0 else 32
+            out[at] = _TAB if depth == 0 else _SPACE
             at += 1
             start = np.int64(ends[word - 1]) if word else np.int64(0)
             for byte in range(start, np.int64(ends[word])):
                 out[at] = blob[byte]
                 at += 1
         if not highest:
-            out[at] = 9
+            out[at] = _TAB
             at += 1
             weight = np.float32(0)
             if order > 1 or nodes[node, WORD] != EOS:
                 weight = weights[node, BACKOFF]
             at = put_float(out, at, weight, tens)
-        out[at] = 10
+        out[at] = _NEWLINE
         at += 1
     return stop, at
 

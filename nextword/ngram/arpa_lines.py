@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 
 LARGEST_BACKOFF = 1e4  # log10 of a weight: beyond it something is wrong
 _BLOCK = 1 << 24  # bytes parsed at a time
+_TAB, _NEWLINE, _RETURN, _SPACE, _BACKSLASH = b"\t\n\r \\"
 
 
 class Lines:
@@ -104,7 +105,7 @@ MESSAGES = {
 @compiled
 def _skip_gap(text: Array, at: Int, stop: Int) -> Int:
     """The first byte from `at` on that is neither a space nor a tab, or `stop`."""
-    while at < stop and (text[at] == 32 or text[at] == 9):
+    while at < stop and (text[at] == _SPACE or text[at] == _TAB):
         at += 1
     return at
 
@@ -131,22 +132,22 @@ def parse_ngrams(
     at, put, lines = 0, 0, 0
     while at < text.size:
         stop = at
-        while stop < text.size and text[stop] != 10:
+        while stop < text.size and text[stop] != _NEWLINE:
             stop += 1
         after = stop + 1
-        if stop > at and text[stop - 1] == 13:
+        if stop > at and text[stop - 1] == _RETURN:
             stop -= 1
-        if stop == at or text[at] == 92:
+        if stop == at or text[at] == _BACKSLASH:
             break
         good, log_prob, here = parse_number(text, at, stop, tens)
-        if not good or here >= stop or (text[here] != 9 and text[here] != 32):
+        if not good or here >= stop or (text[here] != _TAB and text[here] != _SPACE):
             return put, lines, at, _NO_NUMBER
         if log_prob > 0:
             return put, lines, at, _POSITIVE
         for index in range(order):
             here = _skip_gap(text, here, stop)
             start = here
-            while here < stop and text[here] != 32 and text[here] != 9:
+            while here < stop and text[here] != _SPACE and text[here] != _TAB:
                 here += 1
             if start == here:
                 return put, lines, at, _NO_WORDS

@@ -81,14 +81,14 @@ def count_ngrams(
     )
     for batch in parts:
         found = spread(lambda part: refine(part, order), batch, storage.workers)
-        for part, (followers, levels) in zip(batch, found, strict=True):
+        for part, (followers, higher) in zip(batch, found, strict=True):
             first[part.first : part.stop] += followers
-            for row, level in zip(columns, levels, strict=True):
-                for column, values in zip(row, level, strict=True):
+            for row, arrays in zip(columns, higher, strict=True):
+                for column, values in zip(row, arrays, strict=True):
                     column.append(values)
             if progress:
                 progress(len(part.items))
-            del part, followers, levels
+            del part, followers, higher
         del batch, found  # before the next are made
     done = [[column.close() for column in row] for row in columns]
     return NgramCounts(

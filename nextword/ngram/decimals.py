@@ -1,7 +1,7 @@
 """Decimal numbers in the bytes of a file, written and read by compiled loops.
 
-They are written with as few digits as give back the same float32, which no format of C or numpy
-does at this speed, and read as Python reads them.
+They are written with as few digits as give back the same float32, and read as Python reads them but
+for the digits after the eighteenth, which are cut off.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ Array = np.ndarray[Any, Any]
 
 TENS = 10.0 ** np.arange(23)  # exact in double precision
 
+_PLUS, _MINUS, _POINT, _ZERO, _NINE = b"+-.09"
+_CAPITAL_E, _E, _I, _N, _F = b"Eeinf"
+
 
 @compiled
 def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
-    """Write a float32 in as few decimals as give it back, nine significant digits at most."""
+    """Write a float32 into out (bytes,) from `at` on, in as few decimals as give it back, nine
+    significant digits at most; returns where it ends. tens: `TENS`."""
     if value == 0:
-        out[at] = 48
+        out[at] = _ZERO
         return at + 1
     if value < 0:
-        out[at] = 45
+        out[at] = _MINUS
         at += 1
         value = -value
     whole = np.float32(value)
@@ -51,9 +55,9 @@ def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
     put = at + width - 1
     for place in range(max(length, decimals + 1)):
         if decimals and place == decimals:
-            out[put] = 46
+            out[put] = _POINT
             put -= 1
-        out[put] = 48 + number % 10
+        out[put] = _ZERO + number % 10
         number //= 10
         put -= 1
     return at + width
@@ -61,43 +65,46 @@ def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
 
 @compiled
 def parse_number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, Any, Int]:
-    """(whether there is one, the number, the byte after it)."""
+    """Read the number that begins at `at` of text (bytes,) and ends before `stop`; -inf is -99.
+
+    Returns (whether there is one, the number, the byte after it). tens: `TENS`.
+    """
     negative = False
-    if at < stop and (text[at] == 45 or text[at] == 43):
-        negative = text[at] == 45
+    if at < stop and (text[at] == _MINUS or text[at] == _PLUS):
+        negative = text[at] == _MINUS
         at += 1
-    if stop - at >= 3 and text[at] == 105 and text[at + 1] == 110 and text[at + 2] == 102:
-        return negative, -99.0, at + 3  # -inf, as some write what is impossible
+    if stop - at >= 3 and text[at] == _I and text[at + 1] == _N and text[at + 2] == _F:
+        return negative, -99.0, at + 3  # as some write what is impossible
     digits: Int = np.int64(0)
     decimals, exponent = 0, 0
     some, point = False, False
     while at < stop:
         byte = text[at]
-        if 48 <= byte <= 57:
+        if _ZERO <= byte <= _NINE:
             some = True
             if digits < 100000000000000000:
-                digits = digits * 10 + (byte - 48)
+                digits = digits * 10 + (byte - _ZERO)
                 if point:
                     decimals += 1
             elif not point:
                 exponent += 1
-        elif byte == 46 and not point:
+        elif byte == _POINT and not point:
             point = True
         else:
             break
         at += 1
     if not some:
         return False, 0.0, at
-    if at < stop and (text[at] == 101 or text[at] == 69):
+    if at < stop and (text[at] == _E or text[at] == _CAPITAL_E):
         at += 1
         sign = 1
-        if at < stop and (text[at] == 45 or text[at] == 43):
-            sign = -1 if text[at] == 45 else 1
+        if at < stop and (text[at] == _MINUS or text[at] == _PLUS):
+            sign = -1 if text[at] == _MINUS else 1
             at += 1
         power: Int = 0
         some = False
-        while at < stop and 48 <= text[at] <= 57:
-            power = min(1000, power * 10 + (np.int64(text[at]) - 48))
+        while at < stop and _ZERO <= text[at] <= _NINE:
+            power = min(1000, power * 10 + (np.int64(text[at]) - _ZERO))
             some = True
             at += 1
         if not some:

@@ -25,7 +25,7 @@ from .settings import NgramSettings
 from .smoothing import Smoothing
 from .storage import Storage
 from .table import Table
-from .table_from_orders import Allocate, in_memory, table_from_orders
+from .table_from_orders import Allocate, allocate_in_memory, table_from_orders
 
 Array = np.ndarray[Any, Any]
 
@@ -93,5 +93,5 @@ def estimate(
     if settings.prune_entropy:
         prune_by_entropy(orders, settings.prune_entropy, counts.tokens)
     writing = bar("writing", len(counts), "n-grams")
-    table = table_from_orders(orders, storage, allocate or in_memory, writing)
+    table = table_from_orders(orders, storage, allocate or allocate_in_memory, writing)
     return Estimated(table, parameters, [len(order) for order in orders], notes)

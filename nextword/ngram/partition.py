@@ -16,7 +16,7 @@ import numpy as np
 from ..compiled import Int, chunks, compiled
 from ..errors import InputError
 from ..text.tokenizer import EOS
-from .refinement import Part
+from .refinement import TextPart
 from .storage import Storage
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +50,7 @@ class Text:
             yield self.cut(start, stop + order - 1), stop - start
 
 
-def parts_in_memory(text: Text, vocab_size: int, storage: Storage) -> Iterator[list[Part]]:
+def parts_in_memory(text: Text, vocab_size: int, storage: Storage) -> Iterator[list[TextPart]]:
     """All of the text, in a few parts for every thread."""
     stream = text.cut(0, text.tokens + 1)
     items = stream[:-1].astype(np.uint64) << np.uint64(32)
@@ -65,7 +65,7 @@ def parts_in_memory(text: Text, vocab_size: int, storage: Storage) -> Iterator[l
     bounds.append(vocab_size)
     cuts = np.searchsorted(items, np.array(bounds, np.uint64) << np.uint64(32))
     yield [
-        Part(first, stop, stream, items[lo:hi])
+        TextPart(first, stop, stream, items[lo:hi])
         for first, stop, lo, hi in zip(bounds, bounds[1:], cuts, cuts[1:], strict=False)
     ]
 
@@ -114,7 +114,7 @@ def _sort_windows(piece: Array, parts: Array, places: Array, order: Int, out: Ar
 
 def parts_on_disk(
     text: Text, unigrams: Array, order: int, storage: Storage
-) -> Iterator[list[Part]]:
+) -> Iterator[list[TextPart]]:
     """Parts small enough for the memory bound, several at a time where there is room.
 
     Raises:
@@ -141,11 +141,11 @@ def parts_on_disk(
             parts.clear()
 
 
-def _read_part(part: _Range, windows: Array, order: int) -> Part:
+def _read_part(part: _Range, windows: Array, order: int) -> TextPart:
     items = windows[::order].astype(np.uint64) << np.uint64(32)
     items |= np.arange(0, len(windows), order, dtype=np.uint64)
     items.sort()
-    return Part(part.first, part.stop, windows, items)
+    return TextPart(part.first, part.stop, windows, items)
 
 
 class _SortedWindows:

@@ -17,7 +17,7 @@ from .backoff import back_off, context_totals, interpolate
 from .orders import Order, contexts_by_size
 from .pruning import pruned_count
 from .settings import NgramSettings
-from .smoothing import Level, Smoothing
+from .smoothing import Smoothing, Statistics
 from .storage import Storage
 
 Array = np.ndarray[Any, Any]
@@ -53,7 +53,7 @@ def smooth_order(
             yield some.count, some.total, lower(some.first, some.last)
             storage.release()
 
-    fitted = method.fit(Level(k, words, of_counts, settings.add_k, sweep))
+    fitted = method.fit(Statistics(k, words, of_counts, settings.add_k, sweep))
     threshold = pruned_count(settings.prune, k)
     prob = storage.zeros(len(order), np.float32)
     backoff = storage.zeros(len(below), np.float32)
@@ -115,7 +115,7 @@ def _smooth_unigrams(
     def sweep() -> Iterator[tuple[Array, Array, Array]]:
         yield count[seen], total[seen], uniform[seen]
 
-    fitted = method.fit(Level(1, words, of_counts, settings.add_k, sweep))
+    fitted = method.fit(Statistics(1, words, of_counts, settings.add_k, sweep))
     types = np.full(len(count), float(seen.sum()), np.float32)
     kept = np.where(seen, fitted.keep(count, total, types), 0)
     over = np.float32((count - kept).sum(dtype=np.float64))

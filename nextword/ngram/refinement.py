@@ -21,7 +21,7 @@ _LOW = 0xFFFFFFFF  # the half of an item that is a place
 
 
 @dataclass
-class Part:
+class TextPart:
     """Places of a text whose first words are `first` … `stop` - 1, and if that is a single one
     perhaps only some of them, by their second words."""
 
@@ -31,7 +31,7 @@ class Part:
     items: Array  # (m,) uint64, sorted: 2^32·first word + place
 
 
-def refine(part: Part, order: int) -> tuple[Array, list[tuple[Array, Array, Array]]]:
+def refine(part: TextPart, order: int) -> tuple[Array, list[tuple[Array, Array, Array]]]:
     """Find the n-grams of orders 1 to `order` in a part.
 
     Returns:
@@ -42,7 +42,7 @@ def refine(part: Part, order: int) -> tuple[Array, list[tuple[Array, Array, Arra
     keys = np.arange(part.first, part.stop + 1, dtype=np.uint64) << np.uint64(32)
     starts = np.searchsorted(part.items, keys).astype(np.uint32)
     items = part.items
-    levels: list[tuple[Array, Array, Array]] = []
+    orders: list[tuple[Array, Array, Array]] = []
     first = followers = np.zeros(part.stop - part.first, np.uint32)
     words = np.zeros(0, np.uint32)
     for k in range(1, order):
@@ -50,14 +50,14 @@ def refine(part: Part, order: int) -> tuple[Array, list[tuple[Array, Array, Arra
             counts = np.diff(starts)
             items = items[: _drop_ended(items, starts)]
             followers = np.empty(len(words), np.uint32)
-            levels.append((words, counts, followers))
+            orders.append((words, counts, followers))
         next_words = np.empty(len(items), np.uint32)
         next_starts = np.empty(len(items) + 1, np.uint32)
         made = _extend(part.stream, items, starts, followers, next_words, next_starts)
         words, starts = next_words[:made].copy(), next_starts[: made + 1].copy()
     if order > 1:
-        levels.append((words, np.diff(starts), np.zeros(0, np.uint32)))
-    return first, levels
+        orders.append((words, np.diff(starts), np.zeros(0, np.uint32)))
+    return first, orders
 
 
 @compiled

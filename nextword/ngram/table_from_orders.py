@@ -38,7 +38,7 @@ _NO_INTS, _NO_FLOATS = np.zeros(0, np.uint32), np.zeros(0, np.float32)
 _NO_BOOLS = np.zeros(0, np.bool_)
 
 
-def in_memory(offsets: Array) -> tuple[Array, Array]:
+def allocate_in_memory(offsets: Array) -> tuple[Array, Array]:
     """An `Allocate` without a file."""
     nodes = np.empty((int(offsets[-1]), NODE_COLUMNS), np.uint32)
     return nodes, np.empty((int(offsets[-2]) + 1, CONTEXT_COLUMNS), np.uint32)

@@ -108,7 +108,7 @@ class Lexicon:
     """A finished vocabulary: words one after another, and a hash table made when first needed.
 
     Example:
-        >>> Lexicon.of(["<unk>", "<eos>", "a", "b"]).ids("a c b\n").tolist()
+        >>> Lexicon.of(["<unk>", "<eos>", "a", "b"]).ids("a c b\\n").tolist()
         [2, 0, 3, 1]
     """
 

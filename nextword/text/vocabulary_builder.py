@@ -63,7 +63,7 @@ class VocabularyBuilder:
 
     Example:
         >>> builder = VocabularyBuilder()
-        >>> provisional = builder.add("b a\na\n")
+        >>> provisional = builder.add("b a\\na\\n")
         >>> lexicon, final = builder.finish()
         >>> lexicon.words()
         ['<unk>', '<eos>', 'a', 'b']

@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 #: what `next_token` finds
 END_OF_TEXT, WORD, LINE_END = 0, 1, 2
 
+_NEWLINE = ord("\n")
 _FNV_OFFSET, _FNV_PRIME = 14695981039346656037, 1099511628211
 
 
@@ -54,7 +55,7 @@ def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
     size = text.size
     value = np.uint64(_FNV_OFFSET)
     while at < size:
-        if text[at] == 10:
+        if text[at] == _NEWLINE:
             return LINE_END, at, at + 1, value
         gap = white_space_at(text, at)
         if gap == 0:

@@ -13,6 +13,7 @@ from nextword.ngram import estimate as estimate_module
 from nextword.ngram.estimate import Estimated, estimate
 from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
+from nextword.ngram.trie import BACKOFF, LOG_PROB
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
@@ -95,8 +96,8 @@ def test_a_bit_more_or_less_would_be_noticed() -> None:
     """The comparison sees a single probability and a single weight that are the next float32."""
     table = estimated("order5").table
     nodes, contexts = table.nodes.copy(), table.contexts.copy()
-    nodes[20_000, 1] += 1  # the bits of the logarithm
-    contexts[5_000, 1] += 1
+    nodes[20_000, LOG_PROB] += 1  # the bits of the logarithm
+    contexts[5_000, BACKOFF] += 1
     assert len(differences(Table(nodes, contexts, table.offsets), "order5")) == 2
 
 
@@ -190,7 +191,7 @@ def small() -> tuple[list[str], dict[str, np.float32]]:
     probs = {}
     for ngram in SMALL_PROBS:
         node = made.table.find([lexicon.id_of(word.encode()) for word in ngram.split()])
-        probs[ngram] = made.table.nodes.view(np.float32)[node, 1]
+        probs[ngram] = made.table.nodes.view(np.float32)[node, LOG_PROB]
     assert made.table.sizes == [6, 8]
     return discounts, probs
 

@@ -21,6 +21,7 @@ from nextword.ngram import pruning, table_from_orders
 from nextword.ngram.estimate import Estimated, estimate
 from nextword.ngram.settings import NgramSettings
 from nextword.ngram.storage import Storage, resident
+from nextword.ngram.trie import LOG_PROB
 from nextword.text.tokenizer import EOS
 
 METHODS = registry.names("smoothing")
@@ -372,7 +373,7 @@ def test_what_is_left_is_a_model(settings: NgramSettings) -> None:
                 assert (node is not None) == keep
                 if node is not None:
                     assert before is not None
-                    assert table.nodes[node, 1] == full.table.nodes[before, 1]
+                    assert table.nodes[node, LOG_PROB] == full.table.nodes[before, LOG_PROB]
         assert all(a <= b for a, b in zip(table.sizes, sizes[-1], strict=True))
         sizes.append(table.sizes)
     assert len({sum(counts) for counts in sizes}) > 4

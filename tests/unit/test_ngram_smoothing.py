@@ -16,8 +16,9 @@ from nextword.ngram import estimate as estimate_module
 from nextword.ngram import smoothing
 from nextword.ngram.estimate import Estimated, estimate
 from nextword.ngram.settings import NgramSettings
-from nextword.ngram.smoothing import AbsoluteDiscounting, Level, ModifiedKneserNey
+from nextword.ngram.smoothing import AbsoluteDiscounting, ModifiedKneserNey, Statistics
 from nextword.ngram.table import Table
+from nextword.ngram.trie import NEXT_STATE
 from nextword.text.tokenizer import EOS, UNK
 
 METHODS = registry.names("smoothing")
@@ -498,7 +499,7 @@ def test_jelinek_mercer_by_hand() -> None:
 
 def test_modified_kneser_ney_by_hand() -> None:
     """Y = 4 / (4 + 2·2) = 1/2, D1 = 1 - 2·Y·2/4, D2 = 2 - 3·Y·1/2, D3+ = 3 - 4·Y·1/1."""
-    fitted = ModifiedKneserNey.fit(level_of(0, 4, 2, 1, 1))
+    fitted = ModifiedKneserNey.fit(statistics_of(0, 4, 2, 1, 1))
     assert fitted.describe() == {"D1": 0.5, "D2": 1.25, "D3+": 1.0}
     assert fitted.note is None
     count = np.array([1, 2, 3, 4, 70_000], np.float32)
@@ -519,8 +520,8 @@ def test_san_francisco() -> None:
 # ---------------------------------------------------------------- discounts
 
 
-def level_of(*counts_of_counts: int) -> Level:
-    return Level(1, 9, np.array(counts_of_counts), 1.0, lambda: iter(()))
+def statistics_of(*counts_of_counts: int) -> Statistics:
+    return Statistics(1, 9, np.array(counts_of_counts), 1.0, lambda: iter(()))
 
 
 @pytest.mark.parametrize(
@@ -535,7 +536,7 @@ def level_of(*counts_of_counts: int) -> Level:
 )
 def test_fallback_of_modified_kneser_ney(counts: tuple[int, ...], reason: str) -> None:
     """Counts of counts that give no discounts: lmplz's fallback, and why."""
-    fitted = ModifiedKneserNey.fit(level_of(*counts))
+    fitted = ModifiedKneserNey.fit(statistics_of(*counts))
     assert fitted.discounts == smoothing.FALLBACK == (0.5, 1.0, 1.5)
     assert fitted.note == f"{reason}: discounts 0.5, 1, 1.5"
 
@@ -545,7 +546,7 @@ def test_fallback_of_modified_kneser_ney(counts: tuple[int, ...], reason: str) -
 )
 def test_fallback_of_absolute_discounting(counts: tuple[int, ...], reason: str) -> None:
     """Without words seen once or twice D is 0.75, and why."""
-    fitted = AbsoluteDiscounting.fit(level_of(*counts))
+    fitted = AbsoluteDiscounting.fit(statistics_of(*counts))
     assert fitted.describe() == {"D": 0.75}
     assert fitted.note == f"{reason}: discounts 0.75, 0.75, 0.75"
 
@@ -566,7 +567,7 @@ def test_texts_too_small(name: str, text: str) -> None:
                 )
                 made = estimate(ids_of(text), 5, settings)
                 assert len(made.parameters) == order
-                for state in np.unique(made.table.nodes[:, 2]).tolist():
+                for state in np.unique(made.table.nodes[:, NEXT_STATE]).tolist():
                     p = 10 ** made.table.distribution(state).astype(np.float64)
                     assert p.sum() == pytest.approx(1, abs=1e-5), (settings, state)
                 if name == "modified-kneser-ney":

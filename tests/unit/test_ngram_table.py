@@ -13,6 +13,7 @@ from nextword.ngram import table as table_module
 from nextword.ngram.estimate import estimate
 from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table, natural, uniform
+from nextword.ngram.trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, WORD
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, UNK
 
@@ -40,10 +41,10 @@ def disturbed(seed: int) -> Table:
     rng = np.random.default_rng(seed)
     whole = estimate(text_of(500), V, NgramSettings(order=4)).table
     nodes, contexts = whole.nodes.copy(), whole.contexts.copy()
-    nodes.view(np.float32)[1:, 1] = rng.uniform(-3, 0, len(nodes) - 1)
+    nodes.view(np.float32)[1:, LOG_PROB] = rng.uniform(-3, 0, len(nodes) - 1)
     weights = rng.uniform(-2, 1, len(contexts) - 1)
-    weights[np.diff(contexts[:, 0]) == 0] = 0  # what has no followers has no weight
-    contexts.view(np.float32)[1:-1, 1] = weights[1:]
+    weights[np.diff(contexts[:, FIRST_FOLLOWER]) == 0] = 0  # what has no followers has no weight
+    contexts.view(np.float32)[1:-1, BACKOFF] = weights[1:]
     return Table(nodes, contexts, whole.offsets)
 
 
@@ -74,9 +75,11 @@ def ngrams(name: str) -> list[Gram]:
     table = model(name)
     found: list[Gram] = [()]
     for context in range(len(table.contexts) - 1):
-        for node in range(table.contexts[context, 0], table.contexts[context + 1, 0]):
+        for node in range(
+            table.contexts[context, FIRST_FOLLOWER], table.contexts[context + 1, FIRST_FOLLOWER]
+        ):
             assert node == len(found)
-            found.append((*found[context], int(table.nodes[node, 0])))
+            found.append((*found[context], int(table.nodes[node, WORD])))
     assert len(found) == len(table.nodes)
     return found
 
@@ -126,7 +129,7 @@ def test_states_are_the_longest_that_matter(name: str) -> None:
     back on the longest of its shorter ones: no state is without followers but the empty one."""
     table, grams = model(name), ngrams(name)
     has_followers = {
-        grams[c]: table.contexts[c + 1, 0] > table.contexts[c, 0]
+        grams[c]: table.contexts[c + 1, FIRST_FOLLOWER] > table.contexts[c, FIRST_FOLLOWER]
         for c in range(len(table.contexts) - 1)
     }
 
