@@ -15,46 +15,20 @@ files. Medians of --repeats, the first round not counted; peak memory as the sys
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
 import json
 import multiprocessing
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NEXTWORD = [sys.executable, "-m", "nextword"]
-ORDER = 5
-
-
-def timed(command: list[str], stdin: Path | None = None, stdout: Path | None = None) -> Any:
-    """(seconds, peak bytes) of a process."""
-    began = time.perf_counter()
-    source = stdin.open("rb") if stdin else subprocess.DEVNULL
-    target = stdout.open("wb") if stdout else subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=source, stdout=target, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{said}")
-    return time.perf_counter() - began, usage.ru_maxrss * 1024
-
-
-def ours(train: Path, out: Path, order: int = ORDER, settings: tuple[str, ...] = ()) -> list[str]:
-    """The command that makes a run or an ARPA file."""
-    command = [*NEXTWORD, "train", "ngram", "--train", str(train), "--out", str(out), "--quiet"]
-    for setting in (f"model.order={order}", *settings):
-        command += ["--set", setting]
-    return [*command, "--overwrite"]
+from .ngram_commands import NEXTWORD, ORDER, ours, report, timed
+from .ngram_queries import query
 
 
 def sorted_lines(path: Path) -> str:
@@ -126,114 +100,6 @@ def loaded(options: argparse.Namespace, out: Path) -> Any:
     command = [sys.executable, "-c", program, str(options.train), str(out)]
     said = subprocess.check_output([*command, f"model.order={options.order}"])
     return float(said), 0
-
-
-def report(sides: dict[str, Any], base: str) -> dict[str, Any]:
-    """Print medians, spreads and ratios to a side."""
-    print(f"{'':<22}{'median s':>10}{'spread':>9}{'ratio':>8}{'peak MB':>9}")
-    for side, values in sides.items():
-        seconds = values["seconds"]
-        median = statistics.median(seconds)
-        spread = (max(seconds) - min(seconds)) / median
-        ratio = median / statistics.median(sides[base]["seconds"]) if base in sides else 1.0
-        peak = f"{values['peak'] / 1e6:,.0f}" if values.get("peak") else ""
-        print(f"{side:<22}{median:>10.3f}{spread:>9.1%}{ratio:>8.2f}{peak:>9}")
-    return sides
-
-
-def query(options: argparse.Namespace) -> dict[str, Any]:
-    """Scoring from text and from ids, and next-word distributions, beside the `kenlm` package."""
-    import numpy as np
-
-    try:
-        import kenlm
-    except ImportError:
-        raise SystemExit("the kenlm package is not installed: pip install kenlm") from None
-    from nextword.ngram import kenlm as drop_in
-
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        arpa = folder / "model.arpa"
-        timed(ours(options.train, arpa, options.order))
-        timed(ours(options.train, folder / "run", options.order))
-        theirs = kenlm.Model(str(arpa))
-        model = drop_in.Model(folder / "run")
-        lines = 4 * options.test.read_text(encoding="utf-8").split("\n")[:-1]
-        ids = model.lexicon.ids("\n".join(lines) + "\n")
-        tokens = len(ids)
-        results: dict[str, Any] = {}
-        sides = {
-            "kenlm.Model.score, text": lambda: [theirs.score(line) for line in lines],
-            "score_many, text, 1": lambda: model.score_many(lines, 1),
-            "score_many, text, 2": lambda: model.score_many(lines, 2),
-            "ids, 1 thread": lambda: model.table.score_lines(ids, 1)[0],
-            "ids, 2 threads": lambda: model.table.score_lines(ids, 2)[0],
-        }
-        times: dict[str, list[float]] = {side: [] for side in sides}
-        for _ in range(options.repeats + 1):
-            for side, go in sides.items():
-                gc.collect()
-                began = time.perf_counter()
-                results[side] = np.array(go())
-                times[side].append(time.perf_counter() - began)
-        reference = results["kenlm.Model.score, text"]
-        worst = max(float(np.abs(value - reference).max()) for value in results.values())
-        print(f"{tokens:,} tokens, {len(lines):,} lines; largest difference {worst:.1e} (log10)")
-        found = report(
-            {side: {"seconds": values[1:]} for side, values in times.items()},
-            "kenlm.Model.score, text",
-        )
-        for side, values in times.items():
-            print(f"{side:<26}{tokens / statistics.median(values[1:]) / 1e6:8.2f} M tokens/s")
-        found["distribution"] = distributions(model, theirs, lines, options.repeats)
-    return found
-
-
-def distributions(model: Any, theirs: Any, lines: list[str], repeats: int) -> dict[str, Any]:
-    """The next word's distribution over 10,000 words, ours in one call, theirs word by word."""
-    import kenlm
-    import numpy as np
-
-    size = min(10_000, len(model.lexicon))
-    words = model.lexicon.words(0, size)
-    words[1] = "</s>"
-    states = []
-    for line in [line for line in lines if len(line.split()) > 4][:50]:
-        ours_, next_, their_, after = drop(), drop(), kenlm.State(), kenlm.State()
-        model.BeginSentenceWrite(ours_)
-        theirs.BeginSentenceWrite(their_)
-        for word in line.split()[:4]:
-            model.BaseScore(ours_, word, next_)
-            theirs.BaseScore(their_, word, after)
-            ours_, next_, their_, after = next_, ours_, after, their_
-        states.append((ours_, their_))
-    fast, slow, worst = [], [], 0.0
-    out = np.empty(model.table.vocab_size, np.float32)
-    for _ in range(repeats + 1):
-        for mine, _ in states:
-            began = time.perf_counter()
-            model.table.distribution(mine.node, out)
-            fast.append(time.perf_counter() - began)
-    unused = kenlm.State()
-    for mine, their in states[:10]:
-        began = time.perf_counter()
-        other = [theirs.BaseScore(their, word, unused) for word in words]
-        slow.append(time.perf_counter() - began)
-        model.table.distribution(mine.node, out)
-        worst = max(worst, float(np.abs(out[:size] - other).max()))
-    a, b = statistics.median(fast), statistics.median(slow)
-    print(
-        f"next-word distribution: all {model.table.vocab_size:,} words {a * 1e6:.1f} µs, kenlm "
-        f"{size:,} words {b * 1e6:,.0f} µs: {b / a:,.0f} times; largest difference {worst:.1e}"
-    )
-    return {"ours": a, "theirs": b}
-
-
-def drop() -> Any:
-    """An empty state."""
-    from nextword.ngram.kenlm import State
-
-    return State()
 
 
 def table(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -357,10 +223,18 @@ def grow(text: Path, out: Path, copies: int) -> None:
                 file.write(" ".join(parts) + "\n")
 
 
+QUESTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "estimate": estimate,
+    "query": query,
+    "table": table,
+    "growth": growth,
+}
+
+
 def main() -> None:
     """Read the command line and run one question."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("question", choices=["estimate", "query", "table", "growth"])
+    parser.add_argument("question", choices=QUESTIONS)
     parser.add_argument("--lmplz", help="path of KenLM's lmplz")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--valid", type=Path)
@@ -372,7 +246,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = globals()[options.question](options)
+    found = QUESTIONS[options.question](options)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 

@@ -47,7 +47,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
     from ..run import is_arpa, load
     from ..screen import progress_bar
-    from ..text.numbering import Lexicon
+    from ..text.lexicon import Lexicon
 
     if out.is_dir():
         raise InputError(f"'{out}' is a directory; name a file")
@@ -63,7 +63,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
 
     with scratch(out) as folder, progress_bar("writing", quiet, "n-grams") as bar:
         with open_to_write(folder / out.name) as file:
-            write_arpa(model.table, lexicon, file, bar(sum(model.table.counts)))
+            write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
         os.replace(folder / out.name, out)
 
 

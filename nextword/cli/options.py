@@ -78,7 +78,7 @@ def text_lines(file: str) -> Iterator[str]:
     """The lines of a file, or of standard input (-); a wrong path is found out at once."""
     import sys
 
-    from ..text.incoming import Incoming
+    from ..text.input_lines import InputLines
     from ..text.reader import lines
 
-    return lines(file) if file != "-" else Incoming(sys.stdin.buffer, sys.stdout.flush)
+    return lines(file) if file != "-" else InputLines(sys.stdin.buffer, sys.stdout.flush)

@@ -18,7 +18,7 @@ from ..data.labelled import Labelled
 from ..errors import InputError
 from ..run import Run
 from ..text.corpus import Corpus, Counts
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts

@@ -13,7 +13,7 @@ from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
 from ..run import Run
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS
 

@@ -12,7 +12,7 @@ from ..data.pairs import pad, shifted
 from ..errors import InputError
 from ..generation.translate import check_fits
 from ..run import Run
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.tokenizer import EOS, UNK
 from ..types import Ability, Batch
 from .figures import safe_exp

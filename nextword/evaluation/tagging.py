@@ -16,7 +16,7 @@ import torch
 from ..data.tagged import Tagged
 from ..run import Run
 from ..text.corpus import Corpus, Counts
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS

@@ -16,7 +16,7 @@ from ..data.pairs import pad
 from ..errors import InputError
 from ..nn.tap import tap
 from ..run import Run
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.pairs import encode_lines
 from ..text.tokenizer import EOS
 from ..types import Ability

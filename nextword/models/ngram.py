@@ -12,92 +12,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
 
-from .. import registry
-from ..config import Part
 from ..errors import InputError
+from ..ngram.settings import NgramSettings
 from ..types import Output, Scored, State
 
 if TYPE_CHECKING:  # counting needs no torch; what answers `forward` and `score` imports it
     from torch import Tensor, nn
 
-    from ..ngram.estimate import Estimated, Settings
+    from ..ngram.estimate import Estimated
     from ..ngram.table import Table
-    from ..text.numbering import Lexicon
+    from ..text.lexicon import Lexicon
 
 
-class NgramConfig(Part):
-    name: Literal["ngram"] = "ngram"
+class NgramConfig(NgramSettings):
+    """The settings of an n-gram model."""
+
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "counting"
 
-    order: int = Field(5, ge=1, le=16, description="words of an n-gram, the predicted one too")
-    smoothing: str = Field(
-        "modified-kneser-ney",
-        description="maximum-likelihood, add-k, jelinek-mercer, witten-bell, "
-        "absolute-discounting, kneser-ney or modified-kneser-ney",
-    )
-    interpolate: bool = Field(
-        True, description="seen n-grams too are mixed with the lower order; false = back off only"
-    )
-    add_k: float = Field(1.0, gt=0, description="k of add-k")
-    open: bool = Field(
-        True, description="<unk> has a share of the probability even if it was never seen"
-    )
-    prune: tuple[int, ...] = Field(
-        (), description='"0 0 1": leave trigrams and longer out that came once'
-    )
-    prune_entropy: float = Field(
-        0.0, ge=0, lt=1, description="leave n-grams out that matter less (relative perplexity)"
-    )
-
-    @field_validator("smoothing")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            registry.check("smoothing", value)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    @field_validator("prune", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        if value is None or value == "":
-            return ()
-        if isinstance(value, int):
-            value = str(value)
-        if isinstance(value, str):
-            parts = value.replace(",", " ").split()
-            if not all(part.isdigit() for part in parts):
-                raise ValueError('give a number per order, for example "0 0 1"')
-            return tuple(int(part) for part in parts)
-        return value
-
-    @model_validator(mode="after")
-    def _sensible_pruning(self) -> Self:
-        prune = self.prune
-        if prune and (prune[0] != 0 or list(prune) != sorted(prune)):
-            raise ValueError(
-                'prune: begins with 0 and never falls, for example "0 0 1" (rare words are left '
-                "out with text.min_count)"
-            )
-        if len(prune) > self.order:
-            raise ValueError(f"prune has {len(prune)} numbers for order {self.order}")
-        return self
-
-    @property
-    def settings(self) -> Settings:
-        from ..ngram.estimate import Settings
-
-        return Settings(**self.model_dump(exclude={"name"}))
-
     def build(self, vocab_size: int) -> NgramLM:
+        """A model of these settings that knows no text yet."""
         return NgramLM(self, vocab_size)
 
 
 class NgramLM:
-    """An n-gram table as a language model; without one, every word is as probable."""
+    """An n-gram table as a language model; without one, every word is as probable as any other.
+
+    Example:
+        >>> model = NgramConfig(order=2, smoothing="witten-bell").build(4)
+        >>> model.fit(np.array([2, 3, 1, 2, 1])).sizes  # a b <eos> a <eos>
+        [4, 4]
+    """
 
     def __init__(self, config: NgramConfig, vocab_size: int) -> None:
         self.config = config
@@ -110,6 +55,11 @@ class NgramLM:
 
     @property
     def table(self) -> Table:
+        """The n-grams with their probabilities.
+
+        Raises:
+            InputError: on setting it, a vocabulary of another size.
+        """
         if self._table is None:
             from ..ngram.table import uniform
 
@@ -127,19 +77,23 @@ class NgramLM:
 
     @property
     def size(self) -> int:
-        """Probabilities and back-off weights."""
+        """How many probabilities and back-off weights it has."""
         return len(self.table.nodes) + len(self.table.contexts) - 3
 
     def fit(self, ids: np.ndarray[Any, Any]) -> Estimated:
-        """Estimate from ids (N,) in memory."""
+        """Estimate from ids (N,) in memory, lines ending in `<eos>`."""
         from ..ngram.estimate import estimate
 
-        result = estimate(np.asarray(ids), self.vocab_size, self.config.settings)
+        result = estimate(np.asarray(ids), self.vocab_size, self.config)
         self.table = result.table
         return result
 
     def read(self, path: Path) -> None:
-        """Map the table in a file."""
+        """Map the table in a file.
+
+        Raises:
+            InputError: the file is missing, damaged, or of a higher order than the settings say.
+        """
         from ..ngram.file import read
 
         stored = read(path)

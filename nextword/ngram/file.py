@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..text.numbering import Lexicon
-from .table import CONTEXT, HIGHEST, NODE, Table
+from ..text.lexicon import Lexicon
+from .table import Table
+from .trie import CONTEXT_COLUMNS, FIRST_FOLLOWER, HIGHEST_ORDER, NODE_COLUMNS
 
 Array = np.ndarray[Any, Any]
 Shapes = dict[str, tuple[tuple[int, ...], Any]]
@@ -37,7 +38,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds."""
+    """What a file holds: a table, its vocabulary, and what else was said of it."""
 
     table: Table
     lexicon: Lexicon
@@ -45,7 +46,7 @@ class Stored:
 
 
 def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]:
-    """A new file with arrays of these shapes and types, mapped to be filled.
+    """Make a new file with arrays of these shapes and types, mapped to be filled.
 
     Raises:
         OSError: the disk is full.
@@ -74,21 +75,32 @@ def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]
 
 
 def write(path: Path, table: Table, lexicon: Lexicon, meta: dict[str, Any]) -> None:
-    """The file of a table that is in memory."""
+    """Write a table that is in memory to a file.
+
+    Raises:
+        OSError: the disk is full.
+    """
     arrays = _small(table.offsets, lexicon) | {"nodes": table.nodes, "contexts": table.contexts}
     shapes: Shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     for name, target in create(path, shapes, meta).items():
         target[...] = arrays[name]
 
 
-def make_in(
+def reserve(
     path: Path, offsets: Array, lexicon: Lexicon, meta: dict[str, Any]
 ) -> tuple[Array, Array]:
-    """The file of a table that is still to be filled: its nodes and contexts."""
+    """Write the file of a table of these offsets (n + 1,) that is still to be filled.
+
+    Returns:
+        Its nodes (N, 3) and contexts (C + 1, 3) uint32, mapped to be filled.
+
+    Raises:
+        OSError: the disk is full.
+    """
     small = _small(offsets, lexicon)
     shapes: Shapes = {name: (array.shape, array.dtype) for name, array in small.items()}
-    shapes["nodes"] = ((int(offsets[-1]), NODE), np.uint32)
-    shapes["contexts"] = ((int(offsets[-2]) + 1, CONTEXT), np.uint32)
+    shapes["nodes"] = ((int(offsets[-1]), NODE_COLUMNS), np.uint32)
+    shapes["contexts"] = ((int(offsets[-2]) + 1, CONTEXT_COLUMNS), np.uint32)
     made = create(path, shapes, meta)
     for name, array in small.items():
         made[name][...] = array
@@ -99,13 +111,13 @@ def _small(offsets: Array, lexicon: Lexicon) -> dict[str, Array]:
     return {
         "offsets": offsets.astype(np.int64),
         "words.ends": lexicon.ends,
-        "words.table": lexicon.table,
+        "words.table": lexicon.hash_table,
         "words.blob": np.concatenate([lexicon.blob, np.zeros(-len(lexicon.blob) % 8, np.uint8)]),
     }
 
 
 def read(path: Path) -> Stored:
-    """Map a file.
+    """Map the table in a file.
 
     Raises:
         InputError: it is missing, damaged, or not a table.
@@ -169,15 +181,15 @@ def _check(table: Table, lexicon: Lexicon) -> None:
     """What the compiled loops rely on, as far as it can be seen at once."""
     offsets = table.offsets
     fits = (
-        2 <= len(offsets) <= HIGHEST + 1
-        and table.nodes.shape == (offsets[-1], NODE)
-        and table.contexts.shape == (offsets[-2] + 1, CONTEXT)
+        2 <= len(offsets) <= HIGHEST_ORDER + 1
+        and table.nodes.shape == (offsets[-1], NODE_COLUMNS)
+        and table.contexts.shape == (offsets[-2] + 1, CONTEXT_COLUMNS)
         and offsets[0] == 1
         and bool(np.all(np.diff(offsets) >= 0))
         and len(lexicon) == table.vocab_size >= 2
-        and lexicon.table.size & (lexicon.table.size - 1) == 0
+        and lexicon.hash_table.size & (lexicon.hash_table.size - 1) == 0
         and int(lexicon.ends[-1]) <= lexicon.blob.size
-        and int(table.contexts[-1, 0]) == offsets[-1]
+        and int(table.contexts[-1, FIRST_FOLLOWER]) == offsets[-1]
     )
     if not fits:
         raise ValueError("the arrays do not fit each other")

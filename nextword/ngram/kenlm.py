@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..text.numbering import Lexicon
+from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK
 from .arpa import BEGINNING, END
 from .arpa_reading import read_arpa
 from .file import read
-from .table import NEXT, Table
+from .table import Table
+from .trie import NEXT_STATE
 
 Array = np.ndarray[Any, Any]
 
@@ -175,7 +176,7 @@ class Model:
         ids = np.array([self._id(word)], np.uint32)
         log_probs, found, _ = self.table.score(ids, in_state.node)
         node = int(found[0])
-        out_state.node = int(self.table.nodes[node, NEXT])
+        out_state.node = int(self.table.nodes[node, NEXT_STATE])
         return FullScoreReturn(
             float(log_probs[0]), int(self.table.order_of(node)), bool(ids[0] == UNK)
         )

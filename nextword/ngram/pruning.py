@@ -1,6 +1,7 @@
-"""Entropy pruning (Stolcke 1998, arXiv:cs/0006025): leave out the n-grams that change least.
+"""Pruning: which n-grams a model leaves out, those that came rarely or those that change little.
 
-Taking the n-gram h w out of a model changes its distribution after h by
+By counts, n-grams that occur so often or less go. By entropy (Stolcke 1998, arXiv:cs/0006025) those
+go that change least: taking the n-gram h w out of a model changes its distribution after h by
 
     D = -p(h) [ p(w|h) (log p(w|h') + log α'(h) - log p(w|h)) + Σ_unseen p (log α'(h) - log α(h)) ]
 
@@ -15,22 +16,77 @@ lower order gives to the unseen ones. So each distribution sums to one again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..compiled import Int, compiled
-
-if TYPE_CHECKING:
-    from .estimate import _Order
+from .orders import Order
+from .storage import Storage
 
 Array = np.ndarray[Any, Any]
 
 _TINY = 1e-12
 
 
+def pruned_count(prune: tuple[int, ...], k: int) -> int:
+    """N-grams of order k that occur so often or less are left out; the last number goes on."""
+    return prune[min(k, len(prune)) - 1] if prune else 0
+
+
+def prune_by_count(orders: list[Order], prune: tuple[int, ...], storage: Storage) -> None:
+    """Set `keep` of every order that has something to leave out. The probabilities were made for
+    it: see `backoff.interpolate`."""
+    for k, order in enumerate(orders, start=1):
+        if threshold := pruned_count(prune, k):
+            keep = storage.appender(np.bool_)
+            for start, stop in storage.pieces(len(order)):
+                keep.append(order.counts[start:stop] > threshold)
+            order.keep = keep.close()
+
+
+def prune_by_entropy(orders: list[Order], threshold: float, tokens: int) -> None:
+    """Set `keep` of every order above the first, and `backoff` anew; everything is in memory.
+
+    Args:
+        threshold: n-grams without which the perplexity rises by less than this share go.
+        tokens: of the text, by which contexts are as probable as they are frequent.
+    """
+    keeps = [np.ones(len(o), np.bool_) if o.keep is None else o.keep for o in orders]
+    for k in range(len(orders), 1, -1):
+        order, below = orders[k - 1], orders[k - 2]
+        needed = np.zeros(len(order), np.bool_)
+        if k < len(orders):
+            _needed(order.begin, keeps[k], needed)
+        _choose(
+            below.begin,
+            order.prob,
+            below.prob[order.suffix],
+            _context_counts(below, order),
+            tokens,
+            threshold,
+            needed,
+            keeps[k - 1],
+        )
+    pruned = orders[0].prob
+    for order, below, keep in zip(orders[1:], orders, keeps[1:], strict=False):
+        lower = pruned[order.suffix]
+        _weigh(below.begin, order.prob, lower, keep, below.backoff)
+        pruned = np.empty(len(order), np.float32)
+        _effective(below.begin, order.prob, lower, keep, below.backoff, pruned)
+    for order, keep in zip(orders, keeps, strict=True):
+        order.keep = keep
+
+
+def _context_counts(below: Order, order: Order) -> Array:
+    """How often each context was followed by something (C,)."""
+    sums = np.concatenate([[0], np.cumsum(order.counts, dtype=np.int64)])
+    counts: Array = np.diff(sums[below.begin])
+    return counts
+
+
 @compiled
-def _mark(
+def _choose(
     begin: Array,
     prob: Array,
     lower: Array,
@@ -40,7 +96,8 @@ def _mark(
     needed: Array,
     keep: Array,
 ) -> None:
-    """Set keep (M,) of the n-grams of one order; needed (M,): longer ones begin with it."""
+    """Set keep (M,) of the n-grams of one order to False where they go; needed (M,) says that a
+    longer one that stays begins with it."""
     for context in range(begin.size - 1):
         low, high = begin[context], begin[context + 1]
         if low == high:
@@ -68,8 +125,8 @@ def _mark(
 
 
 @compiled
-def _weigh(begin: Array, prob: Array, lower: Array, keep: Array, left: Array) -> None:
-    """The back-off weights (C,) of contexts from the n-grams that stay."""
+def _weigh(begin: Array, prob: Array, lower: Array, keep: Array, backoff: Array) -> None:
+    """Fill backoff (C,): the back-off weights of contexts, from the n-grams that stay."""
     for context in range(begin.size - 1):
         seen, seen_below = 0.0, 0.0
         some = False
@@ -79,67 +136,26 @@ def _weigh(begin: Array, prob: Array, lower: Array, keep: Array, left: Array) ->
                 seen += prob[at]
                 seen_below += lower[at]
         if some:
-            left[context] = max(1 - seen, 0.0) / max(1 - seen_below, _TINY)
+            backoff[context] = max(1 - seen, 0.0) / max(1 - seen_below, _TINY)
         else:
-            left[context] = 1
+            backoff[context] = 1
 
 
 @compiled
 def _effective(
-    begin: Array, prob: Array, lower: Array, keep: Array, left: Array, out: Array
+    begin: Array, prob: Array, lower: Array, keep: Array, backoff: Array, out: Array
 ) -> None:
-    """The probability (M,) of every n-gram in the pruned model, kept or not."""
+    """Fill out (M,) with the probability of every n-gram in the pruned model, kept or not."""
     for context in range(begin.size - 1):
         for at in range(begin[context], begin[context + 1]):
-            out[at] = prob[at] if keep[at] else left[context] * lower[at]
+            out[at] = prob[at] if keep[at] else backoff[context] * lower[at]
 
 
 @compiled
 def _needed(begin: Array, keep: Array, out: Array) -> None:
+    """Fill out (C,): whether any follower of a context stays."""
     for context in range(begin.size - 1):
         for at in range(begin[context], begin[context + 1]):
             if keep[at]:
                 out[context] = True
                 break
-
-
-def prune_entropy(orders: list[_Order], threshold: float, tokens: int) -> None:
-    """Set `keep` of every order above the first, and `left` anew; everything is in memory."""
-    for order in orders:
-        if order.keep is None:
-            order.keep = np.ones(len(order), np.bool_)
-    for k in range(len(orders), 1, -1):
-        order, below = orders[k - 1], orders[k - 2]
-        assert order.keep is not None and order.prob is not None and order.links is not None
-        assert below.prob is not None
-        needed = np.zeros(len(order), np.bool_)
-        if k < len(orders):
-            above = orders[k]
-            assert above.keep is not None
-            _needed(order.begin, above.keep, needed)
-        _mark(
-            below.begin,
-            order.prob,
-            below.prob[order.links],
-            _context_counts(below, order),
-            tokens,
-            threshold,
-            needed,
-            order.keep,
-        )
-    effective = orders[0].prob
-    for order, below in zip(orders[1:], orders, strict=False):
-        assert effective is not None and order.links is not None and order.prob is not None
-        assert order.keep is not None and below.left is not None
-        lower = effective[order.links]
-        _weigh(below.begin, order.prob, lower, order.keep, below.left)
-        out = np.empty(len(order), np.float32)
-        _effective(below.begin, order.prob, lower, order.keep, below.left, out)
-        effective = out
-
-
-def _context_counts(below: _Order, order: _Order) -> Array:
-    """How often each context was followed by something (C,)."""
-    sums = np.concatenate([[0], np.cumsum(order.counts, dtype=np.int64)])
-    counts: Array = np.diff(sums[below.begin])
-    return counts

@@ -27,7 +27,7 @@ FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text gives none: lmplz's
 
 
 @dataclass(frozen=True)
-class Level:
+class Statistics:
     """What a method may know of one order before it starts."""
 
     order: int
@@ -45,23 +45,34 @@ class Smoothing(ABC):
     #: Ney 1995), but for n-grams at the beginning of a line, before which nothing can come.
     continuation: ClassVar[bool] = False
 
+    #: what is taken off counts of 1, 2, and 3 or more; empty where the method is no discounting
+    discounts: tuple[float, ...] = ()
+
     @classmethod
     @abstractmethod
-    def fit(cls, level: Level) -> Self:
+    def fit(cls, statistics: Statistics) -> Self:
         """The method's parameters for this order."""
 
     @abstractmethod
     def keep(self, count: Array, total: Array, types: Array) -> Array:
-        """c' (m,) of seen n-grams from how often each came, how often its context came, and how
-        many types followed its context, all float32."""
+        """How much each of m seen n-grams keeps of its count.
+
+        Args:
+            count: (m,) float32 how often each came: c.
+            total: (m,) float32 how often its context came: N.
+            types: (m,) float32 how many different words followed its context: T.
+
+        Returns:
+            c' (m,) float32.
+        """
 
     def describe(self) -> dict[str, float]:
-        """The parameters by name."""
+        """The fitted parameters by name."""
         return {}
 
     @property
     def note(self) -> str | None:
-        """What the user should know of the fit."""
+        """What the user should know of the fit, None = nothing."""
         return None
 
 
@@ -70,7 +81,7 @@ class MaximumLikelihood(Smoothing):
     """c' = c: no smoothing. What was not seen is impossible (section 1)."""
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
+    def fit(cls, statistics: Statistics) -> Self:
         return cls()
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
@@ -89,8 +100,8 @@ class AddK(Smoothing):
     vocab_size: int
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
-        return cls(level.add_k, level.vocab_size)
+    def fit(cls, statistics: Statistics) -> Self:
+        return cls(statistics.add_k, statistics.vocab_size)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
         return count * (total / (total + np.float32(self.add * self.vocab_size)))
@@ -113,11 +124,11 @@ class JelinekMercer(Smoothing):
     ROUNDS: ClassVar[int] = 20
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
+    def fit(cls, statistics: Statistics) -> Self:
         weights = np.full(33, 0.5)
         for _ in range(cls.ROUNDS):
             mine, all_ = np.zeros(33), np.zeros(33)
-            for count, total, lower in level.sweep():
+            for count, total, lower in statistics.sweep():
                 bucket = _bits(total)
                 others = (count - 1) / np.maximum(total - 1, 1)
                 own = weights[bucket] * others
@@ -149,7 +160,7 @@ class WittenBell(Smoothing):
     """c' = c N / (N + T): a context leaves as much over as it had different words (section 2.5)."""
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
+    def fit(cls, statistics: Statistics) -> Self:
         return cls()
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
@@ -161,7 +172,7 @@ class WittenBell(Smoothing):
 class Discounting(Smoothing):
     """c' = c - D_c with a discount each for c of 1, 2, and 3 or more."""
 
-    discounts: tuple[float, float, float]
+    discounts: tuple[float, float, float] = field()
     reason: str | None = None  # why these are not the text's own
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
@@ -184,8 +195,8 @@ class AbsoluteDiscounting(Discounting):
     """D = n1 / (n1 + 2 n2) for every c (section 2.6; Ney, Essen and Kneser 1994)."""
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
-        n1, n2 = (float(n) for n in level.counts_of_counts[1:3])
+    def fit(cls, statistics: Statistics) -> Self:
+        n1, n2 = (float(n) for n in statistics.counts_of_counts[1:3])
         if n1 == 0 or n2 == 0:
             return cls((0.75,) * 3, "none was seen " + ("once" if n1 == 0 else "twice"))
         return cls((n1 / (n1 + 2 * n2),) * 3)
@@ -214,8 +225,8 @@ class ModifiedKneserNey(Discounting):
     continuation: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, level: Level) -> Self:
-        n = level.counts_of_counts
+    def fit(cls, statistics: Statistics) -> Self:
+        n = statistics.counts_of_counts
         for c in (1, 2, 3):
             if n[c] == 0:
                 return cls(FALLBACK, f"none was seen {('once', 'twice', 'three times')[c - 1]}")

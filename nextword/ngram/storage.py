@@ -22,12 +22,12 @@ from ..errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-_FREE_NODES = 1 << 18  # n-grams per piece of work when memory is no concern
-_BYTES_A_NODE = 160  # of temporary arrays that a piece of work needs per n-gram, generously
+_FREE_PIECE = 1 << 18  # n-grams per piece of work when memory is no concern
+_BYTES_AN_NGRAM = 160  # of temporary arrays that a piece of work needs per n-gram, generously
 _MMAP_THRESHOLD = -3  # malloc.h
 _ROOMY = 64 << 20  # bytes from which on several threads have room to work side by side
 _LEAST = 12 << 20  # bytes that an estimation needs beside the program itself
-_SHARE = 0.8  # of what the bound leaves that is planned for; the rest is for what is not
+_SHARE = 0.8  # of what the bound leaves: the budget; the rest is for what is not planned for
 
 
 def resident() -> int:
@@ -39,8 +39,8 @@ def resident() -> int:
         return 0
 
 
-def frugal() -> None:
-    """Have the C library give every large array back to the system as soon as it is freed; by
+def return_freed_memory() -> None:
+    """Make the C library give every large array back to the system as soon as it is freed; by
     itself it keeps ever larger ones (glibc's dynamic threshold)."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -49,7 +49,13 @@ def frugal() -> None:
 
 
 class Storage:
-    """Where the arrays of an estimation live."""
+    """Where the arrays of an estimation live.
+
+    Attributes:
+        folder: where the files go.
+        bound: bytes that the whole process may take, None = no bound.
+        budget: bytes of those that are planned for; 0 without a bound.
+    """
 
     def __init__(self, folder: Path | None = None, memory: int | None = None) -> None:
         """In memory; or, with a bound on the memory of the whole process in bytes, in `folder`.
@@ -62,13 +68,13 @@ class Storage:
         self._maps: list[np.memmap[Any, Any]] = []
         self._names = 0
         if memory is None:
-            self.work = 0
+            self.budget = 0
             return
         assert folder is not None
-        frugal()
+        return_freed_memory()
         used = resident()
-        self.work = int(_SHARE * (memory - used))
-        if self.work < _LEAST:
+        self.budget = int(_SHARE * (memory - used))
+        if self.budget < _LEAST:
             least = -(-int(used + _LEAST / _SHARE) // (1 << 20)) + 8
             raise InputError(
                 f"train.memory={memory >> 20}MB is too small to work with: the program itself "
@@ -77,23 +83,25 @@ class Storage:
 
     @property
     def bounded(self) -> bool:
+        """Whether arrays live in files."""
         return self.bound is not None
 
     @property
     def workers(self) -> int:
-        return 1 if self.bounded and self.work < _ROOMY else threads()
+        """How many threads work side by side."""
+        return 1 if self.bounded and self.budget < _ROOMY else threads()
 
     @property
-    def nodes(self) -> int:
-        """How many n-grams one piece of work may hold."""
+    def piece_size(self) -> int:
+        """How many n-grams one piece of work is about."""
         if not self.bounded:
-            return _FREE_NODES
-        return max(1 << 12, min(_FREE_NODES, self.work // 4 // self.workers // _BYTES_A_NODE))
+            return _FREE_PIECE
+        return max(1 << 12, min(_FREE_PIECE, self.budget // 4 // self.workers // _BYTES_AN_NGRAM))
 
     @property
     def window(self) -> int:
         """How many four-byte numbers a pass may hold for access in any order."""
-        return self.work // 4 // 4 if self.bounded else 1 << 62
+        return self.budget // 4 // 4 if self.bounded else 1 << 62
 
     def appender(self, dtype: Any) -> Appender:
         """An array that grows at its end."""
@@ -107,8 +115,8 @@ class Storage:
         self._names += 1
         return self.folder / f"{self._names}.tmp"
 
-    def hold(self, array: Array) -> None:
-        """Let `release` know of an array, if it is a mapped one."""
+    def track(self, array: Array) -> None:
+        """Have `release` let go of an array's pages too, if it is a mapped one."""
         if isinstance(array, np.memmap):
             self._maps.append(array)
 
@@ -118,8 +126,8 @@ class Storage:
             for array in self._maps:
                 array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    def full(self, length: int, dtype: Any) -> Array:
-        """An array (length,) to be filled in any order.
+    def zeros(self, length: int, dtype: Any) -> Array:
+        """An array (length,) of zeros, to be filled in any order.
 
         Raises:
             OSError: the disk is full.
@@ -131,11 +139,11 @@ class Storage:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
         mapped = np.memmap(path, dtype, "r+", shape=(length,))
-        self.hold(mapped)
+        self.track(mapped)
         return mapped
 
-    def held(self, array: Array) -> Array:
-        """The numbers in memory, for access in any order."""
+    def in_memory(self, array: Array) -> Array:
+        """The same array in memory, for access in any order."""
         if not self.bounded:
             return array
         out = np.empty(len(array), array.dtype)
@@ -150,11 +158,11 @@ class Storage:
     def gather(self, values: Array, places: Array) -> Callable[[int, int], Array]:
         """A function of (from, to) that gives values[places[from:to]]."""
         if not self.bounded or len(values) <= self.window:
-            here = self.held(values)
+            here = self.in_memory(values)
             return lambda start, stop: here[places[start:stop]]
-        out = self.full(len(places), values.dtype)
+        out = self.zeros(len(places), values.dtype)
         for low, high in self.spans(len(values)):
-            here = self.held(values[low:high])
+            here = self.in_memory(values[low:high])
             for start, stop in self.pieces(len(places)):
                 some = places[start:stop]
                 inside = (some >= low) & (some < high)
@@ -170,7 +178,7 @@ class Storage:
 
     def pieces(self, total: int) -> Iterator[tuple[int, int]]:
         """(from, to) of pieces of work over `total` n-grams; pages are let go between them."""
-        for start, stop in chunks(total, self.nodes):
+        for start, stop in chunks(total, self.piece_size):
             yield start, stop
             self.release()
 
@@ -208,5 +216,5 @@ class Appender:
             self._path.unlink()
             return np.zeros(0, self.dtype)
         mapped = np.memmap(self._path, self.dtype, "r", shape=(self.length,))
-        self._storage.hold(mapped)
+        self._storage.track(mapped)
         return mapped

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ from ..errors import InputError
 from ..files import check_file, scratch, write, write_text
 from ..ngram import file
 from ..ngram.estimate import estimate
-from ..ngram.storage import Storage, frugal
+from ..ngram.storage import Storage, return_freed_memory
 from ..ngram.table import Table, natural
 from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa, replacing
 from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
-from ..text.numbering import Lexicon, Numbering
+from ..text.lexicon import Lexicon
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
+from ..text.vocabulary_builder import VocabularyBuilder
 from ..text.word import CJK_CHARACTER, WordTokenizer, guess_split
 from .request import Job
 
@@ -76,7 +77,7 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
     say = speaker(job.request.quiet)
     memory = parse_size(config.train.memory) if config.train.memory else None
     if memory is not None:
-        frugal()
+        return_freed_memory()
     folder = fresh / "tmp"
     folder.mkdir()
     ids, lexicon, encode, notes = _read(
@@ -85,35 +86,34 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
     for note in notes:
         say(note)
     storage = Storage(folder if memory is not None else None, memory)
-    storage.hold(ids)
+    storage.track(ids)
     meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
 
-    def make(offsets: Array) -> tuple[Array, Array]:
-        return file.make_in(fresh / WEIGHTS, offsets, lexicon, meta)
+    def allocate(offsets: Array) -> tuple[Array, Array]:
+        return file.reserve(fresh / WEIGHTS, offsets, lexicon, meta)
 
     result = estimate(
         ids,
         len(lexicon),
-        config.model.settings,
+        config.model,
         storage=storage,
-        make=make if keep_table or memory is not None else None,
+        allocate=allocate if keep_table or memory is not None else None,
         bar=bars,
     )
     for note in result.notes:
         say(note)
-    settings = config.model.settings
     record: dict[str, Any] = {
         "step": 0,
         "tokens": len(ids),
-        "ngrams": result.counts,
-        "kept": result.table.counts,
+        "ngrams": result.sizes,
+        "kept": result.table.sizes,
         "parameters": result.parameters,
     }
     if valid_spans:
         valid = _perplexity(result.table, encode, valid_spans)
         record["valid_perplexity"] = valid if math.isfinite(valid) else None
-        if result.table.counts != result.counts and memory is None:
-            whole = estimate(ids, len(lexicon), replace(settings, prune=(), prune_entropy=0.0))
+        if result.table.sizes != result.sizes and memory is None:
+            whole = estimate(ids, len(lexicon), config.model.without_pruning())
             record["unpruned_valid_perplexity"] = _perplexity(whole.table, encode, valid_spans)
     del ids
     shutil.rmtree(folder)
@@ -124,7 +124,7 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
 def _write_arpa(made: _Made, path: Path, bars: Bars) -> None:
     from ..ngram.arpa import open_to_write, write_arpa
 
-    advance = bars("writing", sum(made.table.counts), "n-grams")
+    advance = bars("writing", sum(made.table.sizes), "n-grams")
     made.storage.release()
 
     def progress(done: int) -> None:
@@ -170,13 +170,13 @@ def _read(
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split == "whitespace":
-        numbering = Numbering()
+        builder = VocabularyBuilder()
         advance = bars("reading", size)
         for span in spans:
             sink.end_line()
             for block in texts_of([span], advance):
-                sink.add(numbering.number(block.lower() if text.lower else block))
-        lexicon, renumber = numbering.finish(text.limit(), text.min_count)
+                sink.add(builder.add(block.lower() if text.lower else block))
+        lexicon, renumber = builder.finish(text.limit(), text.min_count)
         ids = sink.close(renumber)
         _write_words(fresh / TOKENIZER, lexicon, text.lower)
         encode = _encoder(lexicon, text.lower)

@@ -33,7 +33,7 @@ from nextword.state import (
     tree_map,
     unflatten,
 )
-from nextword.text.numbering import Lexicon
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS
 from nextword.types import LanguageModel, Stored
 

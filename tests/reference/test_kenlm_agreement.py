@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 
 from nextword.ngram import estimate as estimate_module
-from nextword.ngram.estimate import Estimated, Settings, estimate
+from nextword.ngram.estimate import Estimated, estimate
+from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
-from nextword.text.numbering import Lexicon, Numbering
+from nextword.ngram.trie import BACKOFF, LOG_PROB
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import UNK
+from nextword.text.vocabulary_builder import VocabularyBuilder
 
 FOLDER = Path(__file__).parent / "kenlm"
-MODELS = {"order5": Settings(order=5), "order3-prune001": Settings(order=3, prune=(0, 0, 1))}
+MODELS = {
+    "order5": NgramSettings(order=5),
+    "order3-prune001": NgramSettings(order=3, prune=(0, 0, 1)),
+}
 # log10 p, words, log10 back-off weight (None: the highest order has none)
 Line = tuple[str, list[str], str | None]
 
@@ -24,9 +30,9 @@ Line = tuple[str, list[str], str | None]
 @cache
 def corpus() -> tuple[Lexicon, np.ndarray]:
     """The vocabulary and the ids of the corpus."""
-    numbering = Numbering()
-    ids = numbering.number((FOLDER / "corpus.txt").read_text(encoding="utf-8"))
-    lexicon, renumbered = numbering.finish()
+    builder = VocabularyBuilder()
+    ids = builder.add((FOLDER / "corpus.txt").read_text(encoding="utf-8"))
+    lexicon, renumbered = builder.finish()
     return lexicon, renumbered[ids]
 
 
@@ -82,7 +88,7 @@ def test_every_number_is_the_printed_one(name: str) -> None:
     table = estimated(name).table
     sizes, orders = arpa(name)
     assert [len(lines) for lines in orders] == sizes
-    assert table.counts == [sizes[0] - 1, *sizes[1:]]  # <s> and </s> are one
+    assert table.sizes == [sizes[0] - 1, *sizes[1:]]  # <s> and </s> are one
     assert differences(table, name) == []
 
 
@@ -90,8 +96,8 @@ def test_a_bit_more_or_less_would_be_noticed() -> None:
     """The comparison sees a single probability and a single weight that are the next float32."""
     table = estimated("order5").table
     nodes, contexts = table.nodes.copy(), table.contexts.copy()
-    nodes[20_000, 1] += 1  # the bits of the logarithm
-    contexts[5_000, 1] += 1
+    nodes[20_000, LOG_PROB] += 1  # the bits of the logarithm
+    contexts[5_000, BACKOFF] += 1
     assert len(differences(Table(nodes, contexts, table.offsets), "order5")) == 2
 
 
@@ -105,7 +111,7 @@ def test_discounts() -> None:
     made = estimated("order5")
     assert made.notes == []
     rows = [line.split() for line in printed.splitlines()]
-    assert [made.counts[0] + 1, *made.counts[1:]] == [int(row[0]) for row in rows]
+    assert [made.sizes[0] + 1, *made.sizes[1:]] == [int(row[0]) for row in rows]
     for row, discounts in zip(rows, made.parameters, strict=True):
         assert list(discounts) == ["D1", "D2", "D3+"]
         theirs = [number.split("=")[-1] for number in row[1:]]
@@ -116,7 +122,7 @@ def test_pruning_leaves_discounts_and_counts_alone() -> None:
     """Discounts come from all n-grams, pruned or not; orders that the two models share and that
     are counted alike (below the highest) have the same."""
     assert estimated("order3-prune001").parameters[:2] == estimated("order5").parameters[:2]
-    assert estimated("order3-prune001").counts == estimated("order5").counts[:3]
+    assert estimated("order3-prune001").sizes == estimated("order5").sizes[:3]
 
 
 def heldout() -> np.ndarray:
@@ -176,17 +182,17 @@ SMALL_PROBS = {
 
 def small() -> tuple[list[str], dict[str, np.float32]]:
     """Discounts of order 1 and 2 to six digits, and every probability, of SMALL at order 2."""
-    numbering = Numbering()
-    ids = numbering.number(SMALL)
-    lexicon, renumbered = numbering.finish()
-    made = estimate(renumbered[ids], len(lexicon), Settings(order=2))
+    builder = VocabularyBuilder()
+    ids = builder.add(SMALL)
+    lexicon, renumbered = builder.finish()
+    made = estimate(renumbered[ids], len(lexicon), NgramSettings(order=2))
     assert made.notes == []
     discounts = [" ".join(f"{d:.6g}" for d in row.values()) for row in made.parameters]
     probs = {}
     for ngram in SMALL_PROBS:
         node = made.table.find([lexicon.id_of(word.encode()) for word in ngram.split()])
-        probs[ngram] = made.table.nodes.view(np.float32)[node, 1]
-    assert made.table.counts == [6, 8]
+        probs[ngram] = made.table.nodes.view(np.float32)[node, LOG_PROB]
+    assert made.table.sizes == [6, 8]
     return discounts, probs
 
 
@@ -196,7 +202,7 @@ def test_the_last_ngram_of_lmplz(monkeypatch: pytest.MonkeyPatch) -> None:
     discounts, probs = small()
     assert discounts == ["0.333333 1.5 3", "0.4 1.6 3"]
     assert probs == {ngram: np.float32(text) for ngram, text in SMALL_PROBS.items()}
-    monkeypatch.setattr(estimate_module, "_last_of_lmplz", lambda *_: {})
+    monkeypatch.setattr(estimate_module, "count_last_as_lmplz", lambda *_: None)
     discounts, probs = small()
     assert discounts == ["0.6 0.2 3", "0.4 1.6 3"]
     assert probs["b"] != np.float32(SMALL_PROBS["b"])

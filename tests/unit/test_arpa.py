@@ -18,15 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword.errors import InputError
-from nextword.ngram import arpa, arpa_reading
+from nextword.ngram import arpa, arpa_lines, arpa_reading, decimals
 from nextword.ngram.arpa import open_to_write, spelling, write_arpa
 from nextword.ngram.arpa_reading import read_arpa
-from nextword.ngram.assembly import assemble
-from nextword.ngram.estimate import Settings, estimate
-from nextword.ngram.table import BACKOFF, LOG_PROB, Table
+from nextword.ngram.estimate import estimate
+from nextword.ngram.settings import NgramSettings
+from nextword.ngram.table import Table
+from nextword.ngram.table_from_ngrams import table_from_ngrams
+from nextword.ngram.trie import BACKOFF, LOG_PROB
 from nextword.run import is_arpa
-from nextword.text.numbering import Lexicon, Numbering
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS, UNK
+from nextword.text.vocabulary_builder import VocabularyBuilder
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "kenlm"
 Grams = dict[tuple[str, ...], tuple[float, float]]
@@ -39,13 +42,13 @@ TEXT = (
 
 def numbered(text: str, **options: Any) -> tuple[np.ndarray[Any, Any], Lexicon]:
     """The ids of a text and the vocabulary that was made of it."""
-    numbering = Numbering()
-    ids = numbering.number(text)
-    lexicon, renumber = numbering.finish(**options)
+    builder = VocabularyBuilder()
+    ids = builder.add(text)
+    lexicon, renumber = builder.finish(**options)
     return renumber[ids], lexicon
 
 
-def estimated(text: str, settings: Settings, **options: Any) -> tuple[Table, Lexicon]:
+def estimated(text: str, settings: NgramSettings, **options: Any) -> tuple[Table, Lexicon]:
     ids, lexicon = numbered(text, **options)
     return estimate(ids, len(lexicon), settings).table, lexicon
 
@@ -114,16 +117,16 @@ def put(folder: Path, text: str | bytes, name: str = "model.arpa") -> Path:
 # ---------------------------------------------------------------- round trip
 
 MODELS = {
-    "order 1": Settings(order=1),
-    "order 2": Settings(order=2, smoothing="witten-bell"),
-    "order 3": Settings(order=3),
-    "order 5": Settings(order=5),
-    "maximum likelihood": Settings(order=4, smoothing="maximum-likelihood"),
-    "backing off": Settings(order=3, smoothing="absolute-discounting", interpolate=False),
-    "add k": Settings(order=3, smoothing="add-k", add_k=0.1),
-    "jelinek-mercer": Settings(order=3, smoothing="jelinek-mercer", open=False),
-    "pruned": Settings(order=4, smoothing="kneser-ney", prune=(0, 0, 1)),
-    "pruned by entropy": Settings(order=3, prune_entropy=1e-3),
+    "order 1": NgramSettings(order=1),
+    "order 2": NgramSettings(order=2, smoothing="witten-bell"),
+    "order 3": NgramSettings(order=3),
+    "order 5": NgramSettings(order=5),
+    "maximum likelihood": NgramSettings(order=4, smoothing="maximum-likelihood"),
+    "backing off": NgramSettings(order=3, smoothing="absolute-discounting", interpolate=False),
+    "add k": NgramSettings(order=3, smoothing="add-k", add_k=0.1),
+    "jelinek-mercer": NgramSettings(order=3, smoothing="jelinek-mercer", open=False),
+    "pruned": NgramSettings(order=4, smoothing="kneser-ney", prune=(0, 0, 1)),
+    "pruned by entropy": NgramSettings(order=3, prune_entropy=1e-3),
 }
 
 
@@ -139,7 +142,7 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".arpa", ".arpa.gz", ".arpa.xz", ".ARPA.GZ", ".Arpa.Xz"])
 def test_round_trip_compressed(ending: str, tmp_path: Path) -> None:
     """The name says how it is compressed, and the contents are the same."""
-    table, lexicon = estimated(TEXT, Settings(order=3))
+    table, lexicon = estimated(TEXT, NgramSettings(order=3))
     path = tmp_path / f"model{ending}"
     with open_to_write(path) as file:
         write_arpa(table, lexicon, file)
@@ -160,46 +163,46 @@ def test_round_trip_of_random_text(seed: int, order: int) -> None:
     draw = random.Random(seed)
     size = draw.randint(3, 9)
     ids = np.array([*(draw.randrange(size) for _ in range(draw.randint(1, 80))), EOS], np.uint32)
-    settings = Settings(order, draw.choice(["modified-kneser-ney", "witten-bell"]))
+    settings = NgramSettings(
+        order=order, smoothing=draw.choice(["modified-kneser-ney", "witten-bell"])
+    )
     table = estimate(ids, size, settings).table
     lexicon = Lexicon.of([*SPECIALS, *map(str, range(size - 2))])
-    lines = arpa_reading._Lines(
+    lines = arpa_lines.Lines(
         io.BytesIO(written(table, lexicon)), Path("it"), None
     )  # without a file
     counts = arpa_reading._header(lines)
     words, first = arpa_reading._unigrams(lines, counts)
     rest = [arpa_reading._section(lines, k, counts, words) for k in range(2, len(counts) + 1)]
-    assert same(
-        table, assemble(Path("it"), [section.joined() for section in (first, *rest)], words)
-    )
+    assert same(table, table_from_ngrams(Path("it"), [first, *rest], words))
 
 
 def test_a_text_of_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a piece of the file ends that is read or written at once, nothing changes."""
-    table, lexicon = estimated(TEXT, Settings(order=3))
+    table, lexicon = estimated(TEXT, NgramSettings(order=3))
     text = written(table, lexicon)
     monkeypatch.setattr(arpa, "_LINES", 3)
     assert written(table, lexicon) == text
     path = put(tmp_path, text)
     for block in (1, 7, 50, 1000):
-        monkeypatch.setattr(arpa_reading, "_BLOCK", block)
+        monkeypatch.setattr(arpa_lines, "_BLOCK", block)
         assert same(read_arpa(path)[0], table)
 
 
 def test_very_long_words(tmp_path: Path) -> None:
     """A line may be longer than the buffer it is written to."""
     text = f"a {'x' * 300_000} b\n{'y' * 70_000} a\n"
-    table, lexicon = estimated(text, Settings(order=3))
+    table, lexicon = estimated(text, NgramSettings(order=3))
     again, words = read_arpa(put(tmp_path, written(table, lexicon)))
     assert same(table, again) and words.words() == lexicon.words()
 
 
 def test_progress_is_told_of_everything(tmp_path: Path) -> None:
     """Writing tells of every n-gram."""
-    table, lexicon = estimated(TEXT, Settings(order=3))
+    table, lexicon = estimated(TEXT, NgramSettings(order=3))
     told: list[int] = []
     write_arpa(table, lexicon, io.BytesIO(), told.append)
-    assert sum(told) == sum(table.counts)
+    assert sum(told) == sum(table.sizes)
 
 
 def test_is_arpa() -> None:
@@ -213,7 +216,7 @@ def test_is_arpa() -> None:
 
 def put_float(value: np.float32) -> str:
     out = np.zeros(64, np.uint8)
-    return out[: arpa._put_float(out, 0, float(value), arpa.TENS)].tobytes().decode()
+    return out[: decimals.put_float(out, 0, float(value), decimals.TENS)].tobytes().decode()
 
 
 def digits(text: str) -> int:
@@ -253,7 +256,7 @@ def test_how_floats_look(value: float, text: str) -> None:
 
 def number(text: str) -> tuple[bool, float, int]:
     data = np.frombuffer(text.encode(), np.uint8)
-    return arpa_reading._number(data, 0, len(data), arpa.TENS)
+    return decimals.parse_number(data, 0, len(data), decimals.TENS)
 
 
 NUMBERS = st.from_regex(
@@ -296,7 +299,7 @@ def test_reading_what_lmplz_wrote(name: str) -> None:
     path = REFERENCE / f"{name}.arpa.gz"
     grams, counts = naive_parse(gzip.decompress(path.read_bytes()).decode("utf-8"))
     table, lexicon = read_arpa(path)
-    assert table.counts == [counts[0] - 1, *counts[1:]]  # <s> and </s> are one
+    assert table.sizes == [counts[0] - 1, *counts[1:]]  # <s> and </s> are one
     assert sum(map(len, naive_parse_orders(grams, len(counts)))) == len(grams)
     log_prob = table.nodes.view(np.float32)[:, LOG_PROB]
     weight = table.contexts.view(np.float32)[:, BACKOFF]
@@ -316,9 +319,12 @@ def naive_parse_orders(grams: Grams, order: int) -> list[list[tuple[str, ...]]]:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("order5", Settings(order=5)), ("order3-prune001", Settings(order=3, prune=(0, 0, 1)))],
+    [
+        ("order5", NgramSettings(order=5)),
+        ("order3-prune001", NgramSettings(order=3, prune=(0, 0, 1))),
+    ],
 )
-def test_the_same_lines_as_lmplz(name: str, settings: Settings) -> None:
+def test_the_same_lines_as_lmplz(name: str, settings: NgramSettings) -> None:
     """Estimated from the same text and written, the lines are lmplz's, byte for byte."""
     text = (REFERENCE / "corpus.txt").read_text(encoding="utf-8")
     ours = written(*estimated(text, settings)).splitlines()
@@ -465,7 +471,7 @@ def test_sections_without_n_grams(tmp_path: Path) -> None:
     """A pruned order may be empty; a file may hold nothing but unigrams."""
     text = re.sub(r"(?<=\\3-grams:\n)(.+\n)+", "", PLAIN).replace("ngram 3=2", "ngram 3=0")
     table, lexicon = read_arpa(put(tmp_path, text))
-    assert table.counts == [5, 5, 0]
+    assert table.sizes == [5, 5, 0]
     grams, _ = naive_parse(text)
     words = ["a", "b", "a", "中"]
     assert scored(table, lexicon, words).tolist() == pytest.approx(naive_score(grams, 3, words))
@@ -473,7 +479,7 @@ def test_sections_without_n_grams(tmp_path: Path) -> None:
     one = re.sub(r"ngram [23]=.\n", "", one)
     one = re.sub(r"(\t\S+)\t\S+\n", r"\1\n", one)
     table, lexicon = read_arpa(put(tmp_path, one))
-    assert table.counts == [5]
+    assert table.sizes == [5]
     assert scored(table, lexicon, ["a"]).tolist() == [-0.5, -0.75]
 
 
@@ -542,7 +548,7 @@ def test_a_missing_context_is_put_in(tmp_path: Path) -> None:
     """With the probability that backing off gives it, and nothing added for what follows."""
     text = PLAIN.replace("-0.375\ta b\t-0.03125\n", "").replace("ngram 2=5", "ngram 2=4")
     table, lexicon = read_arpa(put(tmp_path, text))
-    assert table.counts == [5, 5, 2]
+    assert table.sizes == [5, 5, 2]
     node = table.find(lexicon.ids("a b").tolist())
     assert node is not None
     assert table.nodes.view(np.float32)[node, LOG_PROB] == np.float32(-0.25 - 0.875)
@@ -560,7 +566,7 @@ def test_missing_contexts_of_missing_contexts(tmp_path: Path) -> None:
 
 \\2-grams:\n\n\\3-grams:\n\n\\4-grams:\n-0.0625\ta b a </s>\n\n\\end\\\n"""
     table, lexicon = read_arpa(put(tmp_path, text))
-    assert table.counts == [4, 1, 1, 1]
+    assert table.sizes == [4, 1, 1, 1]
     for line in (["a", "b", "a"], ["b", "a", "b", "a"], ["a", "b"], [], ["a", "b", "a", "b", "a"]):
         wanted = naive_score(naive_parse(text)[0], 4, line)
         assert scored(table, lexicon, line).tolist() == pytest.approx(wanted)
@@ -594,7 +600,7 @@ def test_odd_words_round_trip(tmp_path: Path) -> None:
     vocabulary = [*SPECIALS, *ODD]
     draw = random.Random(0)
     ids = np.array([*(draw.randrange(1, len(vocabulary)) for _ in range(200)), EOS], np.uint32)
-    table = estimate(ids, len(vocabulary), Settings(order=3)).table
+    table = estimate(ids, len(vocabulary), NgramSettings(order=3)).table
     again, words = read_arpa(put(tmp_path, written(table, Lexicon.of(vocabulary))))
     assert same(table, again)
     assert words.words()[2:] == [spelling(word) for word in ODD]
@@ -604,7 +610,7 @@ def test_words_that_are_spelled_alike(tmp_path: Path) -> None:
     """A word that looks like another one's spelling does not make a file that cannot be read."""
     vocabulary = [*SPECIALS, "<s>", "\\<s>", " ", "<space>", "", "<empty>"]
     ids = np.array([2, 3, 4, 5, 6, 7, 2, EOS], np.uint32)
-    table = estimate(ids, len(vocabulary), Settings(order=2)).table
+    table = estimate(ids, len(vocabulary), NgramSettings(order=2)).table
     again, words = read_arpa(put(tmp_path, written(table, Lexicon.of(vocabulary))))
     assert same(table, again)
     assert len(set(words.words())) == len(vocabulary)
@@ -729,7 +735,7 @@ def test_cut_off_anywhere(ends: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", range(20))
 def test_cut_off_model(part: int, tmp_path: Path) -> None:
     """So is an estimated model, wherever in it the end comes."""
-    whole = written(*estimated(TEXT, Settings(order=3)))
+    whole = written(*estimated(TEXT, NgramSettings(order=3)))
     with pytest.raises(InputError):
         read_arpa(put(tmp_path, whole[: part * len(whole) // 20]))
 
@@ -738,7 +744,9 @@ def test_cut_off_model(part: int, tmp_path: Path) -> None:
 def test_cut_off_compressed(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
     """A compressed file may end within its header, its data or its checksum."""
     raw = random.Random(0)
-    text = written(*estimated(" ".join(str(raw.random()) for _ in range(3000)), Settings(order=2)))
+    text = written(
+        *estimated(" ".join(str(raw.random()) for _ in range(3000)), NgramSettings(order=2))
+    )
     whole = compress(text)
     read_arpa(put(tmp_path, whole))
     cuts = {0, 1, 2, 5, 6, 7, 11, 12, len(whole) - 9, len(whole) - 4, len(whole) - 1}

@@ -16,8 +16,9 @@ import pytest
 
 from nextword.ngram import file as files
 from nextword.ngram import kenlm
-from nextword.ngram.estimate import Settings, estimate
-from nextword.text.numbering import Numbering
+from nextword.ngram.estimate import estimate
+from nextword.ngram.settings import NgramSettings
+from nextword.text.vocabulary_builder import VocabularyBuilder
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "kenlm"
 
@@ -325,10 +326,10 @@ def test_repr(model: kenlm.Model) -> None:
 
 def test_a_run_directory(tmp_path: Path) -> None:
     """The table of a run is opened where it lies."""
-    numbering = Numbering()
-    ids = numbering.number("look a model .\nlook 中文 .\n" * 3)
-    lexicon, renumber = numbering.finish()
-    table = estimate(renumber[ids], len(lexicon), Settings(order=3)).table
+    builder = VocabularyBuilder()
+    ids = builder.add("look a model .\nlook 中文 .\n" * 3)
+    lexicon, renumber = builder.finish()
+    table = estimate(renumber[ids], len(lexicon), NgramSettings(order=3)).table
     files.write(tmp_path / "model.safetensors", table, lexicon, {})
     opened = kenlm.Model(tmp_path)
     assert opened.order == 3 and "中文" in opened

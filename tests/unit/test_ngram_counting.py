@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword.errors import InputError
-from nextword.ngram import counting
-from nextword.ngram.counting import Counts, count
+from nextword.ngram import counting, partition
+from nextword.ngram.counting import NgramCounts, count_ngrams
 from nextword.ngram.storage import Storage, resident
 from nextword.text.tokenizer import EOS
 
@@ -42,7 +42,7 @@ def naive(ids: list[int], order: int) -> list[Counter[Gram]]:
     return found
 
 
-def ngrams(counts: Counts) -> list[list[Gram]]:
+def ngrams(counts: NgramCounts) -> list[list[Gram]]:
     """The n-grams of each order, put together from words and followers."""
     orders: list[list[Gram]] = [[(int(word),) for word in counts.words[0]]]
     for words, followers in zip(counts.words[1:], counts.followers, strict=True):
@@ -54,7 +54,7 @@ def ngrams(counts: Counts) -> list[list[Gram]]:
     return orders
 
 
-def check(counts: Counts, ids: list[int], order: int, vocab_size: int) -> None:
+def check(counts: NgramCounts, ids: list[int], order: int, vocab_size: int) -> None:
     """The counts are the naive ones, and the structure is what the docstrings say."""
     expected = naive(ids, order)
     orders = ngrams(counts)
@@ -77,7 +77,7 @@ def bounded(folder: Path, work: int) -> Storage:
     """Storage that has `work` bytes to work with."""
     folder.mkdir(exist_ok=True)
     storage = Storage(folder, resident() + (1 << 30))
-    storage.work = work
+    storage.budget = work
     return storage
 
 
@@ -96,7 +96,7 @@ def text_of(tokens: int, vocab_size: int, length: int, seed: int = 0) -> np.ndar
 @given(ids=token_lists, order=st.integers(1, 6), dtype=st.sampled_from([np.uint16, np.uint32]))
 def test_as_a_dictionary_counts(ids: list[int], order: int, dtype: type) -> None:
     """n-grams, their counts and their order, whatever the text."""
-    check(count(np.array(ids, dtype), V, order, Storage()), ids, order, V)
+    check(count_ngrams(np.array(ids, dtype), V, order, Storage()), ids, order, V)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_as_a_dictionary_counts(ids: list[int], order: int, dtype: type) -> None
 def test_hardly_anything(ids: list[int], order: int, tmp_path: Path) -> None:
     """No text (one empty line), empty lines, one word, with and without an end."""
     array = np.array(ids, np.uint32)
-    check(count(array, V, order, Storage()), ids, order, V)
-    check(count(array, V, order, bounded(tmp_path, 1 << 20)), ids, order, V)
+    check(count_ngrams(array, V, order, Storage()), ids, order, V)
+    check(count_ngrams(array, V, order, bounded(tmp_path, 1 << 20)), ids, order, V)
 
 
 def test_by_hand() -> None:
     """Two lines, the second without an end: nothing crosses from one to the other, <eos> comes
     first as the beginning and last as the end."""
-    counts = count(np.array([2, 3, EOS, 2, 3, 2], np.uint32), 4, 3, Storage())
+    counts = count_ngrams(np.array([2, 3, EOS, 2, 3, 2], np.uint32), 4, 3, Storage())
     assert counts.tokens == 7
     assert counts.counts[0].tolist() == [0, 2, 3, 2]
     bigrams = [(EOS, 2), (2, EOS), (2, 3), (3, EOS), (3, 2)]
@@ -130,7 +130,7 @@ def test_by_hand() -> None:
 def test_a_long_text(order: int, length: int) -> None:
     """200,000 tokens: groups of tens of thousands of places are sorted as well as small ones."""
     ids = text_of(200_000, 50, length)
-    check(count(ids, 50, order, Storage()), ids.tolist(), order, 50)
+    check(count_ngrams(ids, 50, order, Storage()), ids.tolist(), order, 50)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -138,12 +138,12 @@ def test_any_number_of_threads(workers: int, monkeypatch: pytest.MonkeyPatch) ->
     """Parts are joined in their order however many threads work on them."""
     monkeypatch.setattr(Storage, "workers", workers)
     ids = text_of(3000, 30, 10)
-    check(count(ids, 30, 4, Storage()), ids.tolist(), 4, 30)
+    check(count_ngrams(ids, 30, 4, Storage()), ids.tolist(), 4, 30)
 
 
 def test_words_that_never_come() -> None:
     """A vocabulary larger than the text's: unigrams without count or followers."""
-    counts = count(np.array([5, EOS], np.uint32), 1000, 2, Storage())
+    counts = count_ngrams(np.array([5, EOS], np.uint32), 1000, 2, Storage())
     check(counts, [5, EOS], 2, 1000)
     assert counts.followers[0].sum() == 2
 
@@ -151,7 +151,7 @@ def test_words_that_never_come() -> None:
 def test_progress_adds_up() -> None:
     """Progress counts every token, the ends of lines too."""
     seen: list[int] = []
-    counts = count(text_of(5000, 30, 10), 30, 3, Storage(), seen.append)
+    counts = count_ngrams(text_of(5000, 30, 10), 30, 3, Storage(), seen.append)
     assert sum(seen) == counts.tokens == 5000
 
 
@@ -159,7 +159,7 @@ def test_too_long() -> None:
     """2^32 tokens are more than places can number."""
     ids = np.broadcast_to(np.uint32(2), (2**32,))  # takes no memory
     with pytest.raises(InputError, match="more than one count holds"):
-        count(ids, 3, 2, Storage())
+        count_ngrams(ids, 3, 2, Storage())
 
 
 # ---------------------------------------------------------------- on disk
@@ -168,10 +168,10 @@ def test_too_long() -> None:
 @pytest.fixture
 def _small_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the ids in pieces of few tokens."""
-    monkeypatch.setattr(counting, "_READ", 37)
+    monkeypatch.setattr(partition, "_READ", 37)
 
 
-def assert_equal(one: Counts, two: Counts) -> None:
+def assert_equal(one: NgramCounts, two: NgramCounts) -> None:
     """Array for array."""
     assert one.tokens == two.tokens
     for mine, others in (
@@ -194,24 +194,24 @@ def test_on_disk_as_in_memory(
     """With less and less memory there are more and more parts, at last several for one word; the
     counts stay the same, until the bound is too small for the text and that is said."""
     ids = text_of(3000, 30, 10)
-    whole = count(ids, 30, order, Storage())
+    whole = count_ngrams(ids, 30, order, Storage())
     check(whole, ids.tolist(), order, 30)
     monkeypatch.setattr(Storage, "workers", workers)
-    refine = counting._refine
+    refine = counting.refine
     firsts: list[int] = []
 
     def spy(part: Any, order: int) -> Any:
         firsts.append(part.first)
         return refine(part, order)
 
-    monkeypatch.setattr(counting, "_refine", spy)
+    monkeypatch.setattr(counting, "refine", spy)
     most, split = 0, False
     refused: list[str] = []
     for power in range(24, 8, -1):
         for work in (1 << power, 3 << power - 1):
             firsts.clear()
             try:
-                disk = count(ids, 30, order, bounded(tmp_path / str(work), work))
+                disk = count_ngrams(ids, 30, order, bounded(tmp_path / str(work), work))
             except InputError as error:
                 refused.append(str(error))
                 continue
@@ -233,7 +233,7 @@ def test_any_text_in_little_memory(
     """Texts of no, one or many lines, in parts of a few n-grams."""
     storage = bounded(tmp_path_factory.mktemp("counts"), capacity * 200)
     try:
-        counts = count(np.array(ids, np.uint32), V, order, storage)
+        counts = count_ngrams(np.array(ids, np.uint32), V, order, storage)
     except InputError:
         # a word, or a pair, is by itself more than there is room for
         pairs = naive(ids, min(2, order))[-1].most_common(1)[0][1]
@@ -249,13 +249,13 @@ def test_the_memory_asked_for_is_enough(tmp_path: Path) -> None:
     bound = storage.bound
     assert bound is not None
     with pytest.raises(InputError, match="too small for this text") as error:
-        count(ids, 4, 3, storage)
+        count_ngrams(ids, 4, 3, storage)
     words = str(error.value).split()
     assert words[0] == f"train.memory={bound >> 20}MB"
     megabytes = int(words[-1].removesuffix("MB"))
     assert (bound >> 20) < megabytes < (bound >> 20) + 32
     enough = bounded(tmp_path, (1 << 20) + (megabytes << 20) - bound)
-    assert_equal(count(ids, 4, 3, enough), count(ids, 4, 3, Storage()))
+    assert_equal(count_ngrams(ids, 4, 3, enough), count_ngrams(ids, 4, 3, Storage()))
 
 
 def test_files(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_files(tmp_path: Path) -> None:
     there is none."""
     ids = text_of(3000, 30, 10)
     storage = bounded(tmp_path, 1 << 24)
-    counts = count(ids, 30, 4, storage)
+    counts = count_ngrams(ids, 30, 4, storage)
     arrays = [*counts.words[1:], *counts.counts[1:], *counts.followers[1:]]
     assert len(arrays) == 3 + 3 + 2
     for array in arrays:
@@ -273,7 +273,9 @@ def test_files(tmp_path: Path) -> None:
     assert sizes == sorted(array.nbytes for array in arrays)
     storage.release()
     check(counts, ids.tolist(), 4, 30)  # what was let go is read again
-    assert not any(isinstance(array, np.memmap) for array in count(ids, 30, 2, Storage()).words)
+    assert not any(
+        isinstance(array, np.memmap) for array in count_ngrams(ids, 30, 2, Storage()).words
+    )
 
 
 def test_ids_from_a_file(tmp_path: Path) -> None:
@@ -282,4 +284,4 @@ def test_ids_from_a_file(tmp_path: Path) -> None:
     ids.astype(np.uint16).tofile(tmp_path / "ids")
     mapped = np.memmap(tmp_path / "ids", np.uint16, "r")
     for storage in (Storage(), bounded(tmp_path / "tmp", 1 << 20)):
-        check(count(mapped, 30, 3, storage), ids.tolist(), 3, 30)
+        check(count_ngrams(mapped, 30, 3, storage), ids.tolist(), 3, 30)

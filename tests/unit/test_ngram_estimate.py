@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ from hypothesis import strategies as st
 from nextword import registry
 from nextword.errors import InputError
 from nextword.ngram import estimate as estimate_module
-from nextword.ngram import pruning
-from nextword.ngram.estimate import Estimated, Settings, estimate
+from nextword.ngram import pruning, table_from_orders
+from nextword.ngram.estimate import Estimated, estimate
+from nextword.ngram.settings import NgramSettings
 from nextword.ngram.storage import Storage, resident
+from nextword.ngram.trie import LOG_PROB
 from nextword.text.tokenizer import EOS
 
 METHODS = registry.names("smoothing")
@@ -45,13 +46,13 @@ def bounded(folder: Path, work: int) -> Storage:
     """Storage that has `work` bytes to work with."""
     folder.mkdir(exist_ok=True)
     storage = Storage(folder, resident() + (1 << 30))
-    storage.work = work
+    storage.budget = work
     return storage
 
 
 def assert_same(one: Estimated, two: Estimated) -> None:
     """The same to the bit."""
-    assert one.counts == two.counts
+    assert one.sizes == two.sizes
     assert one.notes == two.notes
     assert np.array_equal(one.table.offsets, two.table.offsets)
     assert np.array_equal(one.table.nodes, two.table.nodes)
@@ -84,11 +85,13 @@ def test_little_memory_gives_the_same_bits(
         yield from found
 
     for interpolate in (True, False):
-        settings = Settings(order, name, interpolate, prune=prune[:order])
+        settings = NgramSettings(
+            order=order, smoothing=name, interpolate=interpolate, prune=prune[:order]
+        )
         whole = estimate(ids, 20, settings)
         with monkeypatch.context() as patch:
             patch.setattr(Storage, "spans", spy)
-            patch.setattr(Storage, "nodes", 50)
+            patch.setattr(Storage, "piece_size", 50)
             patch.setattr(Storage, "window", 13 if order == 2 else 150)
             storage = bounded(tmp_path / str(interpolate), 40_000)
             assert_same(whole, estimate(ids, 20, settings, storage=storage))
@@ -105,7 +108,7 @@ def test_any_amount_of_memory(name: str, work: int, tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "ids", np.uint16, "r")
     storage = bounded(tmp_path / "work", work)
 
-    def make(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def allocate(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shapes = (int(offsets[-1]), 3), (int(offsets[-2]) + 1, 3)
         nodes, contexts = (
             np.memmap(tmp_path / f"{at}.out", np.uint32, "w+", shape=shape)
@@ -113,8 +116,8 @@ def test_any_amount_of_memory(name: str, work: int, tmp_path: Path) -> None:
         )
         return nodes, contexts
 
-    settings = Settings(4, name, prune=(0, 0, 1))
-    made = estimate(mapped, 300, settings, storage=storage, make=make)
+    settings = NgramSettings(order=4, smoothing=name, prune=(0, 0, 1))
+    made = estimate(mapped, 300, settings, storage=storage, allocate=allocate)
     assert isinstance(made.table.nodes, np.memmap)
     assert_same(estimate(ids, 300, settings), made)
 
@@ -124,9 +127,9 @@ def test_any_amount_of_memory(name: str, work: int, tmp_path: Path) -> None:
 def test_any_size_of_pieces(name: str, nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory: pieces of any size, down to a single context, give the same bits."""
     ids = text_of(300, 12)
-    settings = Settings(3, name, prune=(0, 0, 1))
+    settings = NgramSettings(order=3, smoothing=name, prune=(0, 0, 1))
     whole = estimate(ids, 12, settings)
-    monkeypatch.setattr(Storage, "nodes", nodes)
+    monkeypatch.setattr(Storage, "piece_size", nodes)
     assert_same(whole, estimate(ids, 12, settings))
 
 
@@ -149,10 +152,10 @@ def test_any_text_in_little_memory(
 ) -> None:
     """No text, one line or many, every piece and every window a few numbers long."""
     array = np.array(ids, np.uint32)
-    settings = Settings(order, name, prune=prune[:order])
+    settings = NgramSettings(order=order, smoothing=name, prune=prune[:order])
     whole = estimate(array, 6, settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Storage, "nodes", nodes)
+        patch.setattr(Storage, "piece_size", nodes)
         patch.setattr(Storage, "window", window)
         storage = bounded(tmp_path_factory.mktemp("estimate"), 1 << 16)
         assert_same(whole, estimate(array, 6, settings, storage=storage))
@@ -168,8 +171,8 @@ def test_a_bound_that_is_too_small(tmp_path: Path) -> None:
     storage = Storage(tmp_path, int(least[1]) << 20)
     assert storage.bounded
     assert_same(
-        estimate(text_of(1500, 20), 20, Settings(3), storage=storage),
-        estimate(text_of(1500, 20), 20, Settings(3)),
+        estimate(text_of(1500, 20), 20, NgramSettings(order=3), storage=storage),
+        estimate(text_of(1500, 20), 20, NgramSettings(order=3)),
     )
     assert resident() < (int(least[1]) << 20) + (64 << 20)
 
@@ -189,7 +192,7 @@ def test_storage_in_files(tmp_path: Path) -> None:
     get = storage.gather(values, places)
     assert get(0, 37).tolist() == places.tolist()
     assert get(20, 25).tolist() == places[20:25].tolist()
-    full = storage.full(11, np.float32)
+    full = storage.zeros(11, np.float32)
     assert not full.any()
     full[3:5] = 2.5
     storage.release()
@@ -217,7 +220,9 @@ def test_storage_in_memory() -> None:
 
 
 @cache
-def captured(settings: Settings, vocab_size: int = 12) -> tuple[list[Any], int, list[list[Gram]]]:
+def captured(
+    settings: NgramSettings, vocab_size: int = 12
+) -> tuple[list[Any], int, list[list[Gram]]]:
     """The orders of a model before entropy pruning, the tokens, and the n-grams by order."""
     found: list[Any] = []
 
@@ -231,8 +236,10 @@ def captured(settings: Settings, vocab_size: int = 12) -> tuple[list[Any], int, 
                 order.keep = np.ones(len(order), np.bool_)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pruning, "prune_entropy", spy)
-        estimate(text_of(400, vocab_size), vocab_size, replace(settings, prune_entropy=0.5))
+        patch.setattr(estimate_module, "prune_by_entropy", spy)
+        estimate(
+            text_of(400, vocab_size), vocab_size, settings.model_copy(update={"prune_entropy": 0.5})
+        )
     orders, tokens = found
     keep_all(orders)
     grams: list[list[Gram]] = [[(word,) for word in range(vocab_size)]]
@@ -244,7 +251,7 @@ def captured(settings: Settings, vocab_size: int = 12) -> tuple[list[Any], int, 
     return orders, tokens, grams
 
 
-def brute_force(settings: Settings) -> list[dict[Gram, float]]:
+def brute_force(settings: NgramSettings) -> list[dict[Gram, float]]:
     """Per order, for every n-gram e^D - 1, D being p(h) times the relative entropy between the
     distributions over all words after h with and without it."""
     orders, tokens, grams = captured(settings)
@@ -286,20 +293,20 @@ def brute_force(settings: Settings) -> list[dict[Gram, float]]:
 
 
 MODELS = [
-    Settings(2, "modified-kneser-ney"),
-    Settings(3, "modified-kneser-ney"),
-    Settings(3, "witten-bell", interpolate=False),
-    Settings(3, "absolute-discounting", prune=(0, 0, 1)),
-    Settings(4, "jelinek-mercer"),
+    NgramSettings(order=2, smoothing="modified-kneser-ney"),
+    NgramSettings(order=3, smoothing="modified-kneser-ney"),
+    NgramSettings(order=3, smoothing="witten-bell", interpolate=False),
+    NgramSettings(order=3, smoothing="absolute-discounting", prune=(0, 0, 1)),
+    NgramSettings(order=4, smoothing="jelinek-mercer"),
 ]
 THRESHOLDS = [1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.5]
 
 
-def pruned(settings: Settings, threshold: float) -> list[dict[Gram, bool]]:
+def pruned(settings: NgramSettings, threshold: float) -> list[dict[Gram, bool]]:
     """Per order, which n-grams stay."""
     orders, tokens, grams = captured(settings)
     orders = copy.deepcopy(orders)
-    pruning.prune_entropy(orders, threshold, tokens)
+    pruning.prune_by_entropy(orders, threshold, tokens)
     return [
         dict(zip(names, order.keep.tolist(), strict=True))
         for names, order in zip(grams, orders, strict=True)
@@ -307,7 +314,7 @@ def pruned(settings: Settings, threshold: float) -> list[dict[Gram, bool]]:
 
 
 @pytest.mark.parametrize("settings", MODELS, ids=lambda s: f"{s.smoothing} {s.order}")
-def test_pruned_by_relative_entropy(settings: Settings) -> None:
+def test_pruned_by_relative_entropy(settings: NgramSettings) -> None:
     """Each n-gram of the highest order goes just above its e^D - 1 and stays just below."""
     changes = brute_force(settings)[-1]
     assert len(changes) > 40
@@ -322,7 +329,7 @@ def test_pruned_by_relative_entropy(settings: Settings) -> None:
 
 @pytest.mark.parametrize("settings", MODELS, ids=lambda s: f"{s.smoothing} {s.order}")
 @pytest.mark.parametrize("threshold", THRESHOLDS)
-def test_pruned_from_the_longest_down(settings: Settings, threshold: float) -> None:
+def test_pruned_from_the_longest_down(settings: NgramSettings, threshold: float) -> None:
     """All orders: an n-gram stays if leaving it out changes enough or if a longer one that stays
     begins with it; unigrams, and those that the counts pruned, do not change."""
     changes = brute_force(settings)
@@ -345,30 +352,30 @@ def test_pruned_from_the_longest_down(settings: Settings, threshold: float) -> N
 
 
 @pytest.mark.parametrize("settings", MODELS, ids=lambda s: f"{s.smoothing} {s.order}")
-def test_what_is_left_is_a_model(settings: Settings) -> None:
+def test_what_is_left_is_a_model(settings: NgramSettings) -> None:
     """The higher the threshold the fewer n-grams; those that stay keep their probabilities,
     distributions sum to one, and a longer n-gram's beginning is there."""
     ids = text_of(400, 12)
     full = estimate(ids, 12, settings)
-    sizes = [full.table.counts]
+    sizes = [full.table.sizes]
     for threshold in THRESHOLDS:
-        made = estimate(ids, 12, replace(settings, prune_entropy=threshold))
+        made = estimate(ids, 12, settings.model_copy(update={"prune_entropy": threshold}))
         table = made.table
-        assert made.counts == full.counts
+        assert made.sizes == full.sizes
         for state in range(len(table.contexts) - 1):
             p = 10 ** table.distribution(state).astype(np.float64)
             assert p.sum() == pytest.approx(1, abs=1e-5)
         names = pruned(settings, threshold)
-        assert table.counts == [sum(keep.values()) for keep in names]
+        assert table.sizes == [sum(keep.values()) for keep in names]
         for stay in names:
             for gram, keep in stay.items():
                 node, before = table.find(gram), full.table.find(gram)
                 assert (node is not None) == keep
                 if node is not None:
                     assert before is not None
-                    assert table.nodes[node, 1] == full.table.nodes[before, 1]
-        assert all(a <= b for a, b in zip(table.counts, sizes[-1], strict=True))
-        sizes.append(table.counts)
+                    assert table.nodes[node, LOG_PROB] == full.table.nodes[before, LOG_PROB]
+        assert all(a <= b for a, b in zip(table.sizes, sizes[-1], strict=True))
+        sizes.append(table.sizes)
     assert len({sum(counts) for counts in sizes}) > 4
     assert sizes[-1] == [12] + [0] * (settings.order - 1)
 
@@ -380,9 +387,9 @@ def test_a_tiny_threshold_changes_nothing_that_matters() -> None:
     gone = 0
     for settings in MODELS:
         full = estimate(ids, 12, settings).table
-        made = estimate(ids, 12, replace(settings, prune_entropy=1e-12)).table
-        assert sum(made.counts) > 0.6 * sum(full.counts)
-        gone += sum(full.counts) - sum(made.counts)
+        made = estimate(ids, 12, settings.model_copy(update={"prune_entropy": 1e-12})).table
+        assert sum(made.sizes) > 0.6 * sum(full.sizes)
+        gone += sum(full.sizes) - sum(made.sizes)
         assert made.score(ids)[0] == pytest.approx(full.score(ids)[0], abs=1e-4)
     assert gone > 10
 
@@ -391,12 +398,15 @@ def test_not_with_a_memory_bound(tmp_path: Path) -> None:
     """Entropy pruning needs everything in memory, and says so."""
     with pytest.raises(InputError, match="entropy pruning needs all n-grams in memory"):
         estimate(
-            text_of(400, 12), 12, Settings(2, prune_entropy=0.1), storage=bounded(tmp_path, 1 << 20)
+            text_of(400, 12),
+            12,
+            NgramSettings(order=2, prune_entropy=0.1),
+            storage=bounded(tmp_path, 1 << 20),
         )
 
 
 def test_too_many_ngrams(monkeypatch: pytest.MonkeyPatch) -> None:
     """More n-grams than 32 bits number are refused before anything is made."""
-    monkeypatch.setattr(estimate_module, "_count_true", lambda keep, storage: 1 << 32)
+    monkeypatch.setattr(table_from_orders, "_kept", lambda order, storage: 1 << 32)
     with pytest.raises(InputError, match="more than a model holds"):
-        estimate(text_of(400, 12), 12, Settings(2, prune=(0, 1)))
+        estimate(text_of(400, 12), 12, NgramSettings(order=2, prune=(0, 1)))

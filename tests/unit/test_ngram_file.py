@@ -19,10 +19,12 @@ import pytest
 
 from nextword.errors import InputError
 from nextword.ngram import file as files
-from nextword.ngram.estimate import Settings, estimate
+from nextword.ngram.estimate import estimate
+from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
-from nextword.text.numbering import Lexicon, Numbering
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import SPECIALS
+from nextword.text.vocabulary_builder import VocabularyBuilder
 
 Header = dict[str, Any]
 
@@ -31,10 +33,10 @@ META = {"name": "中文", "counts": [1, 2.5, None], "inside": {"x": True}}
 
 
 def model(order: int = 3) -> tuple[Table, Lexicon]:
-    numbering = Numbering()
-    ids = numbering.number(TEXT)
-    lexicon, renumber = numbering.finish()
-    return estimate(renumber[ids], len(lexicon), Settings(order=order)).table, lexicon
+    builder = VocabularyBuilder()
+    ids = builder.add(TEXT)
+    lexicon, renumber = builder.finish()
+    return estimate(renumber[ids], len(lexicon), NgramSettings(order=order)).table, lexicon
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_random_models_round_trip(tmp_path: Path) -> None:
         words = [*SPECIALS, *("".join(draw.choices("ab中𝄞é", k=9)) for _ in range(size - 2))]
         lexicon = Lexicon.of(words)
         ids = np.array([draw.randrange(size) for _ in range(500)] + [1], np.uint32)
-        table = estimate(ids, size, Settings(order=3)).table
+        table = estimate(ids, size, NgramSettings(order=3)).table
         files.write(tmp_path / "m", table, lexicon, {})
         stored = files.read(tmp_path / "m")
         assert np.array_equal(stored.table.nodes, table.nodes)
@@ -104,7 +106,7 @@ def test_nothing_is_copied(path: Path) -> None:
     """The arrays are the file's own bytes, mapped for reading only."""
     stored = files.read(path)
     arrays = [stored.table.nodes, stored.table.contexts, stored.lexicon.blob, stored.lexicon.ends]
-    for array in [*arrays, stored.lexicon.table]:
+    for array in [*arrays, stored.lexicon.hash_table]:
         assert isinstance(array, np.memmap)
         assert array.filename == path
         with pytest.raises(ValueError, match="read-only"):
@@ -112,10 +114,10 @@ def test_nothing_is_copied(path: Path) -> None:
 
 
 def test_arrays_are_filled_in_the_file(tmp_path: Path) -> None:
-    """`make_in` gives room in the file itself: what is put there is what is read."""
+    """`reserve` gives room in the file itself: what is put there is what is read."""
     table, lexicon = model()
     path = tmp_path / "m"
-    nodes, contexts = files.make_in(path, table.offsets, lexicon, META)
+    nodes, contexts = files.reserve(path, table.offsets, lexicon, META)
     size = path.stat().st_size
     nodes[...], contexts[...] = table.nodes, table.contexts
     assert path.stat().st_size == size
@@ -141,7 +143,7 @@ def test_safetensors_reads_it(path: Path) -> None:
         "nodes": stored.table.nodes,
         "contexts": stored.table.contexts,
         "words.ends": stored.lexicon.ends,
-        "words.table": stored.lexicon.table,
+        "words.table": stored.lexicon.hash_table,
         "words.blob": stored.lexicon.blob,
     }
     for name, array in mine.items():
@@ -155,7 +157,7 @@ def test_arrays_lie_at_multiples_of_their_items(path: Path) -> None:
     """Mapped numbers are aligned, so that reading them is no detour (nor, elsewhere, an error)."""
     stored = files.read(path)
     lexicon = stored.lexicon
-    for array in (stored.table.nodes, stored.table.contexts, lexicon.ends, lexicon.table):
+    for array in (stored.table.nodes, stored.table.contexts, lexicon.ends, lexicon.hash_table):
         assert array.ctypes.data % array.dtype.itemsize == 0
 
 
@@ -198,7 +200,7 @@ def test_full_disk(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "model.safetensors"
     for make in (
         lambda: files.write(path, table, lexicon, META),
-        lambda: files.make_in(path, table.offsets, lexicon, META),
+        lambda: files.reserve(path, table.offsets, lexicon, META),
     ):
         with pytest.raises(OSError, match="model") as caught:
             make()

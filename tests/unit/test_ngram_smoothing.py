@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,9 +14,11 @@ import pytest
 from nextword import registry
 from nextword.ngram import estimate as estimate_module
 from nextword.ngram import smoothing
-from nextword.ngram.estimate import Estimated, Settings, estimate
-from nextword.ngram.smoothing import AbsoluteDiscounting, Level, ModifiedKneserNey
+from nextword.ngram.estimate import Estimated, estimate
+from nextword.ngram.settings import NgramSettings
+from nextword.ngram.smoothing import AbsoluteDiscounting, ModifiedKneserNey, Statistics
 from nextword.ngram.table import Table
+from nextword.ngram.trie import NEXT_STATE
 from nextword.text.tokenizer import EOS, UNK
 
 METHODS = registry.names("smoothing")
@@ -83,7 +85,7 @@ def last_of_lmplz(lines: list[list[int]], order: int) -> Gram:
 class Twin:
     """A model of dictionaries."""
 
-    settings: Settings
+    settings: NgramSettings
     vocab_size: int
     raw: list[Counter[Gram]]
     adjusted: list[Counter[Gram]]
@@ -184,7 +186,7 @@ def words_of(twin: Twin) -> int:
     return twin.vocab_size - (not twin.settings.open and twin.raw[0][(UNK,)] == 0)
 
 
-def twin_of(ids: np.ndarray, vocab_size: int, settings: Settings) -> Twin:
+def twin_of(ids: np.ndarray, vocab_size: int, settings: NgramSettings) -> Twin:
     """Estimate by the definitions."""
     lines = sentences(ids)
     order = settings.order
@@ -311,7 +313,7 @@ VARIANTS = [
 
 
 @lru_cache(maxsize=4)
-def both(seed: int, settings: Settings) -> tuple[Estimated, Twin]:
+def both(seed: int, settings: NgramSettings) -> tuple[Estimated, Twin]:
     return estimate(text_of(seed), V, settings), twin_of(text_of(seed), V, settings)
 
 
@@ -332,14 +334,19 @@ def contexts_of(twin: Twin, table: Table) -> list[tuple[Gram, int]]:
 def test_distributions(name: str, interpolate: bool, order: int) -> None:
     """After every context in the model the probabilities sum to one and are the twin's."""
     for variant in VARIANTS:
-        settings = Settings(
-            order, name, interpolate, 0.5, bool(variant["open"]), variant["prune"][:order]
+        settings = NgramSettings(
+            order=order,
+            smoothing=name,
+            interpolate=interpolate,
+            add_k=0.5,
+            open=bool(variant["open"]),
+            prune=variant["prune"][:order],
         )
         made, twin = both(variant["seed"], settings)
         contexts = contexts_of(twin, made.table)
         assert len(contexts) >= (1, 10, 20, 30)[order - 1]
         assert made.notes == twin.notes
-        assert made.counts == [len(grams) for grams in twin.raw]
+        assert made.sizes == [len(grams) for grams in twin.raw]
         for context, state in contexts:
             log_probs = made.table.distribution(state).astype(np.float64)
             p = 10**log_probs
@@ -355,8 +362,13 @@ def test_distributions(name: str, interpolate: bool, order: int) -> None:
 def test_scores(name: str, interpolate: bool, order: int) -> None:
     """Word after word of another text, line ends and beginnings too, as the twin has it."""
     for variant in VARIANTS:
-        settings = Settings(
-            order, name, interpolate, 0.5, bool(variant["open"]), variant["prune"][:order]
+        settings = NgramSettings(
+            order=order,
+            smoothing=name,
+            interpolate=interpolate,
+            add_k=0.5,
+            open=bool(variant["open"]),
+            prune=variant["prune"][:order],
         )
         made, twin = both(variant["seed"], settings)
         text = text_of(101, lines=30)
@@ -380,7 +392,13 @@ def test_few_words(name: str, interpolate: bool) -> None:
         size = int(rng.integers(3, 6))
         lines = [[*rng.integers(2, size, rng.integers(0, 9)), EOS] for _ in range(seed % 6 + 1)]
         text = np.concatenate(lines).astype(np.uint32)
-        settings = Settings(seed % 3 + 2, name, interpolate, 0.5, open=seed % 4 == 0)
+        settings = NgramSettings(
+            order=seed % 3 + 2,
+            smoothing=name,
+            interpolate=interpolate,
+            add_k=0.5,
+            open=seed % 4 == 0,
+        )
         made, twin = estimate(text, size, settings), twin_of(text, size, settings)
         assert made.notes == twin.notes
         for context, state in contexts_of(twin, made.table):
@@ -394,11 +412,13 @@ def test_few_words(name: str, interpolate: bool) -> None:
 def test_what_lmplz_counts_last_is_part_of_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of the texts above are such that lmplz's last n-gram changes probabilities, so leaving
     it out would have been seen."""
-    monkeypatch.setattr(estimate_module, "_last_of_lmplz", lambda *_: {})
+    monkeypatch.setattr(estimate_module, "count_last_as_lmplz", lambda *_: None)
     differ = 0
     for variant in VARIANTS:
         for name in CONTINUATION:
-            settings = Settings(3, name, True, 0.5, True, ())
+            settings = NgramSettings(
+                order=3, smoothing=name, interpolate=True, add_k=0.5, open=True, prune=()
+            )
             made = estimate(text_of(variant["seed"]), V, settings)
             twin = twin_of(text_of(variant["seed"]), V, settings)
             p = 10 ** made.table.distribution(0).astype(np.float64)
@@ -461,14 +481,16 @@ BY_HAND = [
 @pytest.mark.parametrize(("name", "interpolate", "ngram", "expected"), BY_HAND)
 def test_by_hand(name: str, interpolate: bool, ngram: str, expected: float) -> None:
     """Textbook values on a text of three lines."""
-    made = estimate(ids_of(TINY), 5, Settings(2, name, interpolate))
+    made = estimate(
+        ids_of(TINY), 5, NgramSettings(order=2, smoothing=name, interpolate=interpolate)
+    )
     assert probability(made, ngram) == pytest.approx(expected, rel=1e-6)
 
 
 def test_jelinek_mercer_by_hand() -> None:
     """Two words ten times each, V = 5: the others say 9/19, the uniform distribution 1/5, and the
     weight is where λ = 20/21 · λ 9/19 / (λ 9/19 + (1 - λ) 1/5)."""
-    made = estimate(ids_of("a\n" * 10), 5, Settings(1, "jelinek-mercer"))
+    made = estimate(ids_of("a\n" * 10), 5, NgramSettings(order=1, smoothing="jelinek-mercer"))
     weight = (20 / 21 * 9 / 19 - 1 / 5) / (9 / 19 - 1 / 5)
     assert made.parameters == [{"λ16": pytest.approx(weight, abs=1e-6)}]
     assert probability(made, "a") == pytest.approx(weight / 2 + (1 - weight) / 5, rel=1e-5)
@@ -477,7 +499,7 @@ def test_jelinek_mercer_by_hand() -> None:
 
 def test_modified_kneser_ney_by_hand() -> None:
     """Y = 4 / (4 + 2·2) = 1/2, D1 = 1 - 2·Y·2/4, D2 = 2 - 3·Y·1/2, D3+ = 3 - 4·Y·1/1."""
-    fitted = ModifiedKneserNey.fit(level_of(0, 4, 2, 1, 1))
+    fitted = ModifiedKneserNey.fit(statistics_of(0, 4, 2, 1, 1))
     assert fitted.describe() == {"D1": 0.5, "D2": 1.25, "D3+": 1.0}
     assert fitted.note is None
     count = np.array([1, 2, 3, 4, 70_000], np.float32)
@@ -489,7 +511,7 @@ def test_san_francisco() -> None:
     comes half as often after many (Kneser and Ney); absolute discounting is taken in."""
     text = "a b\n" * 8 + "d c\ne c\nf c\ng c\nd h\ne h\n"
     for name, wanted in (("absolute-discounting", False), ("kneser-ney", True)):
-        made = estimate(ids_of(text), 10, Settings(2, name))
+        made = estimate(ids_of(text), 10, NgramSettings(order=2, smoothing=name))
         assert (probability(made, "c") > probability(made, "b")) == wanted
         assert (probability(made, "c c") > probability(made, "c b")) == wanted
         assert probability(made, "a b") > 0.7
@@ -498,8 +520,8 @@ def test_san_francisco() -> None:
 # ---------------------------------------------------------------- discounts
 
 
-def level_of(*counts_of_counts: int) -> Level:
-    return Level(1, 9, np.array(counts_of_counts), 1.0, lambda: iter(()))
+def statistics_of(*counts_of_counts: int) -> Statistics:
+    return Statistics(1, 9, np.array(counts_of_counts), 1.0, lambda: iter(()))
 
 
 @pytest.mark.parametrize(
@@ -514,7 +536,7 @@ def level_of(*counts_of_counts: int) -> Level:
 )
 def test_fallback_of_modified_kneser_ney(counts: tuple[int, ...], reason: str) -> None:
     """Counts of counts that give no discounts: lmplz's fallback, and why."""
-    fitted = ModifiedKneserNey.fit(level_of(*counts))
+    fitted = ModifiedKneserNey.fit(statistics_of(*counts))
     assert fitted.discounts == smoothing.FALLBACK == (0.5, 1.0, 1.5)
     assert fitted.note == f"{reason}: discounts 0.5, 1, 1.5"
 
@@ -524,7 +546,7 @@ def test_fallback_of_modified_kneser_ney(counts: tuple[int, ...], reason: str) -
 )
 def test_fallback_of_absolute_discounting(counts: tuple[int, ...], reason: str) -> None:
     """Without words seen once or twice D is 0.75, and why."""
-    fitted = AbsoluteDiscounting.fit(level_of(*counts))
+    fitted = AbsoluteDiscounting.fit(statistics_of(*counts))
     assert fitted.describe() == {"D": 0.75}
     assert fitted.note == f"{reason}: discounts 0.75, 0.75, 0.75"
 
@@ -540,15 +562,17 @@ def test_texts_too_small(name: str, text: str) -> None:
     for order in (1, 2, 5):
         for interpolate in (True, False):
             for open_ in (True, False):
-                settings = Settings(order, name, interpolate, 1.0, open_)
+                settings = NgramSettings(
+                    order=order, smoothing=name, interpolate=interpolate, add_k=1.0, open=open_
+                )
                 made = estimate(ids_of(text), 5, settings)
                 assert len(made.parameters) == order
-                for state in np.unique(made.table.nodes[:, 2]).tolist():
+                for state in np.unique(made.table.nodes[:, NEXT_STATE]).tolist():
                     p = 10 ** made.table.distribution(state).astype(np.float64)
                     assert p.sum() == pytest.approx(1, abs=1e-5), (settings, state)
                 if name == "modified-kneser-ney":
                     noted = [note.split(":")[0] for note in made.notes]
-                    assert noted == [f"order {k}" for k, size in enumerate(made.counts, 1) if size]
+                    assert noted == [f"order {k}" for k, size in enumerate(made.sizes, 1) if size]
                 elif "discounting" not in name and name != "kneser-ney":
                     assert made.notes == []
 
@@ -576,7 +600,7 @@ def test_weights_maximise_the_probability_of_what_is_left_out(seed: int, interpo
     """Of every bucket: a little more or less weight makes the text, each occurrence under the
     counts of all others, less probable; one more occurrence of something unseen included. Order 1
     is as good as the uniform distribution here, and comes near the best weight slowly."""
-    settings = Settings(2, "jelinek-mercer", interpolate)
+    settings = NgramSettings(order=2, smoothing="jelinek-mercer", interpolate=interpolate)
     made, twin = estimate(chain_of(seed), V, settings), twin_of(chain_of(seed), V, settings)
     tried = 0
     for k, weights in enumerate(made.parameters, start=1):
@@ -607,7 +631,11 @@ def test_weights_maximise_the_probability_of_what_is_left_out(seed: int, interpo
 def test_a_weight_never_leaves_nothing_over(order: int, interpolate: bool) -> None:
     """Where each context of a bucket was always followed by the same word, something else is
     improbable and not impossible."""
-    made = estimate(ids_of("a b c\n" * 40), 6, Settings(order, "jelinek-mercer", interpolate))
+    made = estimate(
+        ids_of("a b c\n" * 40),
+        6,
+        NgramSettings(order=order, smoothing="jelinek-mercer", interpolate=interpolate),
+    )
     for state in range(len(made.table.contexts) - 1):
         assert made.table.distribution(state).min() > -9
 
@@ -615,7 +643,11 @@ def test_a_weight_never_leaves_nothing_over(order: int, interpolate: bool) -> No
 def test_weight_zero_where_every_word_was_seen() -> None:
     """Backing off from a context that every word followed once, so that its weight is zero, the
     lower order has it all."""
-    made = estimate(ids_of("a a a\n"), 3, Settings(3, "jelinek-mercer", False, open=False))
+    made = estimate(
+        ids_of("a a a\n"),
+        3,
+        NgramSettings(order=3, smoothing="jelinek-mercer", interpolate=False, open=False),
+    )
     state = made.table.find([WORDS["a"], WORDS["a"]])
     assert state is not None
     assert (10 ** made.table.distribution(state)).sum() == pytest.approx(1, abs=1e-5)
@@ -627,7 +659,11 @@ def test_weight_zero_where_every_word_was_seen() -> None:
 @pytest.mark.parametrize("interpolate", [True, False])
 def test_maximum_likelihood_knows_nothing_unseen(interpolate: bool) -> None:
     """What was seen has its share exactly; what was not is impossible."""
-    made = estimate(ids_of(TINY), 5, Settings(3, "maximum-likelihood", interpolate))
+    made = estimate(
+        ids_of(TINY),
+        5,
+        NgramSettings(order=3, smoothing="maximum-likelihood", interpolate=interpolate),
+    )
     table = made.table
     log_probs = table.score(ids_of("a b\na c\n"))[0]
     assert log_probs == pytest.approx(np.log10([1, 2 / 3, 1, 1, 1 / 3, 1]), abs=1e-7)
@@ -642,15 +678,17 @@ def test_open_and_closed(name: str, interpolate: bool) -> None:
     """Open, <unk> has the share of a word that never came. Closed, it has none, and each of the
     others more. One that occurred is an ordinary word in both."""
     text, order = text_of(2), 3
-    settings = Settings(order, name, interpolate)
+    settings = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
     free = estimate(text, V, settings).table.distribution(0)
-    shut = estimate(text, V, replace(settings, open=False)).table.distribution(0)
+    shut = estimate(text, V, settings.model_copy(update={"open": False})).table.distribution(0)
     assert free[UNK] == free[V - 1] > -5  # V - 1 never came either
     assert shut[UNK] == -99
     assert shut[V - 1] > free[V - 1]
     text = text_of(1)
     assert (text == UNK).any()
-    free, shut = (estimate(text, V, replace(settings, open=o)).table for o in (True, False))
+    free, shut = (
+        estimate(text, V, settings.model_copy(update={"open": o})).table for o in (True, False)
+    )
     assert np.array_equal(free.nodes, shut.nodes) and np.array_equal(free.contexts, shut.contexts)
     renamed = np.where(text == UNK, V - 1, np.where(text == V - 1, UNK, text))
     other = estimate(renamed, V, settings).table.distribution(0)

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword.ngram import table as table_module
-from nextword.ngram.estimate import Settings, estimate
+from nextword.ngram.estimate import estimate
+from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table, natural, uniform
-from nextword.text.numbering import Lexicon
+from nextword.ngram.trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, WORD
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, UNK
 
 V = 12
@@ -37,23 +39,23 @@ def disturbed(seed: int) -> Table:
     """The n-grams of a model with probabilities and weights that belong to none: a back-off may
     make a word more probable than its n-gram does."""
     rng = np.random.default_rng(seed)
-    whole = estimate(text_of(500), V, Settings(4)).table
+    whole = estimate(text_of(500), V, NgramSettings(order=4)).table
     nodes, contexts = whole.nodes.copy(), whole.contexts.copy()
-    nodes.view(np.float32)[1:, 1] = rng.uniform(-3, 0, len(nodes) - 1)
+    nodes.view(np.float32)[1:, LOG_PROB] = rng.uniform(-3, 0, len(nodes) - 1)
     weights = rng.uniform(-2, 1, len(contexts) - 1)
-    weights[np.diff(contexts[:, 0]) == 0] = 0  # what has no followers has no weight
-    contexts.view(np.float32)[1:-1, 1] = weights[1:]
+    weights[np.diff(contexts[:, FIRST_FOLLOWER]) == 0] = 0  # what has no followers has no weight
+    contexts.view(np.float32)[1:-1, BACKOFF] = weights[1:]
     return Table(nodes, contexts, whole.offsets)
 
 
 MODELS = {
-    "interpolated": Settings(4),
-    "unigrams": Settings(1),
-    "back-off": Settings(3, "witten-bell", interpolate=False),
-    "entropy": Settings(4, prune_entropy=3e-3),
-    "counts": Settings(4, prune=(0, 0, 1)),
-    "impossible": Settings(3, "maximum-likelihood"),
-    "long": Settings(9, "witten-bell"),
+    "interpolated": NgramSettings(order=4),
+    "unigrams": NgramSettings(order=1),
+    "back-off": NgramSettings(order=3, smoothing="witten-bell", interpolate=False),
+    "entropy": NgramSettings(order=4, prune_entropy=3e-3),
+    "counts": NgramSettings(order=4, prune=(0, 0, 1)),
+    "impossible": NgramSettings(order=3, smoothing="maximum-likelihood"),
+    "long": NgramSettings(order=9, smoothing="witten-bell"),
 }
 NAMES = [*MODELS, "uniform", "disturbed"]
 
@@ -73,9 +75,11 @@ def ngrams(name: str) -> list[Gram]:
     table = model(name)
     found: list[Gram] = [()]
     for context in range(len(table.contexts) - 1):
-        for node in range(table.contexts[context, 0], table.contexts[context + 1, 0]):
+        for node in range(
+            table.contexts[context, FIRST_FOLLOWER], table.contexts[context + 1, FIRST_FOLLOWER]
+        ):
             assert node == len(found)
-            found.append((*found[context], int(table.nodes[node, 0])))
+            found.append((*found[context], int(table.nodes[node, WORD])))
     assert len(found) == len(table.nodes)
     return found
 
@@ -102,12 +106,12 @@ def test_the_trie(name: str) -> None:
     """n-grams by order, each order sorted; `find` and `order_of` know all of them and no other."""
     table, grams = model(name), ngrams(name)
     assert table.vocab_size == V
-    assert sum(table.counts) == len(grams) - 1 == len(table.nodes) - 1
+    assert sum(table.sizes) == len(grams) - 1 == len(table.nodes) - 1
     assert table.nbytes == table.nodes.nbytes + table.contexts.nbytes
     lengths = [len(gram) for gram in grams]
     assert table.order_of(np.arange(len(grams))).tolist() == lengths
     assert table.order == max(lengths) or name == "entropy"
-    for k, size in enumerate(table.counts, start=1):
+    for k, size in enumerate(table.sizes, start=1):
         of_order = [gram for gram in grams if len(gram) == k]
         assert len(of_order) == size
         assert of_order == sorted(of_order)
@@ -125,7 +129,7 @@ def test_states_are_the_longest_that_matter(name: str) -> None:
     back on the longest of its shorter ones: no state is without followers but the empty one."""
     table, grams = model(name), ngrams(name)
     has_followers = {
-        grams[c]: table.contexts[c + 1, 0] > table.contexts[c, 0]
+        grams[c]: table.contexts[c + 1, FIRST_FOLLOWER] > table.contexts[c, FIRST_FOLLOWER]
         for c in range(len(table.contexts) - 1)
     }
 
@@ -249,7 +253,7 @@ def test_few_lines(number: int) -> None:
 def test_any_lines_in_any_shares(lengths: list[int], share: int) -> None:
     """Threads have a few lines each; none is lost, none read twice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_module, "_SHARE", share)
+        patch.setattr(table_module, "_TOKENS", share)
         check_lines(model("back-off"), lines_of(lengths), 2)
 
 
@@ -262,7 +266,7 @@ def test_text_is_scored_as_its_ids(
     workers: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes in pieces of any size, cut between lines: the lines' scores in their order."""
-    monkeypatch.setattr(table_module, "_TEXT", size)
+    monkeypatch.setattr(table_module, "_BYTES", size)
     rng = np.random.default_rng(0)
     text = "".join(
         " ".join(rng.choice([*"abcdefghij", "天", "zz"], rng.integers(0, 9))) + "\n"
@@ -322,7 +326,7 @@ def test_best_in_a_tie() -> None:
 def test_uniform() -> None:
     """Every word has 1/V, after anything, and the state is always the same."""
     table = uniform(V)
-    assert (table.order, table.vocab_size, table.start, table.counts) == (1, V, 0, [V])
+    assert (table.order, table.vocab_size, table.start, table.sizes) == (1, V, 0, [V])
     log_probs, found, state = table.score(np.arange(V))
     assert log_probs == pytest.approx(np.full(V, -np.log10(V)))
     assert found.tolist() == list(range(1, V + 1))

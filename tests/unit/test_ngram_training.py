@@ -318,7 +318,7 @@ def test_every_smoothing_trains(smoothing: str, text: Path, tmp_path: Path) -> N
 def test_fast_words_are_the_word_tokenizer(
     content: str, lower: bool, min_count: int, vocab_size: int | None
 ) -> None:
-    """The numbering in compiled code gives the vocabulary, the file and the ids that
+    """The vocabulary built in compiled code gives the vocabulary, the file and the ids that
     `WordTokenizer` gives, whatever the characters."""
     with tempfile.TemporaryDirectory() as name:
         path = write(Path(name) / "text.txt", content)

@@ -1,4 +1,4 @@
-"""Lines that come in one by one, and are answered as they come."""
+"""The lines of standard input as they arrive, so that each can be answered at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from ..errors import InputError
 _BYTES = 1 << 16  # read at once at most
 
 
-class Incoming(Iterator[str]):
-    """The lines of a pipe, a terminal or a file, without their ends. Unlike a file's own, they say
-    whether the next one is there already."""
+class InputLines(Iterator[str]):
+    """Iterates over the lines of a pipe, a terminal or a file, without their ends. Unlike a file it
+    says whether the next line is there already.
+
+    Raises:
+        InputError: a line is not UTF-8 text.
+    """
 
     def __init__(self, stream: BinaryIO, before_waiting: Callable[[], None]) -> None:
-        """`before_waiting` is called when the next line is not there yet: the place to show what
-        has been answered so far."""
+        """Read from `stream`, and call `before_waiting` whenever the next line is not there yet:
+        the moment to show what has been answered so far."""
         self._read_some = getattr(stream, "read1", stream.read)
         self._before_waiting = before_waiting
         self._lines: deque[bytes] = deque()
@@ -32,10 +36,7 @@ class Incoming(Iterator[str]):
             self._file = None  # bytes in memory are always there
 
     def __next__(self) -> str:
-        """
-        Raises:
-            InputError: the line is not UTF-8 text.
-        """
+        """Return the next line, waiting for it if need be."""
         if self.waits():
             self._before_waiting()
         while not self._lines:
@@ -75,11 +76,11 @@ class Incoming(Iterator[str]):
 
 
 def take(texts: Iterable[str], most: int) -> list[str]:
-    """Up to `most` of an iterator's texts: at least one, if there is one, and then those that need
-    not be waited for."""
+    """Return up to `most` texts of an iterator: one, if there is one, and then those that need not
+    be waited for."""
     taken = []
     for text in texts:
         taken.append(text)
-        if len(taken) == most or (isinstance(texts, Incoming) and texts.waits()):
+        if len(taken) == most or (isinstance(texts, InputLines) and texts.waits()):
             break
     return taken

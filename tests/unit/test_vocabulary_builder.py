@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword.config import TextConfig
-from nextword.text import numbering as numbering_module
-from nextword.text.numbering import Lexicon, Numbering
+from nextword.text import lexicon as lexicon_module
+from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, UNK
+from nextword.text.vocabulary_builder import VocabularyBuilder
 from nextword.text.word import WordTokenizer
 
 SPACES = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and chr(c).isspace()]
@@ -50,11 +51,11 @@ def twin(text: str, size: int | None = None, min_count: int = 1) -> WordTokenize
 
 
 def assert_same(parts: list[str], size: int | None, min_count: int) -> Lexicon:
-    """Numbered part by part: the twin's vocabulary, and the ids of each part."""
+    """Built part by part: the twin's vocabulary, and the ids of each part."""
     slow = twin("".join(parts), size, min_count)
-    numbering = Numbering()
-    numbers = [numbering.number(part) for part in parts]
-    lexicon, ids = numbering.finish(size, min_count)
+    builder = VocabularyBuilder()
+    numbers = [builder.add(part) for part in parts]
+    lexicon, ids = builder.finish(size, min_count)
     assert lexicon.words() == slow.vocabulary
     assert len(lexicon) == slow.vocab_size
     for part, found in zip(parts, numbers, strict=True):
@@ -82,7 +83,7 @@ def test_every_white_space_parts_words(space: str) -> None:
     """At the beginning, between, doubled and at the end of the text; only \\n ends a line."""
     for text in (f"a{space}b", f"{space}a", f"a{space}", f"a{space}{space}b\n", f"天{space}😀"):
         assert_same([text], None, 1)
-    line_ends = np.count_nonzero(Numbering().number(f"a{space}b") == EOS)
+    line_ends = np.count_nonzero(VocabularyBuilder().add(f"a{space}b") == EOS)
     assert line_ends == (space == "\n")
 
 
@@ -99,9 +100,9 @@ def test_every_character() -> None:
         chars = [chr(c) for c in range(first, first + 0x8000) if not 0xD800 <= c < 0xE000]
         text = "a" + "a".join(chars) + "a"
         words = [word for line in text.split("\n") for word in (*line.split(), "<eos>")][:-1]
-        numbering = Numbering()
-        ids = numbering.number(text)
-        lexicon, renumbered = numbering.finish()
+        builder = VocabularyBuilder()
+        ids = builder.add(text)
+        lexicon, renumbered = builder.finish()
         names = lexicon.words()
         assert [names[index] for index in renumbered[ids]] == words
 
@@ -115,12 +116,12 @@ def test_hardly_anything(text: str) -> None:
 
 def test_a_literal_unk_is_a_word() -> None:
     """<unk> in a text is id 0 and <eos> id 1, in no other place of the vocabulary."""
-    numbering = Numbering()
-    ids = numbering.number("<unk> <unk> a <eos>\n")
+    builder = VocabularyBuilder()
+    ids = builder.add("<unk> <unk> a <eos>\n")
     assert ids.tolist() == [UNK, UNK, 2, EOS, EOS]
-    assert numbering.counts.tolist() == [2, 2, 1]
-    assert numbering.types == 3
-    lexicon, _ = numbering.finish()
+    assert builder.counts.tolist() == [2, 2, 1]
+    assert builder.types == 3
+    lexicon, _ = builder.finish()
     assert lexicon.words() == ["<unk>", "<eos>", "a"]
 
 
@@ -167,11 +168,11 @@ def test_ties_within_counts_only() -> None:
 
 def test_counts_and_types() -> None:
     """How often each number was given, in the order of first appearance."""
-    numbering = Numbering()
-    numbering.number("b a\nb")
-    numbering.number(" b c\n")
-    assert numbering.types == 5
-    assert numbering.counts.tolist() == [0, 2, 3, 1, 1]
+    builder = VocabularyBuilder()
+    builder.add("b a\nb")
+    builder.add(" b c\n")
+    assert builder.types == 5
+    assert builder.counts.tolist() == [0, 2, 3, 1, 1]
 
 
 # ---------------------------------------------------------------- looking up
@@ -232,14 +233,14 @@ def test_look_up_is_a_dictionary(words: list[str], cut: int) -> None:
 
 def test_threads_that_look_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several threads may ask a new vocabulary at the same time: none finds it half made."""
-    fill = numbering_module._fill
+    fill = lexicon_module.fill_hash_table
 
     def slow(*arguments: Any) -> None:
         time.sleep(0.1)
         fill(*arguments)
 
     lexicon = Lexicon.of(WORDS)
-    monkeypatch.setattr(numbering_module, "_fill", slow)
+    monkeypatch.setattr(lexicon_module, "fill_hash_table", slow)
     found: list[list[int]] = []
     threads = [
         threading.Thread(target=lambda: found.append(lexicon.ids("天 a").tolist()))

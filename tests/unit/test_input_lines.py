@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import nextword
 from nextword.errors import InputError
-from nextword.text.incoming import Incoming, take
+from nextword.text.input_lines import InputLines, take
 
 
 def ignore() -> None:
@@ -30,7 +30,7 @@ class Pipe:
         self.file = os.fdopen(reader, "rb")
         self.waited: list[list[str]] = []
         self.answered: list[str] = []
-        self.lines = Incoming(self.file, lambda: self.waited.append(list(self.answered)))
+        self.lines = InputLines(self.file, lambda: self.waited.append(list(self.answered)))
 
     def write(self, text: str) -> None:
         os.write(self.writer, text.encode())
@@ -84,7 +84,7 @@ def test_lines_are_those_of_the_text(texts: list[str], closed: bool) -> None:
     expected = texts if closed or not texts or texts[-1] else texts[:-1]
     for most in (1, 3, 100):
         found: list[str] = []
-        lines = Incoming(io.BytesIO(written.encode()), ignore)
+        lines = InputLines(io.BytesIO(written.encode()), ignore)
         while block := take(lines, most):
             assert len(block) <= most
             found += block
@@ -97,7 +97,7 @@ def test_lists_are_taken_whole() -> None:
 
 
 def test_other_than_text_is_named() -> None:
-    lines = Incoming(io.BytesIO(b"good\n\xff\xfe\n"), ignore)
+    lines = InputLines(io.BytesIO(b"good\n\xff\xfe\n"), ignore)
     assert next(lines) == "good"
     with pytest.raises(InputError, match="line 2 of the input is not UTF-8"):
         next(lines)

@@ -1,0 +1,79 @@
+"""A peculiarity of lmplz, KenLM's estimation, in its counts of counts.
+
+It sorts n-grams by their last word, then the one before, and so on, words being numbered by first
+appearance. Of the very last n-gram of each lower order it counts the occurrences instead of the
+words before. One count of counts differs by one, and with it the discounts; so ours has to differ
+too, if the models are to be the same to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..compiled import compiled
+from ..text.tokenizer import EOS
+from .orders import Order
+from .storage import Storage
+
+Array = np.ndarray[Any, Any]
+
+
+def count_last_as_lmplz(
+    of_counts: list[Array], ids: Array, orders: list[Order], storage: Storage
+) -> None:
+    """Change the counts of counts, (5,) of each order, to those that lmplz has for ids (N,)."""
+    if len(orders) == 1 or not len(ids):
+        return
+    last = _last_ngram(ids, len(orders[0]), len(orders), storage)
+    for k in range(1, min(len(orders), len(last) + 1)):
+        gram = last[-k:]
+        place = gram[0]
+        for depth, word in enumerate(gram[1:], start=1):
+            begin = orders[depth - 1].begin
+            low, high = int(begin[place]), int(begin[place + 1])
+            place = low + int(np.searchsorted(orders[depth].words[low:high], word))
+        order = orders[k - 1]
+        theirs, ours = int(order.counts[place]), int(order.adjusted[place])
+        if k == 1 and gram[0] == EOS:
+            continue
+        for count, change in ((theirs, 1), (ours, -1)):
+            if count < len(of_counts[k - 1]):
+                of_counts[k - 1][count] += change
+
+
+def _last_ngram(ids: Array, vocab_size: int, order: int, storage: Storage) -> list[int]:
+    """The n-gram (n ≤ order words) that lmplz sorts last; it ends before a line's beginning."""
+    first = np.zeros(vocab_size, np.int64)
+    for start, stop in storage.pieces(len(ids)):
+        _first_places(ids[start:stop], start, first)
+    first[EOS] = 1  # as an end of line it comes first of all words, as a beginning even before
+    word = int(np.argmax(first))
+    ends = np.concatenate(
+        [
+            start + np.flatnonzero(ids[start:stop] == word)
+            for start, stop in storage.pieces(len(ids))
+        ]
+    )
+    gram = [word]
+    while len(gram) < order and len(ends):
+        before = ends - len(gram)
+        previous = np.where(before >= 0, ids[np.maximum(before, 0)], EOS)
+        ranks = np.where(previous == EOS, 0, first[previous])
+        best = int(ranks.max())
+        ends = ends[ranks == best]
+        if best == 0:
+            gram.insert(0, EOS)
+            break
+        gram.insert(0, int(ids[ends[0] - len(gram)]))
+    return gram
+
+
+@compiled
+def _first_places(ids: Array, start: int, first: Array) -> None:
+    """Set first (V,) of the words of ids, which begin at `start` of the text, to 2 + the place of
+    their first appearance; 1 is the beginning of a line, 0 what never came."""
+    for at in range(ids.size):
+        if first[ids[at]] == 0:
+            first[ids[at]] = start + at + 2

@@ -1,0 +1,136 @@
+"""Smooths one order after the other, from the lowest up: probabilities and back-off weights.
+
+Done piece by piece, all followers of a few contexts at a time, by several threads. The arithmetic
+of a context is the same in every piece, so that the bits are the same too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..text.tokenizer import UNK
+from .backoff import back_off, context_totals, interpolate
+from .orders import Order, contexts_by_size
+from .pruning import pruned_count
+from .settings import NgramSettings
+from .smoothing import Smoothing, Statistics
+from .storage import Storage
+
+Array = np.ndarray[Any, Any]
+
+
+def smooth_order(
+    orders: list[Order],
+    k: int,
+    method: type[Smoothing],
+    settings: NgramSettings,
+    of_counts: Array,
+    storage: Storage,
+) -> Smoothing:
+    """Fill in `prob` of order k and `backoff` of the order below, which has its `prob` already.
+
+    Args:
+        of_counts: (5,) how many n-grams of order k have the adjusted count 0, 1, 2, 3, 4.
+
+    Returns:
+        The smoothing method fitted to the order.
+    """
+    vocab_size = len(orders[0])
+    words = vocab_size - (0 if settings.open or orders[0].counts[UNK] else 1)
+    if k == 1:
+        return _smooth_unigrams(orders[0], method, settings, of_counts, words)
+    order, below = orders[k - 1], orders[k - 2]
+    lower = storage.gather(below.prob, order.suffix)
+    pieces = contexts_by_size(below.begin, storage.piece_size, storage)
+
+    def sweep() -> Iterator[tuple[Array, Array, Array]]:
+        for piece in pieces:
+            some = _Followers.of(order, below, piece)
+            yield some.count, some.total, lower(some.first, some.last)
+            storage.release()
+
+    fitted = method.fit(Statistics(k, words, of_counts, settings.add_k, sweep))
+    threshold = pruned_count(settings.prune, k)
+    prob = storage.zeros(len(order), np.float32)
+    backoff = storage.zeros(len(below), np.float32)
+    weigh = interpolate if settings.interpolate else back_off
+    discounts = np.array(fitted.discounts, np.float32)
+
+    def work(piece: tuple[int, int]) -> None:
+        some = _Followers.of(order, below, piece)
+        kept = fitted.keep(some.count, some.total, some.types)
+        weigh(
+            some.begin,
+            order.counts[some.first : some.last],
+            threshold,
+            some.count,
+            kept,
+            discounts,
+            lower(some.first, some.last),
+            prob[some.first : some.last],
+            backoff[piece[0] : piece[1]],
+        )
+
+    storage.each(work, pieces)
+    order.prob, below.backoff = prob, backoff
+    return fitted
+
+
+@dataclass
+class _Followers:
+    """The n-grams that follow a few contexts, with counts in single precision as lmplz has them."""
+
+    first: int
+    last: int
+    begin: Array  # (G + 1,) uint32: where the followers of each context begin
+    count: Array  # (m,) float32: the adjusted count
+    total: Array  # (m,) float32: the sum of the counts over its context
+    types: Array  # (m,) float32: how many words follow its context
+
+    @classmethod
+    def of(cls, order: Order, below: Order, contexts: tuple[int, int]) -> _Followers:
+        """Those of the contexts (from, to) of the order below."""
+        begin = below.begin[contexts[0] : contexts[1] + 1]
+        first, last = int(begin[0]), int(begin[-1])
+        count, total, types = (np.empty(last - first, np.float32) for _ in range(3))
+        context_totals(begin, order.adjusted[first:last], count, total, types)
+        return cls(first, last, begin, count, total, types)
+
+
+def _smooth_unigrams(
+    order: Order, method: type[Smoothing], settings: NgramSettings, of_counts: Array, words: int
+) -> Smoothing:
+    """Order 1 has a single context and falls back on 1/V; what has no count has that alone."""
+    count = order.adjusted.astype(np.float32)
+    total = np.full(len(count), float(order.adjusted.sum(dtype=np.int64)), np.float32)
+    uniform = np.full(len(count), 1 / np.float32(words), np.float32)
+    if words < len(count):
+        uniform[UNK] = 0
+    seen = count > 0
+
+    def sweep() -> Iterator[tuple[Array, Array, Array]]:
+        yield count[seen], total[seen], uniform[seen]
+
+    fitted = method.fit(Statistics(1, words, of_counts, settings.add_k, sweep))
+    types = np.full(len(count), float(seen.sum()), np.float32)
+    kept = np.where(seen, fitted.keep(count, total, types), 0)
+    over = np.float32((count - kept).sum(dtype=np.float64))
+    if fitted.discounts:
+        d1, d2, d3 = np.array(fitted.discounts, np.float32)
+        n = np.bincount(np.minimum(order.adjusted, 3), minlength=4).astype(np.float32)
+        over = (d1 * n[1] + d2 * n[2]) + d3 * n[3]
+    over = over / total[0]
+    kept = kept / total[0]
+    if settings.interpolate:
+        order.prob = (kept + over * uniform).astype(np.float32)
+    else:
+        unseen = float(uniform[~seen].sum(dtype=np.float64))
+        if unseen == 0:
+            order.prob = (kept / kept.sum(dtype=np.float64)).astype(np.float32)
+        else:
+            order.prob = np.where(seen, kept, uniform * (over / unseen)).astype(np.float32)
+    return fitted

@@ -1,0 +1,165 @@
+"""Finds the n-grams in a part of a text, by refinement.
+
+The places of the text, grouped by the word there, are grouped further by the word that comes next,
+and so on (the first steps of a suffix sort; Manber and Myers 1993): a group of places at step k is
+an n-gram of order k, and its size how often that occurs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..compiled import Int, compiled
+from ..text.tokenizer import EOS
+
+Array = np.ndarray[Any, Any]
+
+_LOW = 0xFFFFFFFF  # the half of an item that is a place
+
+
+@dataclass
+class TextPart:
+    """Places of a text whose first words are `first` … `stop` - 1, and if that is a single one
+    perhaps only some of them, by their second words."""
+
+    first: int
+    stop: int
+    stream: Array  # where the places are in: the text, or windows of n words cut out of it
+    items: Array  # (m,) uint64, sorted: 2^32·first word + place
+
+
+def refine(part: TextPart, order: int) -> tuple[Array, list[tuple[Array, Array, Array]]]:
+    """Find the n-grams of orders 1 to `order` in a part.
+
+    Returns:
+        followers (stop - first,) of the part's words, how many different words follow each; and for
+        each of the orders 2 … n the last words, the occurrences and the followers (M,) uint32 of
+        its n-grams in their order, the last order having no followers.
+    """
+    keys = np.arange(part.first, part.stop + 1, dtype=np.uint64) << np.uint64(32)
+    starts = np.searchsorted(part.items, keys).astype(np.uint32)
+    items = part.items
+    orders: list[tuple[Array, Array, Array]] = []
+    first = followers = np.zeros(part.stop - part.first, np.uint32)
+    words = np.zeros(0, np.uint32)
+    for k in range(1, order):
+        if k > 1:
+            counts = np.diff(starts)
+            items = items[: _drop_ended(items, starts)]
+            followers = np.empty(len(words), np.uint32)
+            orders.append((words, counts, followers))
+        next_words = np.empty(len(items), np.uint32)
+        next_starts = np.empty(len(items) + 1, np.uint32)
+        made = _extend(part.stream, items, starts, followers, next_words, next_starts)
+        words, starts = next_words[:made].copy(), next_starts[: made + 1].copy()
+    if order > 1:
+        orders.append((words, np.diff(starts), np.zeros(0, np.uint32)))
+    return first, orders
+
+
+@compiled
+def _sort(items: Array, first: Int, stop: Int) -> None:
+    """Sort distinct items by quicksort, pivots drawn at random: text is full of the patterns that
+    make fixed ones quadratic ("a a a a")."""
+    lows, highs = np.empty(128, np.int64), np.empty(128, np.int64)
+    lows[0], highs[0] = first, stop
+    depth = 1
+    state = np.uint64(88172645463325252)
+    while depth > 0:
+        depth -= 1
+        low, high = lows[depth], highs[depth]
+        while high - low > 12:
+            state ^= state << np.uint64(13)
+            state ^= state >> np.uint64(7)
+            state ^= state << np.uint64(17)
+            pivot = items[low + np.int64(state % np.uint64(high - low))]
+            left, right = low, high - 1
+            while left <= right:
+                while items[left] < pivot:
+                    left += 1
+                while items[right] > pivot:
+                    right -= 1
+                if left <= right:
+                    items[left], items[right] = items[right], items[left]
+                    left += 1
+                    right -= 1
+            if right + 1 - low > high - left:  # the larger part waits: the stack stays small
+                lows[depth], highs[depth] = low, right + 1
+                low = left
+            else:
+                lows[depth], highs[depth] = left, high
+                high = right + 1
+            depth += 1
+        for right in range(low + 1, high):
+            item = items[right]
+            left = right
+            while left > low and items[left - 1] > item:
+                items[left] = items[left - 1]
+                left -= 1
+            items[left] = item
+
+
+@compiled
+def _extend(
+    stream: Array, items: Array, starts: Array, followers: Array, words: Array, following: Array
+) -> Int:
+    """Sort every group of places by the word that comes next.
+
+    items (m,): 2^32·word + place of the last word of each n-gram, grouped; starts (G + 1,): where
+    groups begin; followers (G,) is filled with the number of distinct next words, words and
+    following with those words and where their groups begin. Works in place on items, and
+    returns the number of new groups. A group that ends in `<eos>` is not extended, but for the
+    beginning of lines: order 1, where items carry no `<eos>` that is not followed by something.
+    """
+    put = 0
+    made = 0
+    for group in range(starts.size - 1):
+        lo, hi = starts[group], starts[group + 1]
+        followers[group] = 0
+        first = put
+        for at in range(lo, hi):
+            place = np.int64(items[at] & np.uint64(_LOW)) + 1
+            items[put] = (np.uint64(stream[place]) << np.uint64(32)) | np.uint64(place)
+            put += 1
+        size = put - first
+        if size == 0:
+            continue
+        if size <= 12:
+            for right in range(first + 1, put):
+                item = items[right]
+                left = right
+                while left > first and items[left - 1] > item:
+                    items[left] = items[left - 1]
+                    left -= 1
+                items[left] = item
+        else:
+            _sort(items, first, put)
+        last = np.uint64(_LOW)
+        for at in range(first, put):
+            word = items[at] >> np.uint64(32)
+            if at == first or word != last:
+                words[made] = word
+                following[made] = at
+                made += 1
+                followers[group] += 1
+                last = word
+    following[made] = put
+    return made
+
+
+@compiled
+def _drop_ended(items: Array, starts: Array) -> Int:
+    """Empty the groups whose n-grams end in `<eos>`; returns how many items are left."""
+    put = 0
+    for group in range(starts.size - 1):
+        lo, hi = starts[group], starts[group + 1]
+        starts[group] = put
+        if hi > lo and items[lo] >> np.uint64(32) != EOS:
+            for at in range(lo, hi):
+                items[put] = items[at]
+                put += 1
+    starts[starts.size - 1] = put
+    return put

@@ -1,0 +1,168 @@
+"""A finished vocabulary that looks up the words of a text straight from its bytes.
+
+The fast twin of `WordTokenizer` with `split = "whitespace"`: the same tokens for the same
+vocabulary, tens of millions of words a second. The arrays of a `Lexicon` may be mapped from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from ..compiled import Int, compiled
+from .tokenizer import EOS, UNK
+from .word_bytes import END_OF_TEXT, LINE_END, hash_word, next_token, white_space_at
+
+Array = np.ndarray[Any, Any]
+
+
+@compiled
+def find_word(
+    text: Array, start: Int, stop: Int, value: Any, slots: Array, blob: Array, ends: Array
+) -> Any:
+    """(slot, id) of the word text[start:stop], which has the hash `value`; the id is -1 where the
+    word is unknown, and the slot then the free one where it belongs.
+
+    slots (S,) uint64 is the hash table, S a power of two: a slot holds the upper half of the word's
+    hash and its id + 1; 0 = free. blob (bytes,) uint8 holds the words one after another, and ends
+    (V,) uint64 says where each ends.
+    """
+    high = value >> np.uint64(32)
+    mask = np.uint64(slots.size - 1)
+    slot = (value ^ (value >> np.uint64(29))) & mask
+    while slots[slot] != 0:
+        entry = slots[slot]
+        if entry >> np.uint64(32) == high:
+            found = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+            first = np.int64(ends[found - 1]) if found else 0
+            if np.int64(ends[found]) - first == stop - start:
+                same = True
+                for offset in range(stop - start):
+                    if blob[first + offset] != text[start + offset]:
+                        same = False
+                        break
+                if same:
+                    return np.int64(slot), found
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(slot), np.int64(-1)
+
+
+@compiled
+def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
+    """Put the first `types` words of the blob into an empty hash table."""
+    for found in range(types):
+        first = np.int64(ends[found - 1]) if found else 0
+        stop = np.int64(ends[found])
+        value = hash_word(blob, first, stop)
+        slot, before = find_word(blob, first, stop, value, slots, blob, ends)
+        if before < 0:
+            high = value >> np.uint64(32)
+            slots[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
+
+
+@compiled
+def _find_bytes(text: Array, slots: Array, blob: Array, ends: Array) -> Int:
+    return find_word(text, 0, text.size, hash_word(text, 0, text.size), slots, blob, ends)[1]
+
+
+@compiled
+def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
+    first = np.int64(0)
+    for index in range(ends.size):
+        stop = np.int64(ends[index])
+        for at in range(first, stop):
+            if white_space_at(blob, at):
+                return False
+        value = hash_word(blob, first, stop)
+        if first == stop or find_word(blob, first, stop, value, slots, blob, ends)[1] != index:
+            return False
+        first = stop
+    return True
+
+
+@compiled
+def _look_up(text: Array, slots: Array, blob: Array, ends: Array, ids: Array) -> Int:
+    """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
+    put, at = 0, 0
+    while True:
+        kind, start, stop, value = next_token(text, at)
+        at = stop
+        if kind == END_OF_TEXT:
+            return put
+        if kind == LINE_END:
+            ids[put] = EOS
+        else:
+            _, found = find_word(text, start, stop, value, slots, blob, ends)
+            ids[put] = found if found >= 0 else UNK
+        put += 1
+
+
+def as_bytes(text: str) -> Array:
+    """The UTF-8 bytes (N,) of a text."""
+    return np.frombuffer(text.encode("utf-8"), np.uint8)
+
+
+class Lexicon:
+    """A finished vocabulary: words one after another, and a hash table made when first needed.
+
+    Example:
+        >>> Lexicon.of(["<unk>", "<eos>", "a", "b"]).ids("a c b\\n").tolist()
+        [2, 0, 3, 1]
+    """
+
+    def __init__(self, blob: Array, ends: Array, hash_table: Array | None = None) -> None:
+        self.blob = blob  # (bytes,) uint8: the words
+        self.ends = ends  # (V,) uint64: where each ends
+        self._hash_table = hash_table
+
+    @property
+    def hash_table(self) -> Array:
+        """(S,) uint64; see `find_word`."""
+        if self._hash_table is None:
+            slots = np.zeros(1 << max(4, (2 * len(self.ends) + 1).bit_length()), np.uint64)
+            fill_hash_table(slots, self.blob, self.ends, len(self.ends))
+            self._hash_table = slots  # last: another thread may ask meanwhile
+        return self._hash_table
+
+    @classmethod
+    def of(cls, words: Sequence[str] | Iterable[str]) -> Self:
+        """The vocabulary whose ids are the places in `words`; of equal words the first counts."""
+        encoded = [word.encode("utf-8") for word in words]
+        ends = np.cumsum([len(word) for word in encoded], dtype=np.uint64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def ids(self, text: str) -> Array:
+        """The ids (N,) uint32 of the words of a text, newlines as `<eos>`."""
+        return self.ids_of_bytes(as_bytes(text))
+
+    def ids_of_bytes(self, data: Array) -> Array:
+        """The same for the UTF-8 bytes (N,) uint8 of a text."""
+        ids = np.empty(len(data) + 1, np.uint32)
+        return ids[: _look_up(data, self.hash_table, self.blob, self.ends, ids)]
+
+    def words(self, first: int = 0, stop: int | None = None) -> list[str]:
+        """The words with ids `first` … `stop` - 1 (default: all)."""
+        ends = self.ends[first:stop].tolist()
+        base = int(self.ends[first - 1]) if first else 0
+        data = self.blob[base : ends[-1] if ends else base].tobytes()
+        starts = [base, *ends[:-1]]
+        return [
+            data[a - base : b - base].decode("utf-8") for a, b in zip(starts, ends, strict=False)
+        ]
+
+    def id_of(self, word: bytes) -> int:
+        """The id of one word in UTF-8, that of `<unk>` if it is not there."""
+        found = _find_bytes(np.frombuffer(word, np.uint8), self.hash_table, self.blob, self.ends)
+        return max(int(found), UNK)
+
+    def __contains__(self, word: str) -> bool:
+        return bool(_find_bytes(as_bytes(word), self.hash_table, self.blob, self.ends) >= 0)
+
+    def has_plain_words(self) -> bool:
+        """Whether the words are all different, not empty, and without white space."""
+        return bool(_plain_words(self.hash_table, self.blob, self.ends))

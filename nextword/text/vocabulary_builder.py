@@ -1,0 +1,189 @@
+"""Learns a vocabulary from a text and gives the ids of its words in the same pass.
+
+The fast twin of `build_vocabulary` for words between white space: words have provisional ids, in
+the order of their first appearance, until all of the text is read; then they are ranked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..compiled import Int, compiled
+from .lexicon import Lexicon, as_bytes, fill_hash_table, find_word
+from .tokenizer import EOS, SPECIALS
+from .word_bytes import END_OF_TEXT, LINE_END, next_token
+
+Array = np.ndarray[Any, Any]
+
+
+@compiled
+def _add_words(
+    text: Array, at: Int, slots: Array, blob: Array, ends: Array, counts: Array, ids: Array
+) -> tuple[Int, Int]:
+    """Write the ids of words from `at` on, new words getting new ones, until the text ends or an
+    array is full; returns (where it stopped, ids written). counts[0] is the number of types,
+    counts[1 + t] how often type t occurred."""
+    put = 0
+    while True:
+        kind, start, stop, value = next_token(text, at)
+        if kind == END_OF_TEXT:
+            return text.size, put
+        if kind == LINE_END:
+            ids[put] = EOS
+            counts[1 + EOS] += 1
+        else:
+            slot, found = find_word(text, start, stop, value, slots, blob, ends)
+            if found < 0:
+                found = counts[0]
+                first = np.int64(ends[found - 1])
+                if (
+                    2 * found >= slots.size
+                    or found >= ends.size
+                    or first + stop - start > blob.size
+                ):
+                    return at, put
+                blob[first : first + stop - start] = text[start:stop]
+                ends[found] = first + stop - start
+                high = value >> np.uint64(32)
+                slots[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
+                counts[0] += 1
+                counts[1 + found] = 0
+            ids[put] = found
+            counts[1 + found] += 1
+        put += 1
+        at = stop
+
+
+class VocabularyBuilder:
+    """Gives words ids in the order of their first appearance while the vocabulary grows.
+
+    `<unk>` and `<eos>` are 0 and 1 from the start: a literal `<unk>` is an ordinary word.
+
+    Example:
+        >>> builder = VocabularyBuilder()
+        >>> provisional = builder.add("b a\\na\\n")
+        >>> lexicon, final = builder.finish()
+        >>> lexicon.words()
+        ['<unk>', '<eos>', 'a', 'b']
+        >>> final[provisional].tolist()
+        [3, 2, 1, 2, 1]
+    """
+
+    def __init__(self) -> None:
+        self._slots = np.zeros(1 << 16, np.uint64)
+        self._blob = np.zeros(1 << 18, np.uint8)
+        self._ends = np.zeros(1 << 15, np.uint64)
+        self._counts = np.zeros(1 + (1 << 15), np.int64)
+        start = "".join(SPECIALS).encode()
+        self._blob[: len(start)] = np.frombuffer(start, np.uint8)
+        self._ends[:2] = np.cumsum([len(special) for special in SPECIALS])
+        self._counts[0] = len(SPECIALS)
+        fill_hash_table(self._slots, self._blob, self._ends, len(SPECIALS))
+
+    @property
+    def types(self) -> int:
+        """How many different words there are so far."""
+        return int(self._counts[0])
+
+    @property
+    def counts(self) -> Array:
+        """(types,) int64: how often each word occurred."""
+        return self._counts[1 : 1 + self.types]
+
+    def add(self, text: str) -> Array:
+        """Learn the words of a block of text, and return their provisional ids (N,) uint32,
+        newlines as `<eos>`."""
+        data = as_bytes(text)
+        ids = np.empty(len(data) // 2 + 2 + text.count("\n"), np.uint32)
+        at = put = 0
+        while True:
+            at, written = _add_words(
+                data, at, self._slots, self._blob, self._ends, self._counts, ids[put:]
+            )
+            put += written
+            if at >= len(data):
+                return ids[:put]
+            self._grow(len(data))
+
+    def _grow(self, spare: int) -> None:
+        types = self.types
+        used = int(self._ends[types - 1])
+        if used + spare > len(self._blob):
+            more = np.zeros(used // 2 + spare, np.uint8)
+            self._blob = np.concatenate([self._blob, more])
+        if 2 * types >= len(self._slots) or types >= len(self._ends):
+            self._slots = np.zeros(2 * len(self._slots), np.uint64)
+            self._ends = np.concatenate([self._ends, np.zeros_like(self._ends)])
+            more = np.zeros(1 + len(self._ends) - len(self._counts), np.int64)
+            self._counts = np.concatenate([self._counts, more])
+            fill_hash_table(self._slots, self._blob, self._ends, types)
+
+    def finish(self, size: int | None = None, min_count: int = 1) -> tuple[Lexicon, Array]:
+        """Rank the words as `build_vocabulary` does; nothing can be added afterwards.
+
+        Args:
+            size: the largest vocabulary (default: no limit).
+            min_count: words that occurred less often are left out.
+
+        Returns:
+            The vocabulary, and for each provisional id (types,) its id there, 0 = `<unk>` for
+            what was left out.
+        """
+        self._slots = np.zeros(0, np.uint64)
+        counts, first = self.counts, len(SPECIALS)
+        ends = self._ends[: self.types]
+        starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+        prefixes = np.empty(self.types, np.uint64)
+        _prefixes(self._blob, starts, ends, prefixes)
+        ranked = np.lexsort((prefixes, -counts))
+        ranked = ranked[(ranked >= first) & (counts[ranked] >= min_count)]
+        _settle_ties(ranked, prefixes, counts, self._blob, starts, ends)
+        if size is not None:
+            ranked = ranked[: max(0, size - first)]
+        ids = np.zeros(self.types, np.uint32)
+        ids[EOS] = EOS
+        ids[ranked] = np.arange(first, first + len(ranked), dtype=np.uint32)
+        del prefixes
+        order = np.concatenate([np.arange(first), ranked])
+        lengths = (ends - starts)[order]
+        blob = np.empty(int(lengths.sum()), np.uint8)
+        _collect(self._blob, starts, ends, order, blob)
+        return Lexicon(blob, np.cumsum(lengths, dtype=np.uint64)), ids
+
+
+@compiled
+def _prefixes(blob: Array, starts: Array, ends: Array, out: Array) -> None:
+    """The first eight bytes of every word as a number that sorts as they do."""
+    for index in range(out.size):
+        value = np.uint64(0)
+        for offset in range(8):
+            value = value << np.uint64(8)
+            if starts[index] + np.uint64(offset) < ends[index]:
+                value |= np.uint64(blob[starts[index] + np.uint64(offset)])
+        out[index] = value
+
+
+@compiled
+def _collect(blob: Array, starts: Array, ends: Array, order: Array, out: Array) -> None:
+    put = 0
+    for index in order:
+        for at in range(starts[index], ends[index]):
+            out[put] = blob[at]
+            put += 1
+
+
+def _settle_ties(
+    ranked: Array, prefixes: Array, counts: Array, blob: Array, starts: Array, ends: Array
+) -> None:
+    """Words as frequent as each other that begin with the same eight bytes, by all their bytes."""
+    same = (np.diff(prefixes[ranked].astype(np.int64)) == 0) & (np.diff(counts[ranked]) == 0)
+    if not same.any():
+        return
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
+    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        group = ranked[low : high + 1]
+        group[:] = sorted(
+            group.tolist(), key=lambda word: blob[int(starts[word]) : int(ends[word])].tobytes()
+        )
