@@ -55,7 +55,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "ngram": "nextword.models.ngram:NgramConfig",
         "mixture": "nextword.models.mixture:MixtureConfig",
     },
-    "encoder": {  # and every model that has an `output_width`
+    "encoder": {  # and every model that `encodes`
         "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",
     },
     "stream": {

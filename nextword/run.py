@@ -94,7 +94,13 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(
-        folder.name or str(folder), config, tokenizer, usable(model, config), where, folder, source
+        folder.name or str(folder),
+        config,
+        tokenizer,
+        with_window(model, config),
+        where,
+        folder,
+        source,
     )
 
 
@@ -221,7 +227,7 @@ def load_config(folder: Path) -> Config:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
 
 
-def usable(model: Any, config: Config) -> LanguageModel:
+def with_window(model: Any, config: Config) -> LanguageModel:
     """The model as everything but training sees it: trained on windows, it predicts from them."""
     language_model: LanguageModel = model
     if config.train.stream == "windows" and language_model.context is None:

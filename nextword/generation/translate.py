@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import Section
 from ..data.pairs import pad
 from ..errors import InputError
-from ..nn.tap import tap
+from ..nn.attention_weights import record_attention
 from ..run import Run
 from ..text.incoming import take
 from ..text.pairs import encode_lines
@@ -36,7 +36,7 @@ class Decoding(Section):
     seed: int | None = None
     ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
     extra: int = Field(50, ge=1, description="... and so many more")
-    attention: bool = Field(False, description="also tell what the best one looked at")
+    attention: bool = Field(False, description="also tell what the best one attended to")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -113,10 +113,10 @@ def translate_lines(
                 Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
                 for h in answers.get(i, [])
             ]
-            looked = None
+            weights = None
             if how.attention and best:
-                looked = _looked(run, rows[i], _written(answers[i][0]))
-            yield Translated(text, best, looked)
+                weights = _attention(run, rows[i], _written(answers[i][0]))
+            yield Translated(text, best, weights)
 
 
 @torch.no_grad()
@@ -207,14 +207,14 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
     else:
         (written,) = encode_lines(run.tokenizer, [_one_line(target)])
         check_fits(run, len(written), 1)
-    return _looked(run, ids, written)
+    return _attention(run, ids, written)
 
 
-def _looked(run: Run, ids: list[int], written: list[int]) -> Attention:
+def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
     """The weights while `written` is read after the source `ids`."""
     model: Any = run.model
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
-    with torch.no_grad(), tap() as seen:
+    with torch.no_grad(), record_attention() as recorded:
         state = model.start(
             torch.tensor([ids], device=run.device),
             torch.ones(1, len(ids), dtype=torch.bool, device=run.device),
@@ -222,7 +222,7 @@ def _looked(run: Run, ids: list[int], written: list[int]) -> Attention:
         model.advance(read, state)
     weights = {
         name: torch.cat(values, dim=2)[0]  # one call a step where there is input feeding
-        for name, values in seen.items()
+        for name, values in recorded.items()
         if name.endswith("source")
     }
     if not weights:

@@ -15,7 +15,7 @@ from ..evaluation.perplexity import safe_exp
 from ..evaluation.stream import score_stream
 from ..evaluation.tagging import score_tagged, tag_quality, words_of
 from ..evaluation.translation import quick_bleu
-from ..run import usable
+from ..run import with_window
 
 if TYPE_CHECKING:
     from .loop import Training
@@ -53,7 +53,7 @@ def text(training: Training) -> Validation:
     ids = training.valid.ids
     stripes = max(1, min(training.wanted_batch, len(ids) // 256))
     scores = score_stream(
-        usable(training.model, training.config),
+        with_window(training.model, training.config),
         ids,
         training.device,
         stripes=stripes,

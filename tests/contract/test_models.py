@@ -474,7 +474,7 @@ def test_recurrent_is_its_equation() -> None:
 
 
 def test_put_vectors_fills_the_rows_it_is_given() -> None:
-    """Pretrained vectors, scaled to the embedding's spread; other rows stay."""
+    """Pretrained vectors, scaled to the embedding's standard deviation; other rows stay."""
     model = recurrent()
     before = model.embedding.weight.detach().clone()
     vectors = 100 * torch.randn(3, 5, dtype=torch.float64)

@@ -167,7 +167,7 @@ def check(layer: RecurrentLayer, step) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_peephole_equals_slow_loop() -> None:
-    """Unit by unit: i and f look at the old cell, o at the new one."""
+    """Unit by unit: i and f read the old cell, o at the new one."""
     layer = scattered("peephole")
     a = arrays(layer)
     (W_i, W_f, W_g, W_o), (U_i, U_f, U_g, U_o) = a["W"], a["U"]
