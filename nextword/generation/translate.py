@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -18,7 +18,8 @@ from ..nn.attention_weights import record_attention
 from ..run import Run
 from ..text.incoming import take
 from ..text.pairs import encode_lines
-from ..text.tokenizer import EOS
+from ..text.tokenizer import EOS, Tokenizer
+from ..types import Seq2Seq, State
 from .beam import Hypothesis, beam_search
 from .sample import Sampling, sample_ids
 
@@ -105,7 +106,7 @@ def translate_lines(
             check_fits(run, len(ids), number)
         there = [i for i, text in enumerate(block) if text]
         numbers = [first - 1 + i for i in there]
-        found = decode(run.model, [rows[i] for i in there], run.device, how, numbers)
+        found = decode(translator(run), [rows[i] for i in there], run.device, how, numbers)
         answers = dict(zip(there, found, strict=True))
         first += len(block)
         for i, text in enumerate(block):
@@ -121,7 +122,7 @@ def translate_lines(
 
 @torch.no_grad()
 def decode(
-    model: Any,
+    model: Seq2Seq,
     sources: list[list[int]],
     device: torch.device,
     how: Decoding,
@@ -157,7 +158,7 @@ def decode(
 
 
 def _sampled(
-    model: Any, first: Tensor, state: Any, limits: list[int], how: Decoding, seeds: list[int]
+    model: Seq2Seq, first: Tensor, state: State, limits: list[int], how: Decoding, seeds: list[int]
 ) -> list[list[Hypothesis]]:
     """Drawn token by token, each row with its own seed, so that batches change nothing."""
     assert how.sample is not None
@@ -186,7 +187,7 @@ def _hypothesis(ids: list[int]) -> Hypothesis:
 
 
 def attention(run: Run, source: str, target: str | None = None) -> Attention:
-    """What a model looks at: of every attention to the source, a weight for each token of the
+    """What a model attends to: of every attention to the source, a weight for each token of the
     target and of the source.
 
     Args:
@@ -202,7 +203,7 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
     (ids,) = encode_lines(tokenizer, [source])
     check_fits(run, len(ids), 1)
     if target is None:
-        (best,) = decode(run.model, [ids], run.device, Decoding())
+        (best,) = decode(translator(run), [ids], run.device, Decoding())
         written = _written(best[0])
     else:
         (written,) = encode_lines(run.tokenizer, [_one_line(target)])
@@ -212,7 +213,7 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
 
 def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
     """The weights while `written` is read after the source `ids`."""
-    model: Any = run.model
+    model = translator(run)
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
     with torch.no_grad(), record_attention() as recorded:
         state = model.start(
@@ -255,7 +256,12 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\r\n]+", " ", text).strip()
 
 
-def check_translates(run: Run) -> Any:
+def translator(run: Run) -> Seq2Seq:
+    """The model of a run that translates, as `check_translates` made sure."""
+    return cast(Seq2Seq, run.model)
+
+
+def check_translates(run: Run) -> Tokenizer:
     """The source's tokenizer of a run that translates.
 
     Raises:
