@@ -41,6 +41,8 @@ class Part(Section):
     task: ClassVar[str] = "text"
     #: of a model: whether its layers can learn at rates of their own
     layered: ClassVar[bool] = False
+    #: of a model: whether it can be the encoder of a classifier or tagger
+    encodes: ClassVar[bool] = False
 
 
 class TextConfig(Section):

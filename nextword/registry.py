@@ -62,7 +62,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "labelled": "nextword.tasks.labelled:Labelled",
         "tagged": "nextword.tasks.tagged:Tagged",
     },
-    "encoder": {  # and every model that has an `output_width`
+    "encoder": {  # and every model that `encodes`
         "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",
     },
     "stream": {

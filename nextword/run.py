@@ -101,7 +101,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
         folder.name or str(folder),
         config,
         tokenizer,
-        as_trained(model, config),
+        with_window(model, config),
         where,
         folder,
         source,
@@ -218,7 +218,7 @@ def read_config(folder: Path) -> Config:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
 
 
-def as_trained(model: Any, config: Config) -> LanguageModel:
+def with_window(model: Any, config: Config) -> LanguageModel:
     """The model as everything but training uses it.
 
     One that was trained on windows predicts from windows of the same length.

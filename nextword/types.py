@@ -1,18 +1,19 @@
-"""The values that travel between the parts: what a model answers and what a batch holds.
+"""The values that travel between the parts (what a model answers, what a batch holds) and the
+protocols of models.
 
 Letters used throughout: B batch, T time, V vocabulary, H width of the hidden layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 if TYPE_CHECKING:  # a model that does without torch must not wait for it
-    from torch import Tensor, device
+    from torch import Tensor, device, nn
 
 
 class Ability(StrEnum):
@@ -55,7 +56,7 @@ class Scored(NamedTuple):
     hit: Tensor | None = None  # (B, T) bool: the target was the most probable token; see `Head`
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
-    even: Callable[[], Tensor] | None = None  # mean of log p over the whole vocabulary (B, T)
+    mean_log_prob: Callable[[], Tensor] | None = None  # (B, T), over the whole vocabulary
 
 
 class Predictor(Protocol):
@@ -63,6 +64,10 @@ class Predictor(Protocol):
 
     vocab_size: int
     context: int | None  # the longest usable past in tokens; None = no limit of its own
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Trainable numbers; none of a model of counts."""
+        ...
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after `ids` (B, T), when nobody asks for the logits on the way."""
@@ -96,6 +101,32 @@ class Seq2Seq(Predictor, Protocol):
         ...
 
 
+class MaskedLanguageModel(Protocol):
+    """Predicts masked tokens from all others of a text that is all there."""
+
+    vocab_size: int
+    context: int | None  # most tokens of a text
+
+    def __call__(
+        self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
+        """ids (B, T), real (B, T) False = padding, segments (B, T) → hidden vectors (B, T, H)."""
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (..., H) → logits (..., V) of the token at each place."""
+        ...
+
+    def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden (N, H), targets (N,) → log-probabilities (N,), and whether each target was the
+        most probable token (N,)."""
+        ...
+
+    def next_sentence(self, hidden: Tensor) -> Tensor:
+        """hidden (B, T, H) → logits (B, 2): the second piece follows the first, it does not."""
+        ...
+
+
 @runtime_checkable
 class Stored(Protocol):
     """A model that keeps a file of its own kind in its run instead of weights."""
@@ -109,7 +140,7 @@ class Stored(Protocol):
         """Become the model in a file."""
         ...
 
-    def to(self, device: Any) -> Any:
+    def to(self, device: str) -> Self:
         """Where answers go."""
         ...
 
@@ -139,20 +170,23 @@ class Batch:
 
     def to(self, where: device) -> Batch:
         """The same batch on another device."""
-        move = {
+        from torch import Tensor
+
+        move: dict[str, Any] = {
             name: value.to(where, non_blocking=True)
             for name, value in vars(self).items()
-            if hasattr(value, "device") and value.device != where
+            if isinstance(value, Tensor) and value.device != where
         }
         return replace(self, **move) if move else self
 
-    def start(self, model: Any) -> State:
+    def start(self, model: object) -> State:
         """A model's state before the first token; none of a model that reads both ways."""
         if self.real is not None:
             return None
         if self.source is None:
-            return model.start(len(self.ids))
-        return model.start(self.source, self.source_mask)
+            return cast("LanguageModel", model).start(len(self.ids))
+        assert self.source_mask is not None
+        return cast("Seq2Seq", model).start(self.source, self.source_mask)
 
 
 class Term(NamedTuple):

@@ -10,23 +10,24 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from .. import plot
 from ..data.stream import Ids, rows
 from ..errors import InputError
+from ..models.base import TrainableModel
+from ..models.windowed import without_window
 from ..nn import kernels
 from ..run import DATA, Run
 from ..state import leaves, tree_map
 from ..text.corpus import open_corpus, prepare
 from ..text.reader import open_texts
-from ..types import Ability
+from ..types import Ability, LanguageModel
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class GradientFlow:
     name: str
     hidden: list[float]  # of dL/dh, the layers' together
     cell: list[float] | None  # of dL/dc, where there are cells
+    others: dict[str, list[float]] = field(default_factory=dict)  # of further tensors of the state
 
     @property
     def factor(self) -> float:
@@ -51,23 +53,31 @@ class GradientFlow:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"factor": self.factor}
+        values = asdict(self) | {"factor": self.factor}
+        return values if self.others else {k: v for k, v in values.items() if k != "others"}
 
 
 def measure(
-    model: Any, ids: Ids, name: str, device: torch.device, *, length: int = 100, samples: int = 64
+    model: LanguageModel,
+    ids: Ids,
+    name: str,
+    device: torch.device,
+    *,
+    length: int = 100,
+    samples: int = 64,
 ) -> GradientFlow:
     """Average over `samples` stretches of `length` tokens of `ids`, spread evenly.
 
     Raises:
-        InputError: the text is too short, or the model carries no differentiable state.
+        InputError: the text is too short, or the state of the model is not recurrent.
     """
-    _check_state(model, name)
+    recurrent = _recurrent(model, name)
+    names = recurrent.state_names
     if len(ids) < length + 1:
         raise InputError(f"the text has {len(ids)} tokens; looking back {length} needs more")
     starts = np.unique(np.linspace(0, len(ids) - length, samples).astype(int))
     inputs, targets = (t.to(device) for t in rows(ids, starts, length))
-    model.eval()
+    recurrent.eval()
     state = model.start(len(starts))
     trace = []
     # Step by step: a fused layer gives h out twice, as output and as state, and the gradient at one
@@ -82,22 +92,27 @@ def measure(
         # One loss a row and rows do not mix, so the gradient of the sum holds each row's own.
         gradients = iter(torch.autograd.grad(-scored.log_prob.sum(), flat, allow_unused=True))
     layers = len(trace[0])
-    kinds = len(watched[0])
-    squares = np.zeros((kinds, length - 1, len(starts)))
+    squares = np.zeros((len(names), length - 1, len(starts)))
     for step in range(length - 1):
         for _ in range(layers):
-            for kind in range(kinds):
+            for kind in range(len(names)):
                 gradient = next(gradients)
                 if gradient is not None:
                     squares[kind, step] += gradient.double().pow(2).sum(-1).cpu().numpy()
-    norms = np.sqrt(squares).mean(-1)[:, ::-1]  # (kinds, distance)
-    return GradientFlow(name, norms[0].tolist(), norms[1].tolist() if kinds > 1 else None)
+    norms = np.sqrt(squares).mean(-1)[:, ::-1]  # (tensors of a state, distance)
+    others = dict(zip(names, norms.tolist(), strict=True))
+    return GradientFlow(name, others.pop("h"), others.pop("c", None), others)
 
 
-def _check_state(model: Any, name: str) -> None:
-    floating = [leaf.is_floating_point() for leaf in leaves(model.start(1))]
-    if not isinstance(model, nn.Module) or not floating or not all(floating):
+def _recurrent(model: LanguageModel, name: str) -> TrainableModel:
+    """The model.
+
+    Raises:
+        InputError: its state is not recurrent.
+    """
+    if not isinstance(model, TrainableModel) or not model.state_names:
         raise InputError(f"'{name}' has no hidden state to send a gradient through")
+    return model
 
 
 def measure_run(
@@ -110,8 +125,8 @@ def measure_run(
 ) -> GradientFlow:
     """`measure` for a run, on text files or on the text it was trained on."""
     run.require(Ability.GRADIENTS)
-    model = getattr(run.model, "inner", run.model)  # a window would hide the state
-    _check_state(model, run.name)
+    model = without_window(run.model)  # which would hide the state
+    _recurrent(model, run.name)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         if data:
             corpus = prepare(open_texts(data), run.tokenizer, folder)
@@ -135,6 +150,8 @@ def draw_on(
         ax.plot(flow.hidden, color=colour, label=flow.name)
         if flow.cell:
             ax.plot(flow.cell, color=colour, ls="--", lw=1, label=f"{flow.name}, cell")
+        for name, norms in flow.others.items():
+            ax.plot(norms, color=colour, ls=":", lw=1, label=f"{flow.name}, {name}")
         smallest = min(smallest, *(x for x in flow.hidden if x > 0), np.inf)
     ax.set(
         yscale="log",

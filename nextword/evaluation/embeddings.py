@@ -1,10 +1,9 @@
-"""Texts as vectors: the mean of what an encoder says at each token, of length 1, so that the
-product of two is their cosine (Reimers and Gurevych 2019, arXiv:1908.10084, section 3)."""
+"""Texts as vectors: the mean of an encoder's vectors of their tokens, scaled to length 1, so that
+the product of two is their cosine (Reimers and Gurevych 2019, arXiv:1908.10084, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,10 @@ import torch
 from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
+from ..models.base import Encoder, TrainableModel
 from ..run import Run
 from ..text.input_lines import take
-from ..text.tokenizer import EOS
-from ..text.wordpiece import CLS
+from ..text.tokenizer import EOS, Tokenizer
 
 _BLOCK = 256
 _TOKENS = 8192  # read together, padding included
@@ -28,22 +27,22 @@ def embed(run: Run, texts: Iterable[str]) -> Ids:
         InputError: the run has no vectors of what it reads.
     """
     parts = [vector for _, vector in embed_lines(run, texts)]
-    return np.stack(parts) if parts else np.zeros((0, _encoder(run)[1]), np.float32)
+    return np.stack(parts) if parts else np.zeros((0, _encoder(run).width), np.float32)
 
 
 def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
     """`embed` for streams of any length: each text with its vector (H,), in their order."""
-    encoder, _ = _encoder(run)
+    encoder = _encoder(run)
     lines = iter(texts)
     while block := take(lines, _BLOCK):
         yield from zip(block, _block(run, encoder, block), strict=True)
 
 
 @torch.no_grad()
-def _block(run: Run, encoder: Any, texts: list[str]) -> Ids:
-    rows = [_tokens(run, encoder, text) for text in texts]
+def _block(run: Run, encoder: Encoder, texts: list[str]) -> Ids:
+    rows = [_tokens(run.tokenizer, encoder, text) for text in texts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    found: dict[int, Any] = {}
+    found: dict[int, Ids] = {}
     while order:
         size = max(1, _TOKENS // len(rows[order[-1]]))
         taken, order = order[-size:], order[:-size]
@@ -57,20 +56,25 @@ def _block(run: Run, encoder: Any, texts: list[str]) -> Ids:
     return np.stack([found[i] for i in range(len(texts))])
 
 
-def _tokens(run: Run, encoder: Any, text: str) -> list[int]:
-    """A text with its marks, as much of it as fits."""
-    ids = [index for index in run.tokenizer.encode(text.replace("\n", " ")) if index != EOS]
-    most = getattr(encoder, "context", None) or len(ids) + 2
-    both_ways = encoder.config.name == "bert"
-    return [CLS, *ids[: most - 2], EOS] if both_ways else [EOS, *ids[: most - 1]]
+def _tokens(tokenizer: Tokenizer, encoder: Encoder, text: str) -> list[int]:
+    """A text between its marks, as much of it as fits into the encoder's context."""
+    ids = [index for index in tokenizer.encode(text.replace("\n", " ")) if index != EOS]
+    end = [] if encoder.end_id is None else [encoder.end_id]
+    if encoder.context is not None:
+        ids = ids[: encoder.context - 1 - len(end)]
+    return [encoder.begin_id, *ids, *end]
 
 
-def _encoder(run: Run) -> tuple[Any, int]:
-    """What reads a text, and the width of its vectors."""
-    model: Any = getattr(run.model, "encoder", run.model)
-    if run.config.model.reads == "pairs" or not hasattr(model, "encode"):
+def _encoder(run: Run) -> Encoder:
+    """What gives a vector for each token of a text.
+
+    Raises:
+        InputError: the run has no such part.
+    """
+    encoder = run.model.text_encoder if isinstance(run.model, TrainableModel) else None
+    if encoder is None:
         raise InputError(
             f"'{run.name}' has no vectors of texts; take a recurrent or Transformer language "
             "model, a BERT, or a classifier"
         )
-    return model, int(model.config.output_width)
+    return encoder

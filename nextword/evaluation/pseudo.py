@@ -25,7 +25,7 @@ from ..generation.infill import check_fills
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
-from ..text.incoming import take
+from ..text.input_lines import take
 from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
 from .figures import Evaluation, safe_exp, signature, summarise

@@ -91,57 +91,64 @@ def beam_search(
         raise ValueError("a beam and its limits are at least 1")
     searches = [_Search(limit, beam, alpha) for limit in limits]
     rows = list(range(len(limits)))  # sources still searched
-    width = 1  # hypotheses of each; they differ from the second step on
-    scores = torch.zeros(len(rows), 1, device=last.device)
+    scores = torch.zeros(len(rows), 1, device=last.device)  # one hypothesis each, a beam later on
     written = torch.zeros(len(rows), 1, 0, dtype=torch.int64, device=last.device)
     step = 0
     while rows:
+        step += 1
         output = model.forward(last.view(-1, 1), state)
         log_probs = output.logits[:, -1].float().log_softmax(dim=-1)
         if not allow_unk:
             log_probs = filters.forbid(log_probs, [UNK])
-        log_probs = log_probs.view(len(rows), width, -1)
-        words = log_probs.shape[2]
-        totals = (scores[:, :, None] + log_probs).flatten(1)  # (R, W·V)
-        step += 1
-        totals, places = totals.topk(min(2 * beam, totals.shape[1]), dim=1)
-        parents, tokens = places // words, places % words  # (R, 2·beam)
-        grown = torch.cat(
-            [written.gather(1, parents[..., None].expand(-1, -1, step - 1)), tokens[..., None]], 2
-        )
-        going = _finish(searches, rows, totals, tokens, grown, step, beam, end)
+        totals, parents, grown = _candidates(scores, written, log_probs, 2 * beam)
+        going = _finish(searches, rows, totals, grown, beam, end)
         # The `beam` best that go on, in order; a row may have fewer.
         ranks = torch.arange(going.shape[1], device=going.device)
         order = torch.where(going, ranks, ranks + going.shape[1]).argsort(dim=1)[:, :beam]
-        scores = totals.where(going, -torch.inf).gather(1, order)
-        tokens, parents = tokens.gather(1, order), parents.gather(1, order)
-        written = grown.gather(1, order[..., None].expand(-1, -1, step))
-        best = scores.max(dim=1).values.tolist()
+        best = totals.where(going, -torch.inf).gather(1, order)
+        likeliest = best.max(dim=1).values.tolist()
         stay = [
             i
             for i, row in enumerate(rows)
-            if step < searches[row].limit and not searches[row].over(best[i], step)
+            if step < searches[row].limit and not searches[row].over(likeliest[i], step)
         ]
         kept = torch.tensor(stay, dtype=torch.int64, device=last.device)
-        from_ = (torch.arange(len(rows), device=last.device)[:, None] * width + parents)[kept]
-        state = select(output.state, from_.flatten())
-        rows = [rows[i] for i in stay]
-        scores, written, last = scores[kept], written[kept], tokens[kept].flatten()
-        width = order.shape[1]
+        first = torch.arange(len(rows), device=last.device)[:, None] * scores.shape[1]
+        state = select(output.state, (first + parents.gather(1, order))[kept].flatten())
+        rows, scores = [rows[i] for i in stay], best[kept]
+        written = grown.gather(1, order[..., None].expand(-1, -1, step))[kept]
+        last = written[..., -1].flatten()
     return [search.ranked(n_best) for search in searches]
+
+
+def _candidates(
+    scores: Tensor, written: Tensor, log_probs: Tensor, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The likeliest next steps of each source.
+
+    Log-probabilities of W hypotheses (R, W), their tokens (R, W, T), those of the next token
+    (R·W, V) → of the `count` best steps C, best first: log-probability (R, C), the hypothesis that
+    is continued (R, C), the tokens (R, C, T + 1).
+    """
+    rows, width, length = written.shape
+    words = log_probs.shape[1]
+    totals = (scores[:, :, None] + log_probs.view(rows, width, words)).flatten(1)  # (R, W·V)
+    totals, places = totals.topk(min(count, totals.shape[1]), dim=1)
+    parents, tokens = places // words, places % words
+    before = written.gather(1, parents[..., None].expand(-1, -1, length))
+    return totals, parents, torch.cat([before, tokens[..., None]], dim=2)
 
 
 def _finish(
     searches: list[_Search],
     rows: list[int],
     totals: Tensor,
-    tokens: Tensor,
     grown: Tensor,
-    step: int,
     beam: int,
     end: int | None,
 ) -> Tensor:
     """Hand finished hypotheses over; returns which candidates (R, C) go on."""
+    tokens, step = grown[..., -1], grown.shape[2]
     ended = torch.zeros_like(tokens, dtype=torch.bool) if end is None else tokens == end
     possible = totals > -torch.inf
     for i, j in (ended & possible)[:, :beam].nonzero().tolist():

@@ -1,9 +1,9 @@
-"""What belongs into a gap."""
+"""Masked words of a text, predicted from all its others."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..run import Run
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS, MARKS, MASK
-from ..types import Ability
+from ..types import Ability, MaskedLanguageModel
 
 GAP = MARKS[MASK]
 
@@ -59,8 +59,8 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     for number, part in enumerate(parts):
         ids += [MASK] * (number > 0) + run.tokenizer.encode(part.replace("\n", " "))
     ids.append(EOS)
-    model: Any = run.model
-    if len(ids) > model.context:
+    model = cast(MaskedLanguageModel, run.model)  # as `check_fills` made sure
+    if model.context is not None and len(ids) > model.context:
         raise InputError(
             f"the text has {len(ids)} tokens, more than the model's context of {model.context}; "
             "shorten it"

@@ -16,7 +16,7 @@ from ..nn import kernels
 from ..run import Run
 from ..state import concatenate, select
 from ..text.tokenizer import EOS, UNK, Tokenizer
-from ..types import Ability, LanguageModel, State
+from ..types import Ability, Predictor, State
 from . import filters
 from .beam import beam_search
 
@@ -64,7 +64,7 @@ class Sampling(Section):
 
 @torch.no_grad()
 def sample_ids(
-    model: LanguageModel,
+    model: Predictor,
     prompt: Tensor,
     state: State,
     sampling: Sampling,

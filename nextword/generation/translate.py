@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -14,12 +14,12 @@ from torch import Tensor
 from ..config import Section
 from ..data.pairs import pad
 from ..errors import InputError
-from ..nn.tap import tap
+from ..nn.attention_weights import record_attention
 from ..run import Run
 from ..text.input_lines import take
 from ..text.pairs import encode_lines
-from ..text.tokenizer import EOS
-from ..types import Ability
+from ..text.tokenizer import EOS, Tokenizer
+from ..types import Ability, Seq2Seq, State
 from .beam import Hypothesis, beam_search
 from .sample import Sampling, sample_ids
 
@@ -37,7 +37,7 @@ class Decoding(Section):
     seed: int | None = None
     ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
     extra: int = Field(50, ge=1, description="... and so many more")
-    attention: bool = Field(False, description="also tell what the best one looked at")
+    attention: bool = Field(False, description="also tell what the best one attended to")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -106,7 +106,7 @@ def translate_lines(
             check_fits(run, len(ids), number)
         there = [i for i, text in enumerate(block) if text]
         numbers = [first - 1 + i for i in there]
-        found = decode(run.model, [rows[i] for i in there], run.device, how, numbers)
+        found = decode(translator(run), [rows[i] for i in there], run.device, how, numbers)
         answers = dict(zip(there, found, strict=True))
         first += len(block)
         for i, text in enumerate(block):
@@ -114,15 +114,15 @@ def translate_lines(
                 Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
                 for h in answers.get(i, [])
             ]
-            looked = None
+            weights = None
             if how.attention and best:
-                looked = _looked(run, rows[i], _written(answers[i][0]))
-            yield Translated(text, best, looked)
+                weights = _attention(run, rows[i], _written(answers[i][0]))
+            yield Translated(text, best, weights)
 
 
 @torch.no_grad()
 def decode(
-    model: Any,
+    model: Seq2Seq,
     sources: list[list[int]],
     device: torch.device,
     how: Decoding,
@@ -158,7 +158,7 @@ def decode(
 
 
 def _sampled(
-    model: Any, first: Tensor, state: Any, limits: list[int], how: Decoding, seeds: list[int]
+    model: Seq2Seq, first: Tensor, state: State, limits: list[int], how: Decoding, seeds: list[int]
 ) -> list[list[Hypothesis]]:
     """Drawn token by token, each row with its own seed, so that batches change nothing."""
     assert how.sample is not None
@@ -187,7 +187,7 @@ def _hypothesis(ids: list[int]) -> Hypothesis:
 
 
 def attention(run: Run, source: str, target: str | None = None) -> Attention:
-    """What a model looks at: of every attention to the source, a weight for each token of the
+    """What a model attends to: of every attention to the source, a weight for each token of the
     target and of the source.
 
     Args:
@@ -203,19 +203,19 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
     (ids,) = encode_lines(tokenizer, [source])
     check_fits(run, len(ids), 1)
     if target is None:
-        (best,) = decode(run.model, [ids], run.device, Decoding())
+        (best,) = decode(translator(run), [ids], run.device, Decoding())
         written = _written(best[0])
     else:
         (written,) = encode_lines(run.tokenizer, [_one_line(target)])
         check_fits(run, len(written), 1)
-    return _looked(run, ids, written)
+    return _attention(run, ids, written)
 
 
-def _looked(run: Run, ids: list[int], written: list[int]) -> Attention:
+def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
     """The weights while `written` is read after the source `ids`."""
-    model: Any = run.model
+    model = translator(run)
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
-    with torch.no_grad(), tap() as seen:
+    with torch.no_grad(), record_attention() as recorded:
         state = model.start(
             torch.tensor([ids], device=run.device),
             torch.ones(1, len(ids), dtype=torch.bool, device=run.device),
@@ -223,7 +223,7 @@ def _looked(run: Run, ids: list[int], written: list[int]) -> Attention:
         model.advance(read, state)
     weights = {
         name: torch.cat(values, dim=2)[0]  # one call a step where there is input feeding
-        for name, values in seen.items()
+        for name, values in recorded.items()
         if name.endswith("source")
     }
     if not weights:
@@ -256,13 +256,19 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\r\n]+", " ", text).strip()
 
 
-def check_translates(run: Run) -> Any:
+def translator(run: Run) -> Seq2Seq:
+    """The model of a run that translates, as `check_translates` made sure."""
+    return cast(Seq2Seq, run.model)
+
+
+def check_translates(run: Run) -> Tokenizer:
     """The source's tokenizer of a run that translates.
 
     Raises:
         InputError: the run does not translate.
     """
     run.require(Ability.TRANSLATE)
+    assert run.source is not None
     return run.source
 
 

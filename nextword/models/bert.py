@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from ..nn.dropout import dropout
 from ..nn.heads import SoftmaxHead
 from ..nn.transformer import Activation, Shape, TransformerLayer, activate, sinusoids
+from ..text.tokenizer import EOS
+from ..text.wordpiece import CLS
+from .base import Encoder, EncoderConfig
 from .transformer_settings import Sizes
 
 
-class BertConfig(Sizes):
+class BertConfig(Sizes, EncoderConfig):
     name: Literal["bert"] = "bert"
     task: ClassVar[str] = "sentences"
 
@@ -47,15 +50,20 @@ class BertConfig(Sizes):
     def build(self, vocab_size: int) -> Bert:
         return Bert(self, vocab_size)
 
+    def build_encoder(self, vocab_size: int) -> Bert:
+        return self.model_copy(update={"predicts": False}).build(vocab_size)
 
-class Bert(nn.Module):
+
+class Bert(Encoder):
     """An encoder, with what predicts masked words and whether one piece follows another."""
+
+    begin_id, end_id = CLS, EOS
 
     def __init__(self, config: BertConfig, vocab_size: int) -> None:
         super().__init__()
         c = self.config = config
         self.vocab_size = vocab_size
-        self.context: int | None = c.context
+        self.context = c.context
         self.embedding = nn.Embedding(vocab_size, c.hidden)
         self.positions = nn.Embedding(c.context, c.hidden)
         self.segments = nn.Embedding(c.segments, c.hidden)
@@ -72,31 +80,38 @@ class Bert(nn.Module):
             self.head = SoftmaxHead(c.hidden, vocab_size, tied=True)
         self._begin()
 
+    @property
+    def width(self) -> int:
+        return self.config.output_width
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        return [list(layer.parameters()) for layer in self.layers]
+
     @torch.no_grad()
     def _begin(self) -> None:
         """Where weights begin that no file brings.
 
-        The paper's spread of 0.02 is for 768 numbers and a slow rate; at a rate for two cores a
-        few steps of Adam undo it, and it takes thousands of them until a gap sees the words
-        beside it. So words and places begin with a spread of 1/√H, places as sinusoids, of which
-        near ones are alike, and queries begin half as the keys do: every place looks at what is
-        near it first (to like effect Trockman and Kolter 2023, arXiv:2305.09828). Only half,
-        since what is the same for both cannot tell the word before from the word behind.
+        The paper's standard deviation of 0.02 is for 768 numbers and a slow rate; at a rate for
+        two cores a few steps of Adam undo it, and it takes thousands of them until a gap sees the
+        words beside it. So words and positions begin with one of 1/√H, positions as sinusoids, of
+        which near ones are alike, and queries begin half as the keys do: every position attends to
+        what is near it first (to like effect Trockman and Kolter 2023, arXiv:2305.09828). Only
+        half, since what is the same for both cannot tell the word before from the word behind.
         """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
-        c, spread = self.config, self.config.hidden**-0.5
-        nn.init.normal_(self.embedding.weight, std=spread)
+        c, std = self.config, self.config.hidden**-0.5
+        nn.init.normal_(self.embedding.weight, std=std)
         places = sinusoids(c.context, c.hidden)
-        self.positions.weight.copy_(spread * places / places.std())
+        self.positions.weight.copy_(std * places / places.std())
         for layer in self.layers:
             attention = layer.attention
             keys = attention.kv.weight[: c.hidden]
             for weight in (attention.q.weight, keys):
-                nn.init.normal_(weight, std=spread)
+                nn.init.normal_(weight, std=std)
             keys.add_(attention.q.weight).mul_(0.5**0.5)
 
     def forward(

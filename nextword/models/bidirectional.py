@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import registry
-from ..config import Part
 from ..nn.bidirectional import Bidirectional
 from ..nn.dropout import dropout
+from ..text.tokenizer import EOS
+from .base import Encoder, EncoderConfig
 
 
-class BidirectionalConfig(Part):
+class BidirectionalConfig(EncoderConfig):
     name: Literal["bidirectional"] = "bidirectional"
     cell: str = "lstm"
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
@@ -40,19 +41,32 @@ class BidirectionalConfig(Part):
     def build(self, vocab_size: int) -> BidirectionalEncoder:
         return BidirectionalEncoder(self, vocab_size)
 
+    def build_encoder(self, vocab_size: int) -> BidirectionalEncoder:
+        return self.build(vocab_size)
 
-class BidirectionalEncoder(nn.Module):
-    """Reads a text that is all there."""
+
+class BidirectionalEncoder(Encoder):
+    """Word vectors and bidirectional layers: each token's vector knows the whole text."""
+
+    begin_id = EOS
 
     def __init__(self, config: BidirectionalConfig, vocab_size: int) -> None:
         super().__init__()
         c = self.config = config
+        self.vocab_size = vocab_size
         width = c.embedding or c.hidden
         self.embedding = nn.Embedding(vocab_size, width)
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.stack = Bidirectional(
             c.cell, [width, *[c.hidden] * c.layers], c.dropout_hidden, c.locked
         )
+
+    @property
+    def width(self) -> int:
+        return self.config.output_width
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        return self.stack.layer_parameters()
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """ids (B, T), real (B, T) False = padding at the end → (B, T, H)."""

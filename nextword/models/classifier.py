@@ -1,6 +1,8 @@
-"""A label for a text, or for two: an encoder, its vectors pooled, a softmax over the labels.
+"""A classifier gives a text, or a pair of texts, a label: an encoder reads it, pooling makes one
+vector of the encoder's, and a softmax chooses among the labels.
 
-first:  tanh(C h_1 + c), BERT's (Devlin et al. 2019, section 3.2)
+first:  what the encoder says of the whole: tanh(C h_1 + c) of BERT (Devlin et al. 2019,
+        arXiv:1810.04805, section 3.2), h_1 of others
 mean:   Σ_t h_t / T
 concat: [h_T; mean_t h_t; max_t h_t], ULMFiT's (Howard and Ruder 2018, arXiv:1801.06146,
         section 3.3)
@@ -14,10 +16,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from .on_encoder import Labeller, OnEncoder
+from .encoder_classifier import EncoderClassifier, EncoderClassifierConfig
 
 
-class ClassifierConfig(OnEncoder):
+class ClassifierConfig(EncoderClassifierConfig):
     name: Literal["classifier"] = "classifier"
     task: ClassVar[str] = "labelled"
 
@@ -29,25 +31,22 @@ class ClassifierConfig(OnEncoder):
         return Classifier(self, vocab_size)
 
 
-class Classifier(Labeller):
+class Classifier(EncoderClassifier):
     """Texts → logits of their labels."""
 
     def __init__(self, config: ClassifierConfig, vocab_size: int) -> None:
         vectors = 3 if config.pooling == "concat" else 1
-        super().__init__(config, vocab_size, vectors, normed=config.batch_norm)
+        super().__init__(config, vocab_size, vectors, batch_norm=config.batch_norm)
         self.config = config
 
     def forward(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """ids (B, T), real (B, T) False = padding at the end, segments (B, T) → logits (B, C)."""
-        return self.answer(self._pool(*self.read(ids, real, segments)))
+        return self.classify(self._pool(*self.encode(ids, real, segments)))
 
     def _pool(self, hidden: Tensor, real: Tensor) -> Tensor:
-        """hidden (B, T, H) → (B, P)."""
+        """hidden (B, T, H), real (B, T) → one vector for each text (B, P)."""
         if self.config.pooling == "first":
-            first: Tensor = (
-                self.encoder.pool(hidden) if hasattr(self.encoder, "pool") else hidden[:, 0]
-            )
-            return first
+            return self.encoder.pool(hidden)
         counts = real.sum(dim=1, keepdim=True)
         mean = (hidden * real[..., None]).sum(dim=1) / counts
         if self.config.pooling == "mean":

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..config import Part
-from ..types import LanguageModel, Output, Scored, State
+from ..types import LanguageModel, Output, Scored, State, Stored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,23 +67,19 @@ class MixtureLM:
     @property
     def size(self) -> int:
         """The numbers of all members, and the weights."""
-        sizes = (
-            getattr(member, "size", None) or sum(p.numel() for p in _parameters(member))
-            for member in self.members
-        )
-        return sum(sizes) + len(self.weights)
+        return sum(_size(member) for member in self.members) + len(self.weights)
 
     def read(self, path: Path) -> None:
         """The weights are in the settings, the members in their own runs."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for member in self.members:
-            yield from _parameters(member)
+            yield from member.parameters()
 
     def eval(self) -> Self:
         return self
 
-    def to(self, device: Any) -> Self:
+    def to(self, device: object) -> Self:
         return self
 
     def start(self, batch_size: int) -> State:
@@ -132,6 +128,13 @@ class MixtureLM:
         return Scored(torch.cat(log_probs, 1), state, torch.cat(hits, 1), together)
 
 
+def _size(member: LanguageModel) -> int:
+    """How many numbers a member holds."""
+    if isinstance(member, Stored):
+        return member.size
+    return sum(parameter.numel() for parameter in member.parameters())
+
+
 def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) -> Tensor:
     """Logits (…, V) of each member → logarithms (…, V) of the mixture, not normalised if it is
     log-linear."""
@@ -147,7 +150,3 @@ def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) ->
     return torch.stack([part + share for part, share in zip(parts, shares, strict=True)]).logsumexp(
         0
     )
-
-
-def _parameters(member: Any) -> Iterator[nn.Parameter]:
-    yield from member.parameters()

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from .. import registry
 from ..nn.dropout import drop_words, dropout
 from ..nn.recurrent import RecurrentStack
-from ..types import Output, Scored, State
-from .softmax import SoftmaxSettings
+from ..text.tokenizer import EOS
+from ..types import State
+from .base import Encoder, EncoderConfig
+from .softmax import Headed, SoftmaxSettings
 
 
-class RecurrentConfig(SoftmaxSettings):
+class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     name: Literal["recurrent"] = "recurrent"
     layered: ClassVar[bool] = True
 
@@ -28,7 +30,9 @@ class RecurrentConfig(SoftmaxSettings):
     embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
     hidden: int = Field(256, ge=1)
     layers: int = Field(1, ge=1)
-    embedding_std: float = Field(0.05, gt=0, description="spread of the initial word vectors")
+    embedding_std: float = Field(
+        0.05, gt=0, description="standard deviation of the initial word vectors"
+    )
     tied: bool = Field(
         False, description="output weights are the embedding; the last layer takes its width"
     )
@@ -64,11 +68,18 @@ class RecurrentConfig(SoftmaxSettings):
     def build(self, vocab_size: int) -> RecurrentLM:
         return RecurrentLM(self, vocab_size)
 
+    def build_encoder(self, vocab_size: int) -> RecurrentLM:
+        return self.build(vocab_size).without_head()
 
-class RecurrentLM(nn.Module):
-    """A language model whose past is the state of its recurrent cells."""
 
-    context = None
+class RecurrentLM(Headed, Encoder):
+    """A language model whose past is the state of its recurrent cells.
+
+    State: for each layer its cell's tensors (B, H).
+    """
+
+    begin_id = EOS
+    time_first = True  # as its layers run
 
     def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
         super().__init__()
@@ -88,20 +99,25 @@ class RecurrentLM(nn.Module):
         self.head = config.head(top, vocab_size)
 
     @property
+    def width(self) -> int:
+        return self.config.output_width
+
+    @property
     def fixed_shapes(self) -> bool:
-        """Whether the work of a batch depends on nothing but its shape."""
+        """Only a full softmax does the same work whatever the words are."""
         return self.config.fixed_shapes
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The cell's."""
+        return self.stack.layers[0].cell.state_names
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        return self.stack.layer_parameters()
 
     def start(self, batch_size: int) -> State:
         """Zeros: for each layer its cell's tensors (B, H)."""
         return self.stack.start(batch_size)
-
-    def groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from the bottom up: each layer, then what turns words into vectors and back
-        (one matrix, if tied)."""
-        inside = [list(layer.parameters()) for layer in self.stack.layers]
-        taken = {id(p) for part in inside for p in part}
-        return [*inside, [p for p in self.parameters() if id(p) not in taken]]
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """ids (B, T) → what the head sees and the same before dropout, (T, B, H), the state."""
@@ -116,26 +132,3 @@ class RecurrentLM(nn.Module):
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """ids (B, T), padding at the end → (B, T, H), each knowing what is before it."""
         return self.hidden(ids, self.start(len(ids)))[0].transpose(0, 1)
-
-    def advance(self, ids: Tensor, state: State) -> State:
-        """The state after ids (B, T)."""
-        return self.hidden(ids, state)[2]
-
-    def forward(self, ids: Tensor, state: State) -> Output:
-        """ids (B, T) → logits (B, T, V)."""
-        hidden, raw, state = self.hidden(ids, state)
-        logits = self.head(hidden, self.embedding.weight).transpose(0, 1)
-        return Output(logits, state, hidden.transpose(0, 1), raw.transpose(0, 1))
-
-    def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
-        """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
-        hidden, raw, state = self.hidden(ids, state)
-        log_prob, hit = self.head.score(hidden, targets.T, self.embedding.weight)
-        return Scored(
-            log_prob.T,
-            state,
-            None if hit is None else hit.T,
-            hidden.transpose(0, 1),
-            raw.transpose(0, 1),
-            lambda: self.head.even(hidden, targets.T, log_prob, self.embedding.weight).T,
-        )

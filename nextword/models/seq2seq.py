@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from .. import registry
-from ..nn.attention import Score, look
+from ..nn.attention import Score, attend_by_score
 from ..nn.bidirectional import Bidirectional, OneWay
 from ..nn.dropout import dropout
 from ..nn.recurrent import RecurrentStack
@@ -92,7 +92,6 @@ class Seq2Seq(Headed):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.context: int | None = None
         c = config
         self.embedding = _vectors(vocab_size, c.width)
         self.own_source = None if joint else _vectors(source_vocab_size, c.width)
@@ -106,6 +105,10 @@ class Seq2Seq(Headed):
             self.attention = registry.load("attention", c.attention)(c.hidden)
             self.combine = nn.Linear(2 * c.hidden, c.hidden, bias=False)
         self.head = c.head(c.hidden, vocab_size)
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """The encoder's layers, then the decoder's."""
+        return [*self.encoder.layer_parameters(), *self.stack.layer_parameters()]
 
     @property
     def source_embedding(self) -> nn.Embedding:
@@ -130,24 +133,24 @@ class Seq2Seq(Headed):
         x = dropout(self.embedding(ids.T), c.dropout_input, self.training, c.locked)
         if fed is None:
             h, state = self.stack(x, state)
-            raw = self._look(h.transpose(0, 1), source)
+            raw = self._attend(h.transpose(0, 1), source)
         else:
             steps = []
             masks = self.stack.masks(x)
             for x_t in x:
                 h, state = self.stack(torch.cat([x_t, fed], dim=1)[None], state, masks)
-                fed = self._look(h.transpose(0, 1), source)[:, 0]
+                fed = self._attend(h.transpose(0, 1), source)[:, 0]
                 steps.append(fed)
             raw = torch.stack(steps, dim=1)
         seen = dropout(raw.transpose(0, 1), c.dropout_output, self.training, c.locked)
         return seen.transpose(0, 1), raw, (source, state, fed)
 
-    def _look(self, h: Tensor, source: State) -> Tensor:
+    def _attend(self, h: Tensor, source: State) -> Tensor:
         """h (B, T, H) → a (B, T, H)."""
         if self.attention is None:
             return h
         mask, memory, keys = source
-        context, _ = look(self.attention, h, keys, memory, mask)
+        context, _ = attend_by_score(self.attention, h, keys, memory, mask)
         out: Tensor = self.combine(torch.cat([context, h], dim=2)).tanh()
         return out
 

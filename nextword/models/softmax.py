@@ -1,10 +1,11 @@
-"""What a model's head may be, for every model that has one."""
+"""What models with a softmax over the vocabulary have in common: its settings, and how hidden
+vectors become answers."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from ..config import Part
 from ..errors import InputError
 from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
 from ..types import Output, Scored, State
+from .base import TrainableModel
 
 
 class SoftmaxSettings(Part):
@@ -72,16 +74,25 @@ class SoftmaxSettings(Part):
         return self.softmax == "full"
 
 
-class Headed(nn.Module, ABC):
-    """A model of hidden vectors, batch first, and a head: what it answers follows from `hidden`."""
+class Headed(TrainableModel):
+    """A model that turns ids into hidden vectors, and a head that turns these into answers."""
 
     embedding: nn.Embedding
     head: Head
+    #: `hidden` gives (T, B, H). The head then reads the vectors in that order, which is theirs in
+    #: memory: turning them first would copy them, and add up losses in another order. Answers are
+    #: batch first in any case.
+    time_first: ClassVar[bool] = False
 
     @abstractmethod
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
-        """ids (B, T) → what the head sees (B, T, H), the same before dropout if there is any, the
-        state."""
+        """ids (B, T) → what the head sees (B, T, H), or (T, B, H) if `time_first`; the same before
+        dropout, None if there is none; the state after ids."""
+
+    def without_head(self) -> Self:
+        """Itself, after losing its head: what is left encodes and predicts nothing."""
+        del self.head
+        return self
 
     def advance(self, ids: Tensor, state: State) -> State:
         """The state after ids (B, T)."""
@@ -90,17 +101,25 @@ class Headed(nn.Module, ABC):
     def forward(self, ids: Tensor, state: State) -> Output:
         """ids (B, T) → logits (B, T, V)."""
         h, raw, state = self.hidden(ids, state)
-        return Output(self.head(h, self.embedding.weight), state, h, raw)
+        logits = self.head(h, self.embedding.weight)
+        return Output(
+            self._turned(logits), state, self._turned(h), None if raw is None else self._turned(raw)
+        )
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
         h, raw, state = self.hidden(ids, state)
-        log_prob, hit = self.head.score(h, targets, self.embedding.weight)
+        y = self._turned(targets)
+        log_prob, hit = self.head.score(h, y, self.embedding.weight)
         return Scored(
-            log_prob,
+            self._turned(log_prob),
             state,
-            hit,
-            h,
-            raw,
-            lambda: self.head.even(h, targets, log_prob, self.embedding.weight),
+            None if hit is None else self._turned(hit),
+            self._turned(h),
+            None if raw is None else self._turned(raw),
+            lambda: self._turned(self.head.mean_log_prob(h, y, log_prob, self.embedding.weight)),
         )
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """(B, T, ...) in the order of `hidden`, or the other way round; a view."""
+        return x.transpose(0, 1) if self.time_first else x

@@ -1,5 +1,7 @@
-"""A tag for each word: an encoder, and a softmax over the tags at the first token of every word
-(Devlin et al. 2019, arXiv:1810.04805, section 5.3)."""
+"""A tagger gives each word of a sentence a tag: an encoder reads the sentence, and at the first
+token of every word a softmax chooses among the tags (Devlin et al. 2019, arXiv:1810.04805,
+section 5.3).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from .on_encoder import Labeller, OnEncoder
+from .encoder_classifier import EncoderClassifier, EncoderClassifierConfig
 
 
-class TaggerConfig(OnEncoder):
+class TaggerConfig(EncoderClassifierConfig):
     name: Literal["tagger"] = "tagger"
     task: ClassVar[str] = "tagged"
 
@@ -18,7 +20,7 @@ class TaggerConfig(OnEncoder):
         return Tagger(self, vocab_size)
 
 
-class Tagger(Labeller):
+class Tagger(EncoderClassifier):
     """Sentences → logits of every token's tag."""
 
     def __init__(self, config: TaggerConfig, vocab_size: int) -> None:
@@ -27,5 +29,5 @@ class Tagger(Labeller):
 
     def forward(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
         """ids (B, T), real (B, T) False = padding at the end → logits (B, T, C)."""
-        hidden, _ = self.read(ids, real, segments)
-        return self.answer(hidden[:, 1:])
+        hidden, _ = self.encode(ids, real, segments)
+        return self.classify(hidden[:, 1:])

@@ -56,13 +56,18 @@ class Transformer(Headed):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.context: int | None = config.context
+        self.context = config.context
         self.embedding = config.embed(vocab_size)
         self.own_source = None if joint else config.embed(source_vocab_size)
         self.embedded = Embedded(config)
         self.encoder = Encoder(config)
         self.stack = CausalStack(config, source=True, name="decoder")
         self.head = config.head(config.hidden, vocab_size)
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """The encoder's layers, then the decoder's."""
+        layers = (*self.encoder.layers, *self.stack.layers)
+        return [list(layer.parameters()) for layer in layers]
 
     @property
     def source_embedding(self) -> nn.Embedding:

@@ -10,22 +10,27 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..state import concatenate, select, tree_map
+from ..text.tokenizer import EOS
 from ..types import State
+from .base import Encoder, EncoderConfig
 from .softmax import Headed
 from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 
-class TransformerLMConfig(TransformerSettings):
+class TransformerLMConfig(TransformerSettings, EncoderConfig):
     name: Literal["transformer-lm"] = "transformer-lm"
 
     def build(self, vocab_size: int) -> TransformerLM:
         return TransformerLM(self, vocab_size)
 
+    def build_encoder(self, vocab_size: int) -> TransformerLM:
+        return self.build(vocab_size).without_head()
 
-class TransformerLM(Headed):
+
+class TransformerLM(Headed, Encoder):
     """A language model whose past is the tokens it can still see, with their keys and values.
 
     A context of C tokens slides by halves: when it is full, the younger half is read anew from
@@ -35,15 +40,24 @@ class TransformerLM(Headed):
     State: the visible ids (B, P), then the layers' (see `CausalStack`).
     """
 
+    begin_id = EOS
+
     def __init__(self, config: TransformerLMConfig, vocab_size: int) -> None:
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.context: int | None = config.context
+        self.context = config.context
         self.embedding = config.embed(vocab_size)
         self.embedded = Embedded(config)
         self.stack = CausalStack(config, source=False, name="layer")
         self.head = config.head(config.hidden, vocab_size)
+
+    @property
+    def width(self) -> int:
+        return self.config.output_width
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        return [list(layer.parameters()) for layer in self.stack.layers]
 
     def start(self, batch_size: int) -> State:
         weight = self.embedding.weight

@@ -18,7 +18,7 @@ from ..nn.transformer import (
     Positions,
     Shape,
     TransformerLayer,
-    look_back,
+    causal_mask,
 )
 from ..types import State
 from .softmax import SoftmaxSettings
@@ -74,7 +74,8 @@ class TransformerSettings(Sizes, SoftmaxSettings):
         )
 
     def embed(self, vocab_size: int) -> nn.Embedding:
-        """Word vectors whose scaled or plain entries have the spread that tied weights need."""
+        """Word vectors whose scaled or plain entries have the standard deviation that tied
+        weights need."""
         embedding = nn.Embedding(vocab_size, self.hidden)
         nn.init.normal_(embedding.weight, std=self.hidden**-0.5 if self.scale_embedding else 0.02)
         return embedding
@@ -134,7 +135,7 @@ class CausalStack(nn.Module):
         """x (B, T, H), state, of each layer the source's keys and values (B, S, H), the source's
         mask (B, S) → (B, T, H), the state after it."""
         count, past = state
-        mask, causal = look_back(count, past[0][0].shape[1], x.shape[1])
+        mask, causal = causal_mask(count, past[0][0].shape[1], x.shape[1])
         if source_mask is not None:
             source_mask = source_mask[:, None, None]
         seen = []

@@ -18,8 +18,15 @@ from ..types import LanguageModel, Output, Scored, State
 _TOKENS = 1 << 15  # of all windows that are read in one go
 
 
+def without_window(model: LanguageModel) -> LanguageModel:
+    """The model that a window is put around; a model without one is itself."""
+    return model.inner if isinstance(model, Windowed) else model
+
+
 class Windowed(nn.Module):
-    """The state is the last C - 1 ids (B, C - 1); before the first token they are `<eos>`."""
+    """A language model that sees a window: the C tokens before the one to be predicted.
+
+    The state is the last C - 1 ids (B, C - 1); before the first token they are `<eos>`."""
 
     def __init__(self, inner: LanguageModel, context: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Attention: what to look at, and how much.
+"""Attention: means of values, weighted by how well their keys fit a query.
 
-Sizes: B batch, h heads, T queries, S places to look at, H width, d = H / h. A mask is True where
-one may look.
+Sizes: B batch, h heads, T queries, S keys, H width, d = H / h. A mask is True where a query may
+attend to a key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import tap
+from .attention_weights import record, recording
 from .dropout import dropout as drop
 
 KeysValues = tuple[Tensor, Tensor]  # (B, S, H) each
@@ -52,14 +52,14 @@ def attend(
     dropout: float = 0.0,
     name: str = "",
 ) -> Tensor:
-    """`written_out`, by torch's fused attention unless somebody wants to see the weights (noted as
+    """`written_out`, by torch's fused attention unless the weights are to be recorded (as
     `name`), or that is slower: on a CPU where weights are dropped, and for the gradient of short
     texts in bfloat16."""
     learns = q.requires_grad and torch.is_grad_enabled()
     short = q.dtype == torch.bfloat16 and learns and k.shape[-2] <= _SHORT
-    if tap.wanted() or (q.device.type == "cpu" and (dropout or short)):
+    if recording() or (q.device.type == "cpu" and (dropout or short)):
         mixed, weights = written_out(q, k, v, mask, causal, dropout)
-        tap.note(name, weights)
+        record(name, weights)
         return mixed
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
 
@@ -74,7 +74,7 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0, name: str = "") -> None:
-        """`dropout` of the attention's weights; `name` under which they are noted."""
+        """`dropout` of the attention's weights; `name` under which they are recorded."""
         super().__init__()
         self.heads, self.dropout, self.name = heads, dropout, name
         self.q = nn.Linear(width, width)
@@ -197,15 +197,15 @@ class AdditiveScore(Score):
         return together.tanh() @ self.v / root
 
 
-def look(
+def attend_by_score(
     score: Score, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The mean of a source by its scores.
 
     query (B, T, H), the source's keys and outputs (B, S, H), mask (B, S) → context (B, T, H) and
-    weights (B, T, S), noted as "source".
+    weights (B, T, S), recorded as "source".
     """
     scores = score(query, keys).masked_fill(~mask[:, None], -torch.inf)
     weights = scores.softmax(dim=-1)
-    tap.note("source", weights[:, None])
+    record("source", weights[:, None])
     return weights @ memory, weights

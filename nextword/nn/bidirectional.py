@@ -76,6 +76,11 @@ class Bidirectional(nn.Module):
         self.to_left: Sequence[RecurrentLayer] = backward  # type: ignore[assignment]
         self.dropout, self.locked = dropout, locked
 
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Each layer's parameters, both directions', from the bottom up."""
+        pairs = zip(self.to_right, self.to_left, strict=True)
+        return [[*onward.parameters(), *backward.parameters()] for onward, backward in pairs]
+
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """x (T, B, I), lengths (B,) → outputs (T, B, H), and of each layer the last states of both
         directions side by side: its cell's tensors (B, H)."""
@@ -98,6 +103,10 @@ class OneWay(nn.Module):
         layers = nn.ModuleList(RecurrentLayer(cell, *sizes) for sizes in pairwise(widths))
         self.layers: Sequence[RecurrentLayer] = layers  # type: ignore[assignment]
         self.dropout, self.locked = dropout, locked
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Each layer's parameters, from the bottom up."""
+        return [list(layer.parameters()) for layer in self.layers]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """x (T, B, I), lengths (B,) → outputs (T, B, H), each layer's last state."""

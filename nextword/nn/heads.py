@@ -30,7 +30,9 @@ class Head(Protocol):
         nothing."""
         ...
 
-    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+    def mean_log_prob(
+        self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
+    ) -> Tensor:
         """The mean of log p over the whole vocabulary (...), given what `score` answered.
 
         Raises:
@@ -67,7 +69,9 @@ class SoftmaxHead(nn.Module):
         log_probs, best = _scored(h, E, self.b, y)
         return log_probs.view(targets.shape), (best == y).view(targets.shape)
 
-    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+    def mean_log_prob(
+        self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
+    ) -> Tensor:
         """See `Head`. The mean of the logits z less log Z, which is z_y - log p_y."""
         E = embedding if self.E is None else self.E
         h = hidden.to(E.dtype)
@@ -154,7 +158,9 @@ class MixtureHead(SoftmaxHead):
         hit = torch.cat(best) == y
         return torch.cat(log_probs).view(targets.shape), hit.view(targets.shape)
 
-    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+    def mean_log_prob(
+        self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
+    ) -> Tensor:
         """See `Head`."""
         raise InputError("label smoothing needs model.softmaxes=1")
 
@@ -229,7 +235,9 @@ class AdaptiveHead(nn.Module):
             return log_probs.view(targets.shape), None
         return log_probs.view(targets.shape), (self._most_probable(h) == y).view(targets.shape)
 
-    def even(self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor) -> Tensor:
+    def mean_log_prob(
+        self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
+    ) -> Tensor:
         """See `Head`."""
         raise InputError("label smoothing needs model.softmax=full or sampled, not adaptive")
 

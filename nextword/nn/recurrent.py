@@ -72,6 +72,10 @@ class RecurrentStack(nn.Module):
         self.dropout = dropout
         self.locked = locked
 
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Each layer's parameters, from the bottom up."""
+        return [list(layer.parameters()) for layer in self.layers]
+
     def start(self, batch_size: int) -> tuple[tuple[Tensor, ...], ...]:
         """The first state: for each layer, its cell's tensors (B, H)."""
         return tuple(layer.start(batch_size) for layer in self.layers)

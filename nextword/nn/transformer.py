@@ -88,7 +88,8 @@ class TransformerLayer(nn.Module):
     part; what each part says is added to what it read."""
 
     def __init__(self, shape: Shape, *, source: bool = False, name: str = "") -> None:
-        """`source`: attends to one; `name`: of the attention's weights in a tap."""
+        """`source`: attends to one; `name`: begins the names under which attention weights are
+        recorded."""
         super().__init__()
         self.shape = shape
         width, p = shape.width, shape.dropout_attention
@@ -136,7 +137,7 @@ class TransformerLayer(nn.Module):
         return out
 
 
-def look_back(count: Tensor, past: int, steps: int) -> tuple[Tensor | None, bool]:
+def causal_mask(count: Tensor, past: int, steps: int) -> tuple[Tensor | None, bool]:
     """What `steps` new tokens may look at: themselves, those before them, and of `past` carried
     places the last `count` (B,) of each row.
 

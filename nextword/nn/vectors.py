@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def put_vectors(embedding: nn.Embedding, ids: Tensor, vectors: Tensor) -> None:
-    """Vectors (N, D) into the rows `ids` (N,) of an embedding, scaled to the spread that its
-    entries had; the other rows stay."""
-    spread = embedding.weight.std()
-    embedding.weight[ids] = vectors * (spread / vectors.std().clamp_min(1e-8))
+    """Vectors (N, D) into the rows `ids` (N,) of an embedding, scaled to the standard deviation
+    that its entries had; the other rows stay."""
+    std = embedding.weight.std()
+    embedding.weight[ids] = vectors * (std / vectors.std().clamp_min(1e-8))

@@ -38,9 +38,9 @@ class Causal(Part):
         scored = self.score(model, batch, state)
         log_prob = _counted(scored.log_prob, batch)
         terms = {"nll": Term(-log_prob.sum(), batch.tokens)}
-        if self.label_smoothing and scored.even is not None:
-            even = _counted(scored.even(), batch)
-            smoothing = self.label_smoothing * (log_prob.sum() - even.sum())
+        if self.label_smoothing and scored.mean_log_prob is not None:
+            mean = _counted(scored.mean_log_prob(), batch)
+            smoothing = self.label_smoothing * (log_prob.sum() - mean.sum())
             terms["smoothing"] = Term(smoothing, batch.tokens)
         if self.ar and scored.hidden is not None:
             h = scored.hidden

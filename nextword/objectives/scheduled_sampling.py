@@ -74,5 +74,5 @@ def _join(parts: list[Scored]) -> Scored:
         None,
         cat([part.hidden for part in parts]),
         cat([part.raw for part in parts]),
-        lambda: torch.cat([part.even() for part in parts if part.even is not None], dim=1),
+        lambda: torch.cat([p.mean_log_prob() for p in parts if p.mean_log_prob is not None], dim=1),
     )

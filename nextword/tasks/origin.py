@@ -53,7 +53,7 @@ def onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
     Raises:
         InputError: that model cannot be an encoder.
     """
-    if not hasattr(before.model, "output_width"):
+    if not before.model.encodes:
         raise InputError(f"a '{before.model.name}' model cannot be the encoder of another")
     model = read_recipe(recipe)["model"]
     own, encoder = model.get("encoder", {}), before.model.model_dump(mode="json")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..models.encoder_classifier import EncoderClassifier
 from ..text.tokenizer import Tokenizer
 
 #: Tensors with a row for each token.
@@ -43,8 +43,8 @@ def carry_vocabulary(
     return carried, int(known.sum())
 
 
-def into_encoder(model: Any, weights: dict[str, Tensor], parent: Path) -> str:
-    """Put a run's weights into a classifier's encoder; what predicted words stays behind.
+def into_encoder(model: EncoderClassifier, weights: dict[str, Tensor], parent: Path) -> str:
+    """Put a run's weights into the encoder of a classifier or tagger, without those of the head.
 
     Raises:
         InputError: a tensor of the encoder is missing, or of another size.

@@ -48,10 +48,12 @@ def same(a: tuple[Tensor, ...], b: tuple[Tensor, ...], **tolerance: float) -> No
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_start_is_zeros(cell: str, dtype: torch.dtype) -> None:
-    """`state_size` tensors (B, H) of zeros that share no memory, in the type of the weights."""
+    """A tensor (B, H) of zeros for each of `state_names`, that share no memory, in the type of the
+    weights."""
     layer = scattered(cell, dtype)
     state = layer.start(B)
-    assert len(state) == layer.cell.state_size
+    assert len(state) == len(layer.cell.state_names) == len(set(layer.cell.state_names))
+    assert layer.cell.state_names[0] == "h"
     for part in state:
         assert part.shape == (B, H)
         assert part.dtype == dtype

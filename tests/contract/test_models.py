@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nextword import registry
 from nextword.files import read_tensors
 from nextword.models import mixture, windowed
+from nextword.models.base import TrainableModel
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
@@ -308,6 +309,23 @@ def test_state_is_a_tree_with_the_batch_first(model: Any) -> None:
     assert not any(leaf.requires_grad for leaf in leaves(detach(state)))
 
 
+def test_groups_hold_every_parameter_once(model: Any) -> None:
+    """From the bottom up, each layer in a group of its own; whether shapes are fixed is answered
+    too. Of every model that learns by gradient descent."""
+    if not isinstance(model, TrainableModel):
+        assert isinstance(model, (Stored, Windowed))
+        return
+    groups = model.groups()
+    ids = [id(parameter) for group in groups for parameter in group]
+    assert sorted(ids) == sorted(id(parameter) for parameter in model.parameters())
+    assert all(groups) and len(groups) == 1 + model.config.layers
+    assert [group[0].data_ptr() for group in groups[:-1]] == [
+        next(layer.parameters()).data_ptr() for layer in model.stack.layers
+    ]
+    full = isinstance(model, RecurrentLM) and model.config.softmax == "full"
+    assert model.fixed_shapes == full
+
+
 def test_evaluation_is_deterministic(model: Any) -> None:
     """In evaluation mode nothing is drawn."""
     a, b = (model.forward(IDS, model.start(B)).logits for _ in range(2))
@@ -474,7 +492,7 @@ def test_recurrent_is_its_equation() -> None:
 
 
 def test_put_vectors_fills_the_rows_it_is_given() -> None:
-    """Pretrained vectors, scaled to the embedding's spread; other rows stay."""
+    """Pretrained vectors, scaled to the embedding's standard deviation; other rows stay."""
     model = recurrent()
     before = model.embedding.weight.detach().clone()
     vectors = 100 * torch.randn(3, 5, dtype=torch.float64)

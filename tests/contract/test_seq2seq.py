@@ -16,7 +16,7 @@ from nextword.errors import InputError
 from nextword.files import read_tensors
 from nextword.models.seq2seq import Seq2SeqConfig
 from nextword.models.transformer import TransformerConfig
-from nextword.nn import tap
+from nextword.nn.attention_weights import record_attention
 from nextword.run import count_parameters, load_weights, write_weights
 from nextword.state import concatenate, detach, leaves, repeat, select
 from nextword.types import LanguageModel
@@ -148,9 +148,9 @@ def test_even_is_the_mean_over_the_vocabulary(model: Any) -> None:
     scored = model.score(IDS, TARGETS, model.start(SOURCE, MASK))
     if model.config.softmax == "adaptive" or model.config.softmaxes > 1:
         with pytest.raises(InputError, match="label smoothing"):
-            scored.even()
+            scored.mean_log_prob()
         return
-    torch.testing.assert_close(scored.even(), output.logits.log_softmax(-1).mean(-1))
+    torch.testing.assert_close(scored.mean_log_prob(), output.logits.log_softmax(-1).mean(-1))
 
 
 @pytest.mark.parametrize("cut", [1, 3])
@@ -307,10 +307,10 @@ def test_joint_vocabularies_share_their_vectors(build: Any) -> None:
 
 @pytest.mark.parametrize("both", [False, True])
 def test_attention_is_noted(both: bool) -> None:
-    """(B, 1, T, S) for each look, none on padding; a Transformer's by layer and kind."""
+    """(B, 1, T, S) for each call, none on padding; a Transformer's by layer and kind."""
     for fed, shapes in ((False, [(B, 1, T, S)]), (True, [(B, 1, 1, S)] * T)):
         model = recurrent(input_feeding=fed, bidirectional=both)
-        with tap.tap() as seen:
+        with record_attention() as seen:
             model.forward(IDS, model.start(SOURCE, MASK))
         assert [weights.shape for weights in seen["source"]] == shapes
         for weights in seen["source"]:
@@ -321,7 +321,7 @@ def test_attention_is_noted(both: bool) -> None:
 def test_attention_of_a_transformer_is_noted() -> None:
     """By layer and kind, (B, heads, T, S)."""
     model = transformer()
-    with tap.tap() as seen:
+    with record_attention() as seen:
         model.forward(IDS, model.start(SOURCE, MASK))
     shapes = {name: [tuple(t.shape) for t in values] for name, values in seen.items()}
     assert shapes == {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def torch_layer(layer: RecurrentLayer) -> nn.RNNBase:
         module.weight_hh_l0.copy_(layer.U)
         module.bias_ih_l0.copy_(layer.b)
         module.bias_hh_l0.zero_()
-        if hasattr(layer.cell, "b_n"):
+        if layer.cell.torch_layer == "gru":
             module.bias_hh_l0[2 * H :] = layer.cell.b_n
     return module
 
@@ -88,7 +90,7 @@ def test_equals_torch_module(cell: str, backend: str) -> None:
     values, gradients = run(layer, backend)
     module = torch_layer(layer)
     x, state = leaves(layer)
-    if len(state) == 2:
+    if layer.cell.torch_layer == "lstm":
         out, (h, c) = module(x, (state[0][None], state[1][None]))
         last = (h[0], c[0])
     else:
@@ -99,7 +101,7 @@ def test_equals_torch_module(cell: str, backend: str) -> None:
     expected = {"x": x.grad, "W": module.weight_ih_l0.grad, "U": module.weight_hh_l0.grad}
     expected["b"] = module.bias_ih_l0.grad
     expected |= {f"state.{index}": part.grad for index, part in enumerate(state)}
-    if cell == "gru":
+    if layer.cell.torch_layer == "gru":
         expected["cell.b_n"] = module.bias_hh_l0.grad[2 * H :]
     assert gradients.keys() == expected.keys()
     torch.testing.assert_close(gradients, expected, **EXACT)
@@ -151,24 +153,11 @@ def arrays(layer: RecurrentLayer) -> dict[str, np.ndarray]:
     return named
 
 
-def check(layer: RecurrentLayer, step) -> None:  # type: ignore[no-untyped-def]
-    """Run `step(x (I,), state ((H,), …)) → state` row by row and compare with the layer."""
-    x, first = leaves(layer)
-    out, last = layer(x, first)
-    expected = np.zeros((T, B, H))
-    for row in range(B):
-        state = [part[row].detach().numpy() for part in first]
-        for t in range(T):
-            state = step(x[t, row].detach().numpy(), state)
-            expected[t, row] = state[0]
-        for part, value in zip(last, state, strict=True):
-            np.testing.assert_allclose(part[row].detach().numpy(), value, atol=1e-12)
-    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12)
+SlowStep = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
 
 
-def test_peephole_equals_slow_loop() -> None:
-    """Unit by unit: i and f look at the old cell, o at the new one."""
-    layer = scattered("peephole")
+def peephole(layer: RecurrentLayer) -> SlowStep:
+    """i and f read the old cell, o the new one."""
     a = arrays(layer)
     (W_i, W_f, W_g, W_o), (U_i, U_f, U_g, U_o) = a["W"], a["U"]
     (b_i, b_f, b_g, b_o), (p_i, p_f, p_o) = a["b"], a["cell.p"]
@@ -185,12 +174,11 @@ def test_peephole_equals_slow_loop() -> None:
             new_h[k] = o * np.tanh(new_c[k])
         return [new_h, new_c]
 
-    check(layer, step)
+    return step
 
 
-def test_gru_before_equals_slow_loop() -> None:
-    """Unit by unit: the reset gate acts on the state, before the product."""
-    layer = scattered("gru-before")
+def gru_before(layer: RecurrentLayer) -> SlowStep:
+    """The reset gate acts on the state, before the product."""
     a = arrays(layer)
     (W_r, W_z, W_n), (U_r, U_z, U_n), (b_r, b_z, b_n) = a["W"], a["U"], a["b"]
 
@@ -204,7 +192,32 @@ def test_gru_before_equals_slow_loop() -> None:
             new[k] = (1 - z) * n + z * h[k]
         return [new]
 
-    check(layer, step)
+    return step
+
+
+#: Unit by unit from the papers' equations; torch's modules are what the other cells are held to.
+SLOW = {"peephole": peephole, "gru-before": gru_before}
+
+
+@pytest.mark.parametrize("backend", ["step", "fast"])
+@pytest.mark.parametrize("cell", SLOW)
+def test_equals_slow_loop(cell: str, backend: str) -> None:
+    """The readable step, and the fast loops: outputs and last state, row by row."""
+    layer = scattered(cell)
+    x, first = leaves(layer)
+    with kernels.backend(backend) as ran:
+        out, last = layer(x, first)
+    assert list(ran.values()) == [kernels.NAMES[backend]]
+    step = SLOW[cell](layer)
+    expected = np.zeros((T, B, H))
+    for row in range(B):
+        state = [part[row].detach().numpy() for part in first]
+        for t in range(T):
+            state = step(x[t, row].detach().numpy(), state)
+            expected[t, row] = state[0]
+        for part, value in zip(last, state, strict=True):
+            np.testing.assert_allclose(part[row].detach().numpy(), value, atol=1e-12)
+    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12)
 
 
 def test_the_two_grus_differ() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nextword.models.transformer import Transformer, TransformerConfig
 from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
-from nextword.nn import tap
 from nextword.nn.attention import MultiHeadAttention, written_out
+from nextword.nn.attention_weights import record_attention
 from nextword.nn.transformer import Shape, TransformerLayer, sinusoids
 
 B, T, S, H, HEADS, INNER, V = 3, 5, 6, 8, 2, 12, 11
@@ -139,7 +139,7 @@ def test_multi_head_attention(seen: bool, causal: bool) -> None:
     memory, other = (x, y) if causal else (draw(B, S, H, seed=2), draw(B, S, H, seed=2))
     mask = None if causal else SOURCE_MASK
     wide = None if mask is None else mask[:, None, None]
-    with tap.tap() as noted:
+    with record_attention() as noted:
         if seen:
             out = ours(x, ours.keys_values(memory), wide, causal)
     if not seen:

@@ -1,4 +1,4 @@
-"""Scores, masks, positions, and what a tap sees."""
+"""Scores, masks, positions, and attention weights that are recorded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
-from nextword.nn import attention, tap
-from nextword.nn.attention import MultiHeadAttention, attend, look, written_out
-from nextword.nn.transformer import Positions, look_back, sinusoids
+from nextword.nn import attention
+from nextword.nn.attention import MultiHeadAttention, attend, attend_by_score, written_out
+from nextword.nn.attention_weights import record_attention, recording
+from nextword.nn.transformer import Positions, causal_mask, sinusoids
 
 B, T, S, H, HEADS = 2, 3, 5, 6, 2
 SCORES = registry.names("attention")
@@ -68,7 +69,7 @@ def test_look_is_the_mean_of_what_may_be_seen(name: str) -> None:
     the context is the mean by them."""
     module, query, memory = score(name), draw(B, T, H, seed=1), draw(B, S, H, seed=2)
     mask = torch.tensor([[True] * 3 + [False] * 2, [True] * S])
-    context, weights = look(module, query, module.keys(memory), memory, mask)
+    context, weights = attend_by_score(module, query, module.keys(memory), memory, mask)
     assert (weights >= 0).all()
     assert (weights[0, :, 3:] == 0).all()
     assert (weights[1] > 0).all()
@@ -81,7 +82,7 @@ def test_look_is_the_mean_of_what_may_be_seen(name: str) -> None:
             expected[b, t] += share / sum(shares) * memory[b, s]
     torch.testing.assert_close(context.detach(), expected)
     memory[0, 3:] = 1e6
-    other, _ = look(module, query, module.keys(memory), memory, mask)
+    other, _ = attend_by_score(module, query, module.keys(memory), memory, mask)
     torch.testing.assert_close(other, context, atol=0, rtol=0)
 
 
@@ -97,7 +98,7 @@ def test_scores_learn(name: str) -> None:
         parameters = dict(zip(names, weights, strict=True))
         keys = torch.func.functional_call(_Keys(module), _of(parameters), (memory,))
         scored = lambda q, k: torch.func.functional_call(module, parameters, (q, k))  # noqa: E731
-        return look(scored, query, keys, memory, mask)[0]  # type: ignore[arg-type]
+        return attend_by_score(scored, query, keys, memory, mask)[0]  # type: ignore[arg-type]
 
     torch.autograd.gradcheck(run, (*inputs, *module.parameters()))
 
@@ -220,7 +221,7 @@ def test_looking_does_not_change_what_is_seen(masked: str, causal: bool) -> None
     q, k, v = (draw(B, HEADS, S, 3, seed=i).requires_grad_() for i in range(3))
     mask = masks()[masked]
     fused = attend(q, k, v, mask, causal)
-    with tap.tap() as seen:
+    with record_attention() as seen:
         slow = attend(q, k, v, mask, causal, name="a")
     assert list(seen) == ["a"]
     torch.testing.assert_close(slow, fused)
@@ -274,24 +275,24 @@ def test_heads_are_blocks() -> None:
     torch.testing.assert_close(module(x, (keys, values)), expected)
 
 
-# ---------------------------------------------------------------------------------------- tap
+# -------------------------------------------------------------------------- recorded weights
 
 
 def test_a_closed_tap_notes_nothing() -> None:
-    """Before, after, and after an error inside; an inner tap takes from an outer one."""
+    """Before, after, and after an error inside; an inner recording takes from an outer one."""
     module = MultiHeadAttention(H, HEADS, name="m").double()
     x = draw(B, T, H)
     module(x, module.keys_values(x))
-    assert not tap.wanted()
-    with tap.tap() as seen:
-        assert tap.wanted()
+    assert not recording()
+    with record_attention() as seen:
+        assert recording()
     module(x, module.keys_values(x))
     assert seen == {}
-    with pytest.raises(KeyError), tap.tap():
+    with pytest.raises(KeyError), record_attention():
         raise KeyError
-    assert not tap.wanted()
-    with tap.tap() as outer:
-        with tap.tap() as inner:
+    assert not recording()
+    with record_attention() as outer:
+        with record_attention() as inner:
             module(x, module.keys_values(x))
         module(x, module.keys_values(draw(B, S, H)))
     assert [list(outer), list(inner)] == [["m"], ["m"]]
@@ -300,12 +301,14 @@ def test_a_closed_tap_notes_nothing() -> None:
 
 
 def test_a_tap_notes_every_call() -> None:
-    """In order, without a graph, (B, heads, T, S); a score's look has one head."""
+    """In order, without a graph, (B, heads, T, S); attention by a score has one head."""
     module, x = MultiHeadAttention(H, HEADS, name="m").double(), draw(B, T, H)
-    with tap.tap() as seen:
+    with record_attention() as seen:
         for steps in (1, T):
             module(x[:, :steps], module.keys_values(x))
-        _, weights = look(score("general"), x, draw(B, S, H), draw(B, S, H), torch.ones(B, S) > 0)
+        _, weights = attend_by_score(
+            score("general"), x, draw(B, S, H), draw(B, S, H), torch.ones(B, S) > 0
+        )
     assert [t.shape for t in seen["m"]] == [(B, HEADS, 1, T), (B, HEADS, T, T)]
     assert not any(t.requires_grad for t in seen["m"])
     assert [t.shape for t in seen["source"]] == [(B, 1, T, S)]
@@ -336,15 +339,15 @@ def test_positions_are_rows_of_a_table() -> None:
         assert bool(positions.state_dict()) == (kind == "learned")
 
 
-# ---------------------------------------------------------------------------------- look_back
+# ---------------------------------------------------------------------------------- causal_mask
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 @pytest.mark.parametrize("past", [0, 1, 3])
-def test_look_back_is_its_loop(past: int, steps: int) -> None:
+def test_causal_mask_is_its_loop(past: int, steps: int) -> None:
     """All counts of two rows, place by place."""
     for counts in product(range(past + 1), repeat=2):
-        mask, causal = look_back(torch.tensor(counts), past, steps)
+        mask, causal = causal_mask(torch.tensor(counts), past, steps)
         assert not (causal and (mask is not None or past))
         seen = torch.ones(2, 1, steps, past + steps, dtype=torch.bool)
         if mask is not None:

@@ -21,7 +21,7 @@ from nextword.errors import InputError
 from nextword.evaluation.pseudo import pseudo_log_likelihood, score_masked
 from nextword.generation.infill import fill
 from nextword.models.bert import Bert, BertConfig
-from nextword.nn import tap
+from nextword.nn.attention_weights import record_attention
 from nextword.objectives.masked import MaskedWords
 from nextword.run import Run, load
 from nextword.text.tokenizer import EOS
@@ -113,7 +113,7 @@ def test_a_gap_looks_around_itself_first() -> None:
     """Before any training the words beside a place get more of its attention than those far off."""
     torch.manual_seed(0)
     built = BertConfig(hidden=64, heads=4, layers=1, context=64).build(V).eval()
-    with tap.tap() as notes:
+    with record_attention() as notes:
         built(torch.randint(len(MARKS), V, (20, 64)))
     ((weights,),) = notes.values()  # (B, heads, T, S)
     mean = weights.mean(dim=(0, 1))

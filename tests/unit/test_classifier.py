@@ -224,8 +224,8 @@ def test_concat_pooling_by_hand() -> None:
 
 
 def test_bert_begins_with_its_mark() -> None:
-    assert model("bert").begin == CLS
-    assert model("recurrent").begin == EOS
+    assert model("bert").encoder.begin_id == CLS
+    assert model("recurrent").encoder.begin_id == EOS
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -510,8 +510,9 @@ def test_on_bert_from_the_hub(tmp_path: Path, folder: Path) -> None:
 
 
 def test_last_layers_normed_over_the_batch(folder: Path, tmp_path: Path, capfd: Any) -> None:
-    """ULMFiT's: what they read has mean 0 and spread 1 over a batch in training; afterwards an
-    answer depends on its own text alone, and a batch of one example can be learnt from."""
+    """ULMFiT's: what they read has mean 0 and standard deviation 1 over a batch in training;
+    afterwards an answer depends on its own text alone, and a batch of one example can be learnt
+    from."""
     settings = {"train.epochs": 1, "train.batch_size": 3, "model.batch_norm": True}
     settings |= {"model.encoder.hidden": 8, "text.min_count": 1}
     capfd.readouterr()
@@ -530,13 +531,13 @@ def test_last_layers_normed_over_the_batch(folder: Path, tmp_path: Path, capfd: 
     model.norms[0].weight.data.fill_(1)
     model.norms[0].bias.data.zero_()
     x = torch.randn(50, model.layers[0].in_features) * 3 + 5
-    model.answer(x)
+    model.classify(x)
     torch.testing.assert_close(seen[0].mean(dim=0), torch.zeros(x.shape[1]), atol=1e-5, rtol=0)
     torch.testing.assert_close(
         seen[0].std(dim=0, unbiased=False), torch.ones(x.shape[1]), atol=1e-4, rtol=0
     )
     before = [model.norms[0].running_mean.clone(), model.norms[0].running_var.clone()]
-    model.answer(x[:1]).sum().backward()
+    model.classify(x[:1]).sum().backward()
     assert model.layers[0].weight.grad.abs().sum() > 0
     after = [model.norms[0].running_mean, model.norms[0].running_var]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from nextword import registry
-from nextword.diagnostics.gradients import GradientFlow, draw, measure
+from nextword import plot, registry
+from nextword.diagnostics.gradients import GradientFlow, draw, draw_on, measure
 from nextword.errors import InputError
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
 from nextword.models.windowed import Windowed
 from nextword.nn import kernels
+from nextword.nn.recurrent import RecurrentLayer
 from nextword.text.tokenizer import EOS
 
 CPU = torch.device("cpu")
@@ -37,6 +39,38 @@ def tiny(cell: str, layers: int = 1, hidden: int = 7) -> RecurrentLM:
     return model
 
 
+class Probed(TorchFunctionMode):
+    """Within it, results of torch's functions are counted, and zeros added to some of them."""
+
+    def __init__(self, zeros: dict[int, Tensor]) -> None:
+        """`zeros`: the number of a result, from 0, → what is added to it."""
+        super().__init__()
+        self.zeros, self.results = zeros, list[Any]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        zero = self.zeros.get(len(self.results))
+        if zero is not None:
+            result = result + zero
+        self.results.append(result)
+        return result
+
+
+def probed_step(
+    layer: RecurrentLayer, wx: Tensor, state: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """A cell's step with a zero added to each tensor of the new state where it is computed, so that
+    what the step itself makes of it counts (the LSTM's h is made of its new c)."""
+    with Probed({}) as plain:
+        after = layer.cell.step(wx, state, layer.U)
+    zeros = [torch.zeros_like(part, requires_grad=True) for part in after]
+    numbers = [
+        next(i for i, result in enumerate(plain.results) if result is part) for part in after
+    ]
+    with Probed(dict(zip(numbers, zeros, strict=True))):
+        return layer.cell.step(wx, state, layer.U), zeros
+
+
 def by_hand(model: RecurrentLM, text: np.ndarray, start: int, length: int) -> list[np.ndarray]:
     """d(-log p(w_T | w_<T)) / d(state) at every step and layer, from the cells' own equations:
     a small zero tensor is added to each state and its gradient taken. [(steps, layers, H) …]"""
@@ -44,18 +78,11 @@ def by_hand(model: RecurrentLM, text: np.ndarray, start: int, length: int) -> li
     inputs = [int(before), *(int(i) for i in text[start : start + length - 1])]
     state = model.start(1)
     probes: list[list[list[Tensor]]] = []
-    for step, index in enumerate(inputs):
+    for index in inputs:
         x = model.embedding(torch.tensor([index]))
         new_state, new_probes = [], []
         for layer, part in zip(model.stack.layers, state, strict=True):
-            wx = x @ layer.W.T + layer.b
-            part = layer.cell.step(wx, part, layer.U)
-            zeros = [torch.zeros_like(t, requires_grad=True) for t in part]
-            if step < length - 1:
-                if len(part) == 2:  # c moves h too: h = o ∘ tanh(c), with o's own look at c
-                    part = through_cell(layer, wx, new_state, state, part, zeros)
-                else:
-                    part = (part[0] + zeros[0],)
+            part, zeros = probed_step(layer, x @ layer.W.T + layer.b, part)
             new_probes.append(zeros)
             new_state.append(part)
             x = part[0]
@@ -74,24 +101,13 @@ def by_hand(model: RecurrentLM, text: np.ndarray, start: int, length: int) -> li
     return found
 
 
-def through_cell(
-    layer: Any, wx: Tensor, done: list[Any], state: Any, part: Any, zeros: list[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """The LSTM's h recomputed from c + zero, so that dL/dc counts the way through h."""
-    old_h, _ = state[len(done)]
-    c = part[1] + zeros[1]
-    o = (wx + old_h @ layer.U.T).chunk(4, dim=-1)[3]
-    if hasattr(layer.cell, "p"):
-        o = o + layer.cell.p[2] * c
-    return o.sigmoid() * c.tanh() + zeros[0], c
-
-
 @pytest.mark.parametrize("backend", ["auto", "step"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_norms_are_the_gradients(cell: str, layers: int, backend: str) -> None:
-    """Every cell, one layer and two: the norms of dL/dh (and dL/dc) with every path counted, the
-    layers' together, averaged over the stretches; the same whatever kernels are chosen."""
+    """Every cell, one layer and two: the norms of the gradient at each tensor of the state with
+    every path counted, the layers' together, averaged over the stretches; the same whatever kernels
+    are chosen."""
     model, text, length = tiny(cell, layers), ids(), 9
     starts = np.unique(np.linspace(0, len(text) - length, 4).astype(int))
     norms = []
@@ -101,10 +117,10 @@ def test_norms_are_the_gradients(cell: str, layers: int, backend: str) -> None:
     expected = np.mean(norms, axis=0)
     with kernels.backend(backend):
         flow = measure(model, text, "tiny", CPU, length=length, samples=4)
-    np.testing.assert_allclose(flow.hidden, expected[0], rtol=1e-8)
-    assert (flow.cell is not None) == (len(expected) == 2)
-    if flow.cell is not None:
-        np.testing.assert_allclose(flow.cell, expected[1], rtol=1e-8)
+    measured = {"h": flow.hidden, **({"c": flow.cell} if flow.cell else {}), **flow.others}
+    assert sorted(measured) == sorted(model.state_names)
+    for name, norms_of_one in zip(model.state_names, expected, strict=True):
+        np.testing.assert_allclose(measured[name], norms_of_one, rtol=1e-8)
 
 
 def elman(scale: float) -> RecurrentLM:
@@ -193,6 +209,16 @@ def test_factor_of_gradients_that_died() -> None:
     assert 0 <= GradientFlow("x", [1.0, 0.0], None).factor < 1e-30
     assert GradientFlow("x", [1.0], None).factor == 1
     assert "0.100" in GradientFlow("x", [1.0, 0.1], None).summary()
+
+
+def test_states_of_other_names_are_reported(tmp_path: Path) -> None:
+    """What is neither h nor c has its own name, in figures and in the picture's legend."""
+    flow = GradientFlow("x", [1.0, 0.5], None, {"n": [2.0, 0.1]})
+    assert flow.as_dict()["others"] == {"n": [2.0, 0.1]}
+    assert "others" not in GradientFlow("x", [1.0, 0.5], None).as_dict()
+    with plot.figure(tmp_path / "flow.png") as (ax,):
+        draw_on(ax, [flow])
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "x, n"]
 
 
 def test_drawing(tmp_path: Path) -> None:

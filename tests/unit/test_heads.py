@@ -411,9 +411,9 @@ def test_sampled_normaliser_is_right_on_average(frequent: int, samples: int, low
         [(of_target - head.score(hidden, targets, embedding)[0].detach()) for _ in range(2000)]
     ).exp()
     error = draws.mean(0) - logits.exp().sum(1)
-    spread = draws.std(0) / math.sqrt(len(draws))
-    assert (error.abs() < 4 * spread).all()
-    assert (spread < 0.1 * logits.exp().sum(1)).all() and (spread > 0).all()
+    std = draws.std(0) / math.sqrt(len(draws))
+    assert (error.abs() < 4 * std).all()
+    assert (std < 0.1 * logits.exp().sum(1)).all() and (std > 0).all()
 
 
 def test_sampled_gradient_is_nearly_right_on_average() -> None:
@@ -461,8 +461,8 @@ def test_sampled_counts_frequent_words_targets_and_a_draw(tied: bool) -> None:
         drawn.add(frozenset(counted))
     assert len(drawn) > 750
     share = 6 / len(rest)
-    spread = math.sqrt(share * (1 - share) / 800)
-    assert ((counts[rest] / 800 - share).abs() < 4 * spread).all()
+    std = math.sqrt(share * (1 - share) / 800)
+    assert ((counts[rest] / 800 - share).abs() < 4 * std).all()
     for seed in (0, 1):
         torch.manual_seed(seed)
         first, _ = head.score(hidden, targets, embedding)
@@ -516,11 +516,11 @@ def test_a_sampled_model_is_scored_exactly() -> None:
 # ---------------------------------------------------------------------------- mixture of softmaxes
 
 
-def mixture(softmaxes: int, tied: bool = False, width: int = H, spread: float = 0.7) -> MixtureHead:
+def mixture(softmaxes: int, tied: bool = False, width: int = H, std: float = 0.7) -> MixtureHead:
     """Every parameter drawn at random."""
     head = MixtureHead(width, V, tied, softmaxes).double()
     for parameter in head.parameters():
-        nn.init.normal_(parameter, std=spread)
+        nn.init.normal_(parameter, std=std)
     return head
 
 
@@ -645,10 +645,10 @@ def test_mixture_has_a_higher_rank(tied: bool) -> None:
 
     plain = SoftmaxHead(width, V, tied).double()
     assert rank(plain) == width + 1
-    mixed = mixture(3, tied, width, spread=1.5)
+    mixed = mixture(3, tied, width, std=1.5)
     nn.init.zeros_(mixed.b)
     assert rank(mixed) > 2 * (width + 2)
-    one = mixture(1, tied, width, spread=1.5)
+    one = mixture(1, tied, width, std=1.5)
     nn.init.zeros_(one.b)
     assert rank(one) == width + 1
     for head in (plain, one):

@@ -435,7 +435,7 @@ def test_pretrained_vectors(text: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_windows_are_used_as_trained(text: Path, tmp_path: Path) -> None:
+def test_windows_are_used_with_window(text: Path, tmp_path: Path) -> None:
     """A model trained on windows of 5 predicts from 5 tokens wherever it is used."""
     run = fit(text, tmp_path / "run", "irnn", train__bptt=5)
     assert isinstance(run.model, Windowed)

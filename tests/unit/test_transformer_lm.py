@@ -17,9 +17,9 @@ from nextword.generation.beam import beam_search
 from nextword.models.recurrent import RecurrentLM
 from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.models.windowed import Windowed
-from nextword.nn import tap
+from nextword.nn.attention_weights import record_attention
 from nextword.objectives.causal import Causal
-from nextword.run import as_trained
+from nextword.run import with_window
 from nextword.state import concatenate, detach, leaves, select
 from nextword.training.loop.step import sum_of
 
@@ -213,7 +213,7 @@ def test_attention_is_noted_by_layer() -> None:
     """(B, heads, T, places seen), none on what follows."""
     model = build(8)
     state = model.advance(draw(2), model.start(B))
-    with tap.tap() as seen:
+    with record_attention() as seen:
         model.forward(draw(3), state)
     assert {name: [tuple(t.shape) for t in values] for name, values in seen.items()} == {
         f"layer.{i}.self": [(B, 2, 3, 5)] for i in range(2)
@@ -224,21 +224,21 @@ def test_attention_is_noted_by_layer() -> None:
 # ---------------------------------------------------------------------------- as part of a run
 
 
-def test_usable_leaves_it_alone() -> None:
+def test_with_window_leaves_it_alone() -> None:
     """It has a context of its own, and windows were all it was trained on; a recurrent model that
     was is wrapped, and one that was not is not."""
     config = load_config("transformer-lm", {"model.context": 8, "model.hidden": 8})
     assert config.train.stream == "windows"
     model = config.model.build(V)
-    assert as_trained(model, config) is model
+    assert with_window(model, config) is model
     assert isinstance(model, TransformerLM) and model.context == 8
     config = load_config("lstm", {"train.stream": "windows", "train.bptt": 5})
     model = config.model.build(V)
-    wrapped = as_trained(model, config)
+    wrapped = with_window(model, config)
     assert isinstance(wrapped, Windowed) and wrapped.context == 5
     config = load_config("lstm", {"train.stream": "stripes"})
     model = config.model.build(V)
-    assert isinstance(as_trained(model, config), RecurrentLM)
+    assert isinstance(with_window(model, config), RecurrentLM)
 
 
 def passes(kind: str, ids: Any, bptt: int) -> Iterator[Any]:

@@ -16,10 +16,14 @@ from torch import Tensor, nn
 
 
 class Cell(nn.Module, ABC):
-    """One step of a recurrent layer. The first tensor of its state is the output h (B, H)."""
+    """One step of a recurrent layer. The first tensor of its state is the output h (B, H).
+
+    A cell is one file and one line in the registry: what generic code needs to know stands in the
+    class variables below. Fast twins are optional, and `step` is what they must equal.
+    """
 
     gates: ClassVar[int]
-    state_size: ClassVar[int] = 1  # tensors of width H in the state
+    state_names: ClassVar[tuple[str, ...]] = ("h",)  # of the state's tensors (B, H), h first
     torch_layer: ClassVar[str | None] = None  # torch's layer of the same function
     loops: ClassVar[str | None] = None  # our fast loops of the same function (kernels/recurrence)
 
@@ -30,7 +34,13 @@ class Cell(nn.Module, ABC):
     def start(self, batch_size: int, like: Tensor) -> tuple[Tensor, ...]:
         """The state before the first step: zeros (B, H), dtype and device of `like`."""
         zeros = like.new_zeros(batch_size, self.hidden)
-        return tuple(zeros.clone() for _ in range(self.state_size))
+        return tuple(zeros.clone() for _ in self.state_names)
+
+    @property
+    def own_parameter(self) -> nn.Parameter | None:
+        """What `loops` read besides the layer's W, U and b: a cell that has some owns one
+        parameter at most."""
+        return next(self.parameters(), None)
 
     @abstractmethod
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ class LSTM(Cell):
     """LSTM, gates fused."""
 
     gates = 4  # input, forget, candidate, output: torch's order
-    state_size = 2  # h, c
+    state_names = ("h", "c")
     torch_layer: ClassVar[str | None] = "lstm"
     loops: ClassVar[str | None] = "lstm"
 

@@ -89,7 +89,7 @@ def run(
     if how == "fast":
         from . import recurrence  # brings the compiled loops, which take a moment to load
 
-        return recurrence.run(str(cell.loops), x, state, W, U, b, next(cell.parameters(), None))
+        return recurrence.run(str(cell.loops), x, state, W, U, b, cell.own_parameter)
     wx = x @ W.T + b  # (T, B, G·H): the input's share of all steps at once
     outputs = []
     for wx_t in wx:

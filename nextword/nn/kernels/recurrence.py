@@ -10,7 +10,7 @@ Sizes: T time, B batch, I input, H hidden, G the number of gates. float32 and fl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,12 @@ class Loops(ABC):
     """A cell's two loops over time. `own` is the cell's own parameter, `low` the precision of the
     products. `pre` (T, B, G·H) comes with W x + b and is overwritten."""
 
+    single_step: ClassVar[bool] = False  # has `step`, for texts that are read token by token
+
+    def step(self, pre: Tensor, own: Tensor, state: State) -> State:
+        """A single step from W x + U h + b (B, G·H), without what a backward loop needs."""
+        raise NotImplementedError
+
     @abstractmethod
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
@@ -48,8 +54,9 @@ class Loops(ABC):
 class LSTMLoops(Loops):
     """LSTM, with peepholes where the cell owns them (3, H)."""
 
+    single_step = True
+
     def step(self, pre: Tensor, own: Tensor, state: State) -> State:
-        """A single step from W x + U h + b (B, 4H)."""
         h, c = torch.empty_like(state[0]), torch.empty_like(state[1])
         none = _NONE if pre.dtype == torch.float32 else _NONE.astype("float64")
         gates.lstm(pre.numpy(), none, own.numpy(), _array(state[1]), c.numpy(), h.numpy())
@@ -162,8 +169,9 @@ class GRUBeforeLoops(Loops):
 class PlainLoops(Loops):
     """h = f(W x + U h + b)."""
 
-    def __init__(self, step: Any, back: Any) -> None:
-        self.step, self.back = step, back
+    def __init__(self, onward: Any, back: Any) -> None:
+        """A step's compiled arithmetic, forward and backward."""
+        self.onward, self.back = onward, back
 
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
@@ -173,7 +181,7 @@ class PlainLoops(Loops):
         recur = multiply_by(U, low, B, T)
         pre_, h_ = pre.numpy(), h.numpy()
         for t, h_t in enumerate(h[:-1].unbind()):
-            self.step(pre_[t], recur(h_t), h_[t + 1])
+            self.onward(pre_[t], recur(h_t), h_[t + 1])
         return (h[T].clone(),), (h,)
 
     def backward(
@@ -232,7 +240,7 @@ def run(
         out, *last = _Recurrence.apply(name, x, *rest)  # type: ignore[no-untyped-call]
         return out, tuple(last)
     low, loops, within = low_precision(x), LOOPS[name], frozen()
-    if within and len(x) == 1 and isinstance(loops, LSTMLoops):
+    if within and len(x) == 1 and loops.single_step:
         W, U, b, own, *state_ = (part.detach() for part in rest)
         if x.shape[1] == 1 and low == W.dtype:  # read as they lie: a copy costs a hundred tokens
             pre = product(x[0], W, b, low) + product(state_[0], U, None, low)

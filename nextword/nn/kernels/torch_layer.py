@@ -8,6 +8,8 @@ from torch import Tensor
 from ..cells.cell import Cell
 from . import cudnn
 
+_ONE_STATE = {"gru": torch.gru, "rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu}
+
 
 def run(
     cell: Cell,
@@ -31,5 +33,5 @@ def run(
     if name == "lstm":
         out, *last = torch.lstm(x, first, weights, *options)
     else:
-        out, *last = getattr(torch, name)(x, first[0], weights, *options)
+        out, *last = _ONE_STATE[name](x, first[0], weights, *options)
     return out.to(x.dtype), tuple(s[0].to(x.dtype) for s in last)

@@ -13,7 +13,7 @@ from ... import registry
 from ...config import Config
 from ...data.stream import Stream
 from ...models.base import TrainableModel
-from ...run import Run, as_trained
+from ...run import Run, with_window
 from ...tasks import task_of
 from ...tasks.task import Validation
 from ...tasks.text import wanted_rows
@@ -71,7 +71,7 @@ class Training:
             return None
         self.model.eval()
         try:
-            model = as_trained(self.model, self.config)
+            model = with_window(self.model, self.config)
             run = Run(self.folder.name, self.config, self.tokenizer, model, str(self.device))
             rows = wanted_rows(self.train, self.config)
             return task_of(self.config).validate(run, self.valid, rows)

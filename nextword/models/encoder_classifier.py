@@ -1,4 +1,5 @@
-"""What is put on an encoder to answer a question about a text: a few layers and a softmax."""
+"""What classifiers and taggers have in common: an encoder reads a text, a few layers turn its
+vectors into logits of labels."""
 
 from __future__ import annotations
 
@@ -13,11 +14,10 @@ from .. import registry
 from ..config import Part
 from ..errors import InputError
 from ..nn.dropout import mask_like
-from ..text.tokenizer import EOS
-from ..text.wordpiece import CLS
+from .base import Encoder, EncoderConfig, TrainableModel, remaining_parameters
 
 
-class OnEncoder(Part):
+class EncoderClassifierConfig(Part):
     """Settings of a model whose answers are labels."""
 
     layered: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class OnEncoder(Part):
     @model_validator(mode="after")
     def _known_encoder(self) -> Self:
         try:
-            part = self.reader()
+            part = self.encoder_config()
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(["model.encoder", *(str(place) for place in first["loc"])])
@@ -41,57 +41,65 @@ class OnEncoder(Part):
         self.encoder.update(part.model_dump(mode="json"))
         return self
 
-    def reader(self) -> Any:
-        """The encoder's own settings."""
+    def encoder_config(self) -> EncoderConfig:
+        """The encoder's own settings.
+
+        Raises:
+            InputError: no model of that name can be an encoder.
+            ValidationError: one of its settings is wrong.
+        """
         name = self.encoder.get("name", "bidirectional")
-        own = registry.names("encoder")
-        models = registry.names("model")
-        schema: Any = None
+        own, models = registry.names("encoder"), registry.names("model")
         if name in (*own, *models):
-            schema = registry.load("encoder" if name in own else "model", name)
-        if not hasattr(schema, "output_width"):
-            raise InputError(registry.unknown("encoder", name, [*own, *models]))
-        return schema.model_validate(self.encoder)
+            schema: type[Part] = registry.load("encoder" if name in own else "model", name)
+            part = schema.model_validate(self.encoder) if schema.encodes else None
+            if isinstance(part, EncoderConfig):
+                return part
+        raise InputError(registry.unknown("encoder", name, [*own, *models]))
 
 
-class Labeller(nn.Module):
-    """An encoder, and layers from `width` numbers to the logits of the labels."""
+class EncoderClassifier(TrainableModel):
+    """An encoder, and layers from its vectors to the logits of C labels.
 
-    context = None
+    Before each layer come batch normalisation, if it is wanted, and dropout; between two of them a
+    rectifier.
+    """
 
     def __init__(
-        self, config: OnEncoder, vocab_size: int, vectors: int = 1, normed: bool = False
+        self,
+        config: EncoderClassifierConfig,
+        vocab_size: int,
+        vectors: int = 1,
+        batch_norm: bool = False,
     ) -> None:
-        """`vectors`: of the encoder's, side by side, are what the layers see; `normed`: over the
-        examples of a batch."""
+        """`vectors`: so many of the encoder's, side by side, are what the layers see."""
         super().__init__()
         self.vocab_size = vocab_size
         self.frozen, self.dropout = config.frozen, config.dropout
-        part = config.reader()
-        self.begin = CLS if part.name == "bert" else EOS
-        if part.name == "bert":
-            part = part.model_copy(update={"predicts": False})
-        self.encoder: Any = part.build(vocab_size)
-        if hasattr(self.encoder, "head"):
-            self.encoder.head = nn.Identity()  # what predicts words is not needed
+        self.encoder: Encoder = config.encoder_config().build_encoder(vocab_size)
+        self.context = self.encoder.context
         inner = [config.inner] if config.inner else []
-        sizes = [part.output_width * vectors, *inner, len(config.labels)]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[:-1] if normed)
-        for layer in self.layers:
-            nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        sizes = [self.encoder.width * vectors, *inner, len(config.labels)]
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[:-1] if batch_norm)
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
     @property
     def embedding(self) -> nn.Embedding:
         """The encoder's word vectors."""
-        table: nn.Embedding = self.encoder.embedding
-        return table
+        return self.encoder.embedding
 
-    def read(self, ids: Tensor, real: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
+    @property
+    def text_encoder(self) -> Encoder:
+        return self.encoder
+
+    def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
         """ids (B, T), real (B, T) False = padding at the end, segments (B, T) → vectors (B, 1+T, H)
         of the mark before the text and of its tokens, and `real` with the mark."""
-        ids = torch.cat([torch.full_like(ids[:, :1], self.begin), ids], dim=1)
+        ids = torch.cat([torch.full_like(ids[:, :1], self.encoder.begin_id), ids], dim=1)
         real = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
         if segments is not None:
             segments = torch.cat([torch.zeros_like(segments[:, :1]), segments], dim=1)
@@ -99,38 +107,32 @@ class Labeller(nn.Module):
             hidden = self.encoder.encode(ids, real, segments)
         return hidden, real
 
-    def answer(self, x: Tensor) -> Tensor:
+    def classify(self, x: Tensor) -> Tensor:
         """x (..., P) → logits (..., C)."""
         for index, layer in enumerate(self.layers):
             if index:
                 x = x.relu()
             if self.norms:
-                x = _normed(x, self.norms[index])
+                x = _normalised(x, self.norms[index])
             if self.training and self.dropout:
                 x = x * mask_like(x, self.dropout)
             x = layer(x)
         return x
 
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        return self.encoder.layer_parameters()
+
     def groups(self) -> list[list[nn.Parameter]]:
         """Parameters from the bottom up: word vectors, each layer of the encoder, what is new."""
-        stack = getattr(self.encoder, "stack", self.encoder)
-        blocks: list[Any] = []
-        if hasattr(stack, "layers"):
-            blocks = list(stack.layers)
-        elif hasattr(stack, "to_right"):
-            blocks = [
-                nn.ModuleList(pair) for pair in zip(stack.to_right, stack.to_left, strict=True)
-            ]
-        inside = [list(block.parameters()) for block in blocks]
-        top = [p for layer in (*self.norms, *self.layers) for p in layer.parameters()]
-        taken = {id(p) for part in (*inside, top) for p in part}
-        bottom = [p for p in self.parameters() if id(p) not in taken]
-        return [part for part in (bottom, *inside, top) if part]
+        inside = self.layer_parameters()
+        new = [p for layer in (*self.norms, *self.layers) for p in layer.parameters()]
+        return [remaining_parameters(self, [*inside, new]), *inside, new]
 
 
-def _normed(x: Tensor, norm: Any) -> Tensor:
+def _normalised(x: Tensor, norm: nn.Module) -> Tensor:
     """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) of x (B, P). A batch of one
-    example has no spread of its own and takes that of the batches before it."""
+    example has no variance and takes that of the batches before it."""
+    assert isinstance(norm, nn.BatchNorm1d)
     if len(x) > 1:
         out: Tensor = norm(x)
         return out
