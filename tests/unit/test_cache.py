@@ -47,11 +47,11 @@ from nextword.run import Run
 from nextword.text.char import CharTokenizer
 from nextword.text.tokenizer import EOS
 from nextword.types import Scored
+from tests.support import Cli, snapshot
 
 CPU = torch.device("cpu")
 V, N, H = 6, 40, 5
 Array = np.ndarray[Any, Any]
-Cli = Callable[..., tuple[int, str, str]]
 
 
 def drawn(count: int = N, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -707,14 +707,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def words_of(command: str, runs: dict[str, Path]) -> list[str]:
     return [str(runs.get(word, word)) for word in command.split()]
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 GOOD = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,9 @@ from nextword.text.wordpiece import CLS
 from nextword.training.journal import read_metrics
 from nextword.training.optimizers import SGD
 from nextword.training.schedules import SlantedTriangles
+from tests.support import Cli
 
 V = 20
-Cli = Callable[..., tuple[int, str, str]]
 ENCODERS: dict[str, dict[str, Any]] = {
     "bidirectional": {"hidden": 8, "layers": 2, "dropout_input": 0.0},
     "recurrent": {"hidden": 8, "layers": 2},

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from nextword.errors import InputError
 from nextword.ngram import counting
 from nextword.ngram.counting import Counts, count
-from nextword.ngram.storage import Storage, resident
+from nextword.ngram.storage import Storage
 from nextword.text.tokenizer import EOS
+from tests.support import bounded
 
 V = 7
 Gram = tuple[int, ...]
@@ -71,14 +72,6 @@ def check(counts: Counts, ids: list[int], order: int, vocab_size: int) -> None:
             assert {gram[1:] for gram in grams} <= set(orders[k - 1])
     for arrays in (counts.words, counts.counts, counts.followers):
         assert all(array.dtype == np.uint32 for array in arrays)
-
-
-def bounded(folder: Path, work: int) -> Storage:
-    """Storage that has `work` bytes to work with."""
-    folder.mkdir(exist_ok=True)
-    storage = Storage(folder, resident() + (1 << 30))
-    storage.work = work
-    return storage
 
 
 def text_of(tokens: int, vocab_size: int, length: int, seed: int = 0) -> np.ndarray:
