@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nextword.cli.main import main
+from nextword.models.recurrent import RecurrentConfig
 from nextword.ngram.storage import Storage, resident
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.state import leaves
@@ -121,6 +122,20 @@ def weighted(parts: tuple[Tensor, ...], through: str = "all") -> Tensor:
     generator = torch.Generator().manual_seed(3)
     weights = [torch.randn(part.shape, generator=generator).to(part.dtype) for part in parts]
     return sum(((parts[i].tanh() * weights[i]).sum() for i in chosen), start=torch.zeros(()))
+
+
+def tiny(vocab_size: int = 9, cell: str = "lstm", **settings: Any) -> Any:
+    """A small recurrent model with weights large enough for every token to matter."""
+    torch.manual_seed(0)
+    model = RecurrentConfig(cell=cell, hidden=8, **settings).build(vocab_size)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model.eval()
+
+
+def text_ids(count: int, seed: int = 0, vocab_size: int = 9) -> np.ndarray:
+    """Ids of any token anywhere, as they lie on disk."""
+    return np.random.default_rng(seed).integers(0, vocab_size, count).astype(np.uint16)
 
 
 def same_state(a: Any, b: Any) -> None:
