@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo install test test-slow bench lint clean
+.PHONY: demo install test test-slow mutants bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nextword demo --out demo-out
@@ -16,6 +16,11 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-weights
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# Which mistakes in these files would no test notice?
+FILES ?= nextword/data/*.py nextword/objectives/*.py
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutate $(FILES) $(if $(TESTS),--tests $(TESTS))
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.layers

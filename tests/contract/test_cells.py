@@ -10,6 +10,7 @@ from torch.func import functional_call
 from nextword import registry
 from nextword.nn import kernels
 from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
+from tests.support import scattered
 
 CELLS = registry.names("cell")
 FUSED = [name for name in CELLS if registry.load("cell", name).torch_layer]
@@ -22,13 +23,8 @@ RUNS = (
 T, B, I, H = 5, 3, 4, 6
 
 
-def scattered(cell: str, dtype: torch.dtype = torch.float64) -> RecurrentLayer:
-    """A layer with every parameter drawn at random (no cell near a special point)."""
-    torch.manual_seed(1)
-    layer = RecurrentLayer(cell, I, H).to(dtype)
-    for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    return layer
+def layer_of(cell: str, dtype: torch.dtype = torch.float64) -> RecurrentLayer:
+    return scattered(cell, I, H, dtype)
 
 
 def some_state(layer: RecurrentLayer, batch: int = B) -> tuple[Tensor, ...]:
@@ -50,7 +46,7 @@ def same(a: tuple[Tensor, ...], b: tuple[Tensor, ...], **tolerance: float) -> No
 def test_start_is_zeros(cell: str, dtype: torch.dtype) -> None:
     """A tensor (B, H) of zeros for each of `state_names`, that share no memory, in the type of the
     weights."""
-    layer = scattered(cell, dtype)
+    layer = layer_of(cell, dtype)
     state = layer.start(B)
     assert len(state) == len(layer.cell.state_names) == len(set(layer.cell.state_names))
     assert layer.cell.state_names[0] == "h"
@@ -65,7 +61,7 @@ def test_start_is_zeros(cell: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_step_gives_finite_states_of_the_same_shape(cell: str, dtype: torch.dtype) -> None:
     """One step: as many tensors as before, (B, H), finite, the type kept."""
-    layer = scattered(cell, dtype)
+    layer = layer_of(cell, dtype)
     wx = some_input(dtype)[0] @ layer.W.T + layer.b
     assert wx.shape == (B, layer.cell.gates * H)
     before = some_state(layer)
@@ -82,10 +78,10 @@ def test_step_gives_finite_states_of_the_same_shape(cell: str, dtype: torch.dtyp
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_layer_keeps_precision_and_shape(cell: str, backend: str, dtype: torch.dtype) -> None:
     """Outputs (T, B, H) in the type that came in; single precision is near the double one."""
-    layer = scattered(cell, dtype)
+    layer = layer_of(cell, dtype)
     with kernels.backend(backend):
         out, last = layer(some_input(dtype), some_state(layer))
-        twin = scattered(cell)
+        twin = layer_of(cell)
         twin.load_state_dict(layer.state_dict())
         exact, _ = twin(
             some_input(dtype).double(), tuple(part.double() for part in some_state(layer))
@@ -99,7 +95,7 @@ def test_layer_keeps_precision_and_shape(cell: str, backend: str, dtype: torch.d
 @pytest.mark.parametrize(("cell", "backend"), RUNS)
 def test_last_output_is_the_first_part_of_the_state(cell: str, backend: str) -> None:
     """h of the last step is both the last output and the state handed on."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     with kernels.backend(backend):
         out, last = layer(some_input(), some_state(layer))
     torch.testing.assert_close(out[-1], last[0], atol=0, rtol=0)
@@ -108,7 +104,7 @@ def test_last_output_is_the_first_part_of_the_state(cell: str, backend: str) -> 
 @pytest.mark.parametrize(("cell", "backend"), RUNS)
 def test_gradients_are_the_derivatives(cell: str, backend: str) -> None:
     """Outputs and last state, by input, first state and every parameter: as differences say."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, state = some_input(steps=3)[:, :2], some_state(layer, 2)
     names = [name for name, _ in layer.named_parameters()]
 
@@ -126,7 +122,7 @@ def test_gradients_are_the_derivatives(cell: str, backend: str) -> None:
 @pytest.mark.parametrize("cut", [1, 2, 4])
 def test_cutting_and_carrying_changes_nothing(cell: str, backend: str, cut: int) -> None:
     """The whole sequence at once = its two parts, the state handed from one to the other."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, state = some_input(), some_state(layer)
     with kernels.backend(backend):
         whole, last = layer(x, state)
@@ -138,7 +134,7 @@ def test_cutting_and_carrying_changes_nothing(cell: str, backend: str, cut: int)
 @pytest.mark.parametrize(("cell", "backend"), RUNS)
 def test_rows_of_a_batch_do_not_mix(cell: str, backend: str) -> None:
     """A row alone gives what it gives in a batch."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, state = some_input(), some_state(layer)
     with kernels.backend(backend):
         out, last = layer(x, state)
@@ -151,7 +147,7 @@ def test_rows_of_a_batch_do_not_mix(cell: str, backend: str) -> None:
 @pytest.mark.parametrize(("cell", "backend"), RUNS)
 def test_first_state_matters_and_is_left_alone(cell: str, backend: str) -> None:
     """Every part of the given state reaches the outputs; none is written to."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, state = some_input(), some_state(layer)
     kept = tuple(part.clone() for part in state)
     with kernels.backend(backend):
@@ -191,7 +187,7 @@ def test_stack_is_its_layers_one_on_the_other(cell: str) -> None:
 
 def test_backend_ends_with_its_block() -> None:
     """The choice of kernels is undone at the end of the block, also after an error."""
-    layer = scattered("lstm")
+    layer = layer_of("lstm")
     x = some_input()
     assert kernels.choose(layer.cell, x) != "step"
 
@@ -203,4 +199,4 @@ def test_backend_ends_with_its_block() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert kernels.choose(layer.cell, x) != "step"
-    assert kernels.choose(scattered("lstm-written-out").cell, x) == "step"
+    assert kernels.choose(layer_of("lstm-written-out").cell, x) == "step"

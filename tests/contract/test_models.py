@@ -37,6 +37,7 @@ from nextword.state import (
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS
 from nextword.types import LanguageModel, Stored
+from tests.support import same_state
 
 V, B, T = 11, 3, 8
 CELLS = registry.names("cell")
@@ -161,12 +162,6 @@ def contains(model: Any, kind: type) -> bool:
     return isinstance(model, kind) or any(
         contains(member, kind) for member in getattr(model, "members", ())
     )
-
-
-def same_state(a: Any, b: Any) -> None:
-    assert len(list(leaves(a))) == len(list(leaves(b)))
-    for one, other in zip(leaves(a), leaves(b), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_is_a_language_model(model: Any) -> None:

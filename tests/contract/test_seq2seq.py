@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextword import registry
 from nextword.config import Config, load_config
@@ -20,29 +20,22 @@ from nextword.nn.attention_weights import record_attention
 from nextword.run import count_parameters, load_weights, write_weights
 from nextword.state import concatenate, detach, leaves, repeat, select
 from nextword.types import LanguageModel
+from tests.support import same_state, scatter
 
 V, V_SOURCE, B, T, S = 9, 12, 3, 5, 6
 CELLS, SCORES = registry.names("cell"), registry.names("attention")
 
 
-def scatter(model: Any) -> Any:
-    for name, parameter in model.named_parameters():
-        nn.init.normal_(parameter, std=0.4)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    return model.double().eval()
-
-
 def recurrent(cell: str = "lstm", joint: bool = False, **settings: Any) -> Any:
     sizes = {"embedding": 5, "hidden": 6} | settings
     words = V if joint else V_SOURCE
-    return scatter(Seq2SeqConfig(cell=cell, **sizes).build(V, words, joint))
+    return scatter(Seq2SeqConfig(cell=cell, **sizes).build(V, words, joint), 0.4).eval()
 
 
 def transformer(joint: bool = False, **settings: Any) -> Any:
     sizes = {"hidden": 6, "heads": 2, "inner": 7, "layers": 2, "context": 8} | settings
     words = V if joint else V_SOURCE
-    return scatter(TransformerConfig(**sizes).build(V, words, joint))
+    return scatter(TransformerConfig(**sizes).build(V, words, joint), 0.4).eval()
 
 
 def name_of(attention: str, fed: bool, both: bool) -> str:
@@ -96,12 +89,6 @@ def draw(words: int, *shape: int, seed: int = 0) -> Tensor:
 
 
 IDS, TARGETS, SOURCE = draw(V, B, T), draw(V, B, T, seed=1), draw(V, B, S, seed=2)
-
-
-def same_state(a: Any, b: Any) -> None:
-    assert len(list(leaves(a))) == len(list(leaves(b)))
-    for one, other in zip(leaves(a), leaves(b), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_every_model_of_pairs_is_here() -> None:

@@ -71,13 +71,6 @@ def _reproducible() -> Iterator[None]:
     products.allow_tf32, layers.allow_tf32 = before
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
-    return path
-
-
 def fit(text: Path, out: Path, device: str = DEVICE, **settings: Any) -> nextword.Run:
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
     return nextword.train("lstm", text, out, overrides=overrides, device=device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nextword import registry
 from nextword.nn import kernels
 from nextword.nn.recurrent import RecurrentLayer
+from tests.support import scattered
 
 CELLS = registry.names("cell")
 FUSED = [name for name in CELLS if registry.load("cell", name).torch_layer]
@@ -20,13 +21,8 @@ T, B, I, H = 7, 3, 4, 5
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
 
-def scattered(cell: str, seed: int = 1) -> RecurrentLayer:
-    """A layer in double precision with every parameter drawn at random."""
-    torch.manual_seed(seed)
-    layer = RecurrentLayer(cell, I, H).double()
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return layer
+def layer_of(cell: str) -> RecurrentLayer:
+    return scattered(cell, I, H)
 
 
 def leaves(layer: RecurrentLayer) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -75,7 +71,7 @@ def torch_layer(layer: RecurrentLayer) -> nn.RNNBase:
 @pytest.mark.parametrize("cell", FUSED)
 def test_step_by_step_equals_fused(cell: str) -> None:
     """Both kernels: the same outputs, last state and gradients by everything."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     values, gradients = run(layer, "step")
     fast_values, fast_gradients = run(layer, "torch")
     torch.testing.assert_close(values, fast_values, **EXACT)
@@ -86,7 +82,7 @@ def test_step_by_step_equals_fused(cell: str) -> None:
 @pytest.mark.parametrize("backend", ["step", "torch"])
 def test_equals_torch_module(cell: str, backend: str) -> None:
     """nn.RNN, nn.LSTM and nn.GRU with the same weights: outputs, last state, gradients."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     values, gradients = run(layer, backend)
     module = torch_layer(layer)
     x, state = leaves(layer)
@@ -110,7 +106,7 @@ def test_equals_torch_module(cell: str, backend: str) -> None:
 @pytest.mark.parametrize("cell", FUSED)
 def test_kernels_agree_without_gradient(cell: str) -> None:
     """The same under no_grad, for one step and for many."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, state = leaves(layer)
     with torch.no_grad():
         for steps in (1, T):
@@ -125,7 +121,7 @@ def test_kernels_agree_without_gradient(cell: str) -> None:
 @pytest.mark.parametrize("other", ["lstm-written-out", "peephole"])
 def test_other_lstms_equal_the_fused_one(other: str) -> None:
     """Gate by gate, and with peepholes of zero: the LSTM, gradients included."""
-    lstm, twin = scattered("lstm"), scattered(other)
+    lstm, twin = layer_of("lstm"), layer_of(other)
     with torch.no_grad():
         for name in ("W", "U", "b"):
             getattr(twin, name).copy_(getattr(lstm, name))
@@ -222,7 +218,7 @@ def test_equals_slow_loop(cell: str, backend: str) -> None:
 
 def test_the_two_grus_differ() -> None:
     """Resetting before or after the product is not the same function."""
-    after, before = scattered("gru"), scattered("gru-before")
+    after, before = layer_of("gru"), layer_of("gru-before")
     with torch.no_grad():
         after.cell.b_n.zero_()
         for name in ("W", "U", "b"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextword.nn import kernels
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.state import detach
+from tests.support import scattered
 
 T, B, I, H = 8, 3, 4, 5
 LSTMS = [("lstm", "step"), ("lstm", "torch"), ("lstm-written-out", "step"), ("peephole", "step")]
@@ -17,13 +18,8 @@ GRUS = [("gru", "step"), ("gru", "torch"), ("gru-before", "step")]
 OPEN, SHUT = 1000.0, -1000.0  # biases that make a gate exactly 1 and 0
 
 
-def scattered(cell: str) -> RecurrentLayer:
-    """A layer in double precision with every parameter drawn at random."""
-    torch.manual_seed(1)
-    layer = RecurrentLayer(cell, I, H).double()
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return layer
+def layer_of(cell: str) -> RecurrentLayer:
+    return scattered(cell, I, H)
 
 
 def force(layer: RecurrentLayer, gate: int, bias: float) -> None:
@@ -46,7 +42,7 @@ def draw(*shape: int) -> Tensor:
 @pytest.mark.parametrize(("cell", "backend"), LSTMS)
 def test_lstm_with_forced_gates_is_the_plain_rnn(cell: str, backend: str) -> None:
     """i = 1, f = 0, o = 1: h_t = tanh(tanh(W x_t + U h_{t-1} + b)), one tanh more than an RNN."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     for gate, bias in ((0, OPEN), (1, SHUT), (3, OPEN)):
         force(layer, gate, bias)
     W, U, b = plain(layer, 2)
@@ -61,10 +57,10 @@ def test_lstm_with_forced_gates_is_the_plain_rnn(cell: str, backend: str) -> Non
 @pytest.mark.parametrize(("cell", "backend"), GRUS)
 def test_gru_with_forced_gates_is_the_plain_rnn(cell: str, backend: str) -> None:
     """r = 1, z = 0: h_t = tanh(W x_t + U h_{t-1} + b), the Elman layer itself."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     force(layer, 0, OPEN)
     force(layer, 1, SHUT)
-    elman = scattered("elman")
+    elman = layer_of("elman")
     W, U, b = plain(layer, 2)
     with torch.no_grad():
         elman.W.copy_(W)
@@ -78,7 +74,7 @@ def test_gru_with_forced_gates_is_the_plain_rnn(cell: str, backend: str) -> None
 @pytest.mark.parametrize(("cell", "backend"), GRUS)
 def test_gru_with_update_gate_one_keeps_its_state(cell: str, backend: str) -> None:
     """z = 1: every output is the first state, whatever comes in."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     force(layer, 1, OPEN)
     h = draw(B, H)
     with kernels.backend(backend):
@@ -89,7 +85,7 @@ def test_gru_with_update_gate_one_keeps_its_state(cell: str, backend: str) -> No
 @pytest.mark.parametrize(("cell", "backend"), LSTMS)
 def test_lstm_cell_is_a_constant_error_carousel(cell: str, backend: str) -> None:
     """f = 1, i = 0: the cell keeps its value, and its gradient, for ever."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     force(layer, 0, SHUT)
     force(layer, 1, OPEN)
     c = draw(B, H).requires_grad_()
@@ -176,7 +172,7 @@ def backpropagation(
 @pytest.mark.parametrize("backend", ["step", "torch"])
 def test_elman_gradients_equal_backpropagation_by_hand(backend: str) -> None:
     """Autograd through the layer = the loops above, for W, U, b, the input and the first state."""
-    layer = scattered("elman")
+    layer = layer_of("elman")
     x, h0, g = draw(T, B, I).requires_grad_(), draw(B, H).requires_grad_(), draw(T, B, H)
     with kernels.backend(backend):
         out, _ = layer(x, (h0,))
@@ -193,7 +189,7 @@ def test_elman_gradients_equal_backpropagation_by_hand(backend: str) -> None:
 def test_detached_state_truncates_backpropagation(backend: str) -> None:
     """With the state cut every k steps the gradient is the sum of the stretches' own, each from
     the state that the one before left: truncated backpropagation through time."""
-    layer = scattered("elman")
+    layer = layer_of("elman")
     x, h0, g = draw(T, B, I), draw(B, H), draw(T, B, H)
     k, state, loss = 3, (h0,), torch.zeros((), dtype=torch.float64)
     parameters = [t.detach().numpy() for t in (layer.W, layer.U, layer.b)]

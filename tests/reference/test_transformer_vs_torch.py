@@ -16,6 +16,7 @@ from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.nn.attention import MultiHeadAttention, written_out
 from nextword.nn.attention_weights import record_attention
 from nextword.nn.transformer import Shape, TransformerLayer, sinusoids
+from tests.support import scatter
 
 B, T, S, H, HEADS, INNER, V = 3, 5, 6, 8, 2, 12, 11
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
@@ -23,15 +24,6 @@ NORMS = pytest.mark.parametrize("pre_norm", [True, False], ids=["pre", "post"])
 ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "gelu"])
 
 Same = list[tuple[list[Tensor], Tensor]]  # blocks of ours, stacked, are one of theirs
-
-
-def scatter(module: Any) -> Any:
-    """Double precision, every parameter drawn at random, layer norms around one."""
-    for name, parameter in module.named_parameters():
-        nn.init.normal_(parameter, std=0.3)
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
-    return module.double()
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -23,6 +23,7 @@ from nextword.training.loop.averaging import Average, worsening
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training
 from nextword.tasks.task import Validation
+from tests.support import interrupt_at
 
 TINY: dict[str, Any] = {
     "text.tokenizer": "char",
@@ -226,13 +227,6 @@ def test_the_mean_is_lent_and_taken_back(fails: type[BaseException] | None) -> N
 # ---------------------------------------------------------------------------------- whole trainings
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
-    return path
-
-
 def fit(text: Path, out: Path, quiet: bool = True, **settings: Any) -> nextword.Run:
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
     return nextword.train("lstm", text, out, overrides=overrides, quiet=quiet)
@@ -271,21 +265,6 @@ def iterates_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Tensor]]:
 
     monkeypatch.setattr(optim.SGD, "step", step)
     return iterates
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-    """Send Ctrl-C inside the given call of `Training.learn`."""
-    original: Callable[..., Any] = Training.learn
-    calls = 0
-
-    def learn(self: Training, *args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
-
-    monkeypatch.setattr(Training, "learn", learn)
 
 
 def kept(run: Path) -> Weights:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from nextword.run import Run, load
 from nextword.text.tokenizer import EOS
 from nextword.text.wordpiece import CLS, MARKS, MASK
 from nextword.training.loop.journal import read_metrics
+from tests.support import Cli
 
 V = 30
 TEXT = "the cat sat on the mat. it was warm.\nthe dog ran. it was fast.\n\n" * 40
@@ -41,7 +41,6 @@ TINY = {
     "train.bptt": 24,
     "train.batch_size": 8,
 }
-Cli = Callable[..., tuple[int, str, str]]
 
 
 def model(**settings: Any) -> Bert:

@@ -12,16 +12,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from nextword import registry
 from nextword.nn.bidirectional import Bidirectional, OneWay, reverse, run_lengths
 from nextword.nn.recurrent import RecurrentLayer
+from tests.support import scatter
 
 CELLS = registry.names("cell")
 T, I, H = 6, 4, 6
 LENGTHS = [[3, 6, 1, 3], [6, 6, 6, 6], [1, 1, 1, 1], [2, 4, 1, 3], [5, 3, 2, 1], [1, 2, 3, 6]]
-
-
-def scatter(module: Any) -> Any:
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double()
 
 
 def draw(rows: int = 4, seed: int = 0) -> Tensor:

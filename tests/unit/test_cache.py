@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 import nextword
@@ -41,17 +41,16 @@ from nextword.evaluation.perplexity import Reading, evaluate_text, load_text, tu
 from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
-from nextword.models.recurrent import RecurrentConfig
 from nextword.models.windowed import Windowed
 from nextword.run import Run
 from nextword.text.char import CharTokenizer
 from nextword.text.tokenizer import EOS
 from nextword.types import Scored
+from tests.support import Cli, snapshot, text_ids, tiny
 
 CPU = torch.device("cpu")
 V, N, H = 6, 40, 5
 Array = np.ndarray[Any, Any]
-Cli = Callable[..., tuple[int, str, str]]
 
 
 def drawn(count: int = N, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -328,19 +327,6 @@ def test_a_cache_larger_than_the_text_is_refused(window: int) -> None:
 # ----------------------------------------------------------------------------- reading with a cache
 
 
-def tiny(vocab_size: int = V, **settings: Any) -> Any:
-    """A small model with weights large enough for every token to matter."""
-    torch.manual_seed(0)
-    model = RecurrentConfig(hidden=8, **settings).build(vocab_size)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4)
-    return model.eval()
-
-
-def text_ids(count: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).integers(0, V, count).astype(np.uint16)
-
-
 class Note:
     """Keeps what a watcher is shown."""
 
@@ -361,7 +347,7 @@ class Note:
 def test_a_watcher_sees_what_predicted(count: int, chunk: int) -> None:
     """Every token once, in order, with the very vector from which its probability came; being
     watched changes no score."""
-    model, ids, note = tiny(), text_ids(count), Note()
+    model, ids, note = tiny(V), text_ids(count, vocab_size=V), Note()
     scores = score_tokens(model, ids, CPU, chunk=chunk, watch=note)
     hidden, targets = note.all
     assert targets.tolist() == ids.tolist()
@@ -413,7 +399,7 @@ def test_similar_situations_are_those_that_predicted(chunk: int) -> None:
 def test_chunks_do_not_change_the_cache(dynamic: Dynamic | None) -> None:
     """However many tokens go through the model at once (with dynamic evaluation: a segment), the
     shares are those of all hidden vectors together."""
-    model, ids = tiny(), text_ids(50)
+    model, ids = tiny(V), text_ids(50, vocab_size=V)
     for chunk in (1, 7, 50, 512) if dynamic is None else (0,):
         note, watcher = Note(), Watcher(REACHES, len(ids))
 
@@ -436,7 +422,7 @@ def test_chunks_do_not_change_the_cache(dynamic: Dynamic | None) -> None:
 def test_dynamic_evaluation_shows_what_predicted_before_it_learns() -> None:
     """A segment's vectors are those that gave its scores, of the weights as they then were: neither
     the trained ones nor those that have learnt the segment; being watched changes no score."""
-    model, ids = tiny(), text_ids(48)
+    model, ids = tiny(V), text_ids(48, vocab_size=V)
     settings = Dynamic(lr=0.05, segment=16)
     note, seen = Note(), []
 
@@ -458,7 +444,7 @@ def test_dynamic_evaluation_shows_what_predicted_before_it_learns() -> None:
 @pytest.mark.parametrize("dynamic", [None, Dynamic(lr=0.05, segment=16)])
 def test_no_score_depends_on_what_comes_later(dynamic: Dynamic | None) -> None:
     """Another end of the text leaves the mixed scores before it as they were."""
-    model, ids = tiny(), text_ids(48)
+    model, ids = tiny(V), text_ids(48, vocab_size=V)
     other = ids.copy()
     other[32:] = (other[32:] + 1) % V
     found = []
@@ -707,14 +693,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def words_of(command: str, runs: dict[str, Path]) -> list[str]:
     return [str(runs.get(word, word)) for word in command.split()]
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 GOOD = [

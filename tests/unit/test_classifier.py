@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import nn
 import nextword
 from nextword import hub
 from nextword.config import Config, TextConfig, load_config
-from nextword.data.labelled import Labelled
+from nextword.data.labelled import Labelled, auto_rows, in_batches
 from nextword.errors import InputError
 from nextword.evaluation.classification import classify, evaluate_classifier, longest, measure
 from nextword.models.classifier import Classifier, ClassifierConfig
@@ -33,9 +32,9 @@ from nextword.text.wordpiece import CLS
 from nextword.training.loop.journal import read_metrics
 from nextword.training.optimizers import SGD
 from nextword.training.schedules import SlantedTriangles
+from tests.support import Cli
 
 V = 20
-Cli = Callable[..., tuple[int, str, str]]
 ENCODERS: dict[str, dict[str, Any]] = {
     "bidirectional": {"hidden": 8, "layers": 2, "dropout_input": 0.0},
     "recurrent": {"hidden": 8, "layers": 2},
@@ -178,6 +177,7 @@ def test_every_text_once_with_its_label(lengths: list[int], rows: int, seed: int
     seen: dict[int, list[int]] = {}
     for batch in stream:
         assert batch.real is not None and batch.labels is not None and len(batch.ids) <= rows
+        assert not batch.continues
         for tokens, real, label in zip(batch.ids, batch.real, batch.labels, strict=True):
             assert int(label) not in seen
             seen[int(label)] = tokens[real].tolist()
@@ -192,6 +192,22 @@ def test_pairs_have_segments_and_are_cut() -> None:
     assert batch.segments[0].tolist()[:5] == [0, 0, 0, 1, 1]
     cut = batch.ids[1][batch.real[1]].tolist()
     assert len(cut) == 6 and cut[:2] == [13, EOS] and cut[-1] == EOS
+
+
+def test_similar_lengths_are_read_together() -> None:
+    """Half as long again is not similar, a tenth is: other lengths in each batch, pass by pass."""
+    for short, long, together in ((10, 16, False), (20, 22, True)):
+        lengths = np.array([short, long] * 64)
+        for seed in range(3):
+            batches = in_batches(lengths, 8, True, seed)
+            assert sorted(np.concatenate(batches).tolist()) == list(range(128))
+            assert any(len(set(lengths[rows])) > 1 for rows in batches) == together
+
+
+def test_rows_where_none_are_set() -> None:
+    """4 to 32, for a hundred batches or more in a pass."""
+    for texts, rows in ((0, 4), (499, 4), (500, 5), (3199, 31), (3200, 32), (10**6, 32)):
+        assert auto_rows(texts) == rows
 
 
 # ------------------------------------------------------------------------------------------- model

@@ -7,36 +7,27 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import nextword
-from nextword.cli.main import main
+from tests.support import Cli, snapshot
 
 TINY = [
     "--set", "text.tokenizer=word", "--set", "model.hidden=12", "--set", "model.embedding=8",
     "--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "train.bptt=10",
 ]  # fmt: skip
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
-    return path
+def text(story: Path) -> Path:
+    return story
 
 
 @pytest.fixture(scope="module")
-def run(text: Path) -> Path:
-    """A small trained run."""
-    folder = text.parent / "run"
-    with pytest.raises(SystemExit) as end:
-        main(["train", "lstm", "--train", str(text), "--out", str(folder), "--quiet", *TINY])
-    assert end.value.code == 0
-    return folder
+def run(lstm_run: Path) -> Path:
+    return lstm_run
 
 
 def test_help_does_not_wait_for_torch() -> None:
@@ -219,14 +210,6 @@ BAD = {
     "short text": ("inspect RUN gradients --out a.png --data word.txt", "needs more"),
     "demo elsewhere": ("demo --out other", "something else"),
 }  # fmt: skip
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -20,8 +20,7 @@ from nextword.evaluation.classification import ClassifierEvaluation, Quality, me
 from nextword.evaluation.compare_labels import compare_labels
 from nextword.evaluation.tagging import TaggerEvaluation, tag_quality
 from nextword.run import Run
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support import Cli
 
 
 def run_of(name: str, model: str) -> Run:

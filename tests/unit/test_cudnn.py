@@ -22,6 +22,7 @@ from nextword.nn import kernels
 from nextword.nn.dropout import mask_like
 from nextword.nn.kernels import Frozen, cudnn
 from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
+from tests.support import scattered, sequence, weighted
 
 CELLS = [name for name in registry.names("cell") if registry.load("cell", name).torch_layer]
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
@@ -232,46 +233,6 @@ def poisoned() -> Iterator[None]:
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
-
-
-def scattered(
-    cell: str, inputs: int, hidden: int, dtype: torch.dtype = F64, drop: float = 0.0, seed: int = 1
-) -> RecurrentLayer:
-    """A layer with every parameter drawn at random; the same numbers in every precision."""
-    generator = torch.Generator().manual_seed(seed)
-    layer = RecurrentLayer(cell, inputs, hidden, drop).to(dtype)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
-    return layer
-
-
-def sequence(
-    layer: RecurrentLayer, steps: int = T, rows: int = B, seed: int = 2
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """An input and a first state that ask for gradients."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def drawn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(layer.U.dtype).requires_grad_()
-
-    x = drawn(steps, rows, layer.W.shape[1])
-    return x, tuple(drawn(*part.shape) for part in layer.start(rows))
-
-
-def weighted(parts: tuple[Tensor, ...], through: str = "all") -> Tensor:
-    """A number that depends on the outputs (the first part), on the last state, or on one of its
-    tensors alone."""
-    chosen = {
-        "all": range(len(parts)),
-        "outputs": range(1),
-        "state": range(1, len(parts)),
-        "h": range(1, 2),
-        "end": range(len(parts) - 1, len(parts)),
-    }[through]
-    generator = torch.Generator().manual_seed(3)
-    weights = [torch.randn(part.shape, generator=generator).to(part.dtype) for part in parts]
-    return sum(((parts[i].tanh() * weights[i]).sum() for i in chosen), start=torch.zeros(()))
 
 
 def run(

@@ -21,11 +21,6 @@ CELLS = registry.names("cell")
 T, B, H = 6, 50, 40
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
 def test_mask_is_scaled_bernoulli(p: float) -> None:
     """Zeros with probability p, else 1 / (1 - p); the mean is one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from nextword.errors import InputError
 from nextword.run import Run
 from nextword.text.tokenizer import EOS
 from nextword.text.wordpiece import CLS
+from tests.support import Cli
 
-Cli = Callable[..., tuple[int, str, str]]
 LINES = ["one two three", "two", "", "three one seven seven two", "one two three"]
 SIZES: dict[str, dict[str, Any]] = {
     "lstm": {"model.hidden": 8, "model.embedding": 8, "model.layers": 1, "train.bptt": 8},

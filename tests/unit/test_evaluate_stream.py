@@ -23,28 +23,15 @@ from nextword.tasks.verbs import score
 from nextword.evaluation.token_scores import TokenScores, score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
-from nextword.models.recurrent import RecurrentConfig
 from nextword.models.windowed import Windowed
 from nextword.run import Run
 from nextword.text.char import CharTokenizer
 from nextword.text.corpus import Counts
 from nextword.text.tokenizer import EOS, UNK
+from tests.support import text_ids, tiny
 
 CPU = torch.device("cpu")
 V = 9
-
-
-def tiny(cell: str = "lstm", vocab_size: int = V, **settings: Any) -> nn.Module:
-    """A small model with weights large enough for every token to matter."""
-    torch.manual_seed(0)
-    model = RecurrentConfig(cell=cell, hidden=8, **settings).build(vocab_size)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4)
-    return model.eval()
-
-
-def text_ids(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, V, count).astype(np.uint16)
 
 
 def counted(ids: np.ndarray, order: int) -> NgramLM:
@@ -84,7 +71,7 @@ def test_every_token_once_the_first_included(kind: str, count: int, chunk: int) 
     elif kind == "mixture":
         model = MixtureLM(MixtureConfig(weights=(0.3, 0.7)), [tiny(), counted(ids, 2)], V)
     else:
-        model = Windowed(tiny(), 3) if kind == "windowed" else tiny(kind)
+        model = Windowed(tiny(), 3) if kind == "windowed" else tiny(cell=kind)
     seen: list[int] = []
     scores = score_tokens(model, ids, CPU, chunk=chunk, progress=seen.append)
     log_probs, hits = slow_scores(model, ids)

@@ -20,8 +20,7 @@ from nextword.ngram import arpa, kenlm
 from nextword.ngram.arpa import spelling
 from nextword.ngram.arpa_reading import read_arpa
 from nextword.run import load
-
-Cli = Callable[..., tuple[int, str, str]]
+from tests.support import Cli, snapshot
 
 TEXT = (
     "the cat sat on the mat .\nthe dog ate the cat .\n\nthe mat sat on the dog , <s> too\n"
@@ -54,18 +53,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             main(["train", "ngram", *train, "--out", str(folder / kind), *settings])
         assert end.value.code == 0, kind
     return folder
-
-
-@pytest.fixture(scope="module")
-def recurrent(home: Path) -> Path:
-    """A run that is no n-gram model."""
-    settings = "text.tokenizer=word model.hidden=8 model.embedding=8 train.epochs=1".split()
-    sets = [part for setting in settings for part in ("--set", setting)]
-    out = ["--out", str(home / "recurrent")]
-    with pytest.raises(SystemExit) as end:
-        main(["train", "lstm", "--train", str(home / "text.txt"), "--quiet", *sets, *out])
-    assert end.value.code == 0
-    return home / "recurrent"
 
 
 def export(cli: Cli, run: Path, out: Path, *more: Any) -> Path:
@@ -300,20 +287,12 @@ BAD = {
 }  # fmt: skip
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"/"
-        for path in sorted(folder.rglob("*"))
-        if path.name != ".lock"
-    }
-
-
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(
     name: str,
     cli: Cli,
     home: Path,
-    recurrent: Path,
+    lstm_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -321,7 +300,7 @@ def test_bad_input(
     damaged(tmp_path, home)
     monkeypatch.chdir(tmp_path)
     command, message = BAD[name]
-    places = {"RUN": str(home / "word"), "LSTM": str(recurrent), "TEXT": str(home / "text.txt")}
+    places = {"RUN": str(home / "word"), "LSTM": str(lstm_run), "TEXT": str(home / "text.txt")}
     before = snapshot(tmp_path), snapshot(home)
     status, out, err = cli(*(places.get(word, word) for word in command.split()))
     assert status == 2, err

@@ -552,13 +552,6 @@ def test_mistakes_are_not_hidden() -> None:
 # ---------------------------------------------------------------------------------- whole trainings
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
-    return path
-
-
 def use(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
     """Every training from now on is recorded."""
 

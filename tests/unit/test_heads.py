@@ -24,11 +24,6 @@ EXACT = {"atol": 1e-10, "rtol": 1e-10}
 N, H, V = 13, 7, 29
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def some(dtype: torch.dtype = F64) -> tuple[list[Tensor], Tensor]:
     """h, E, b, which ask for gradients, and targets."""
     leaves = [torch.randn(*size, dtype=dtype).requires_grad_() for size in ((N, H), (V, H), (V,))]

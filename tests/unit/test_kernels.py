@@ -20,6 +20,7 @@ from nextword.nn.kernels import product as products
 from nextword.nn.kernels.matvec import matvec
 from nextword.nn.kernels.product import Frozen, low_precision, product, transposed
 from nextword.nn.recurrent import RecurrentLayer
+from tests.support import scattered, sequence, weighted
 
 CELLS = registry.names("cell")
 LOOPED = [name for name in CELLS if registry.load("cell", name).loops]
@@ -48,44 +49,6 @@ def onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(products, "_ONEDNN", None)
     elif products._ONEDNN is None:
         pytest.skip("this torch has no oneDNN")
-
-
-def scattered(cell: str, inputs: int, hidden: int, dtype: torch.dtype = F64) -> RecurrentLayer:
-    """A layer with every parameter drawn at random; the same numbers in every precision."""
-    generator = torch.Generator().manual_seed(1)
-    layer = RecurrentLayer(cell, inputs, hidden).to(dtype)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
-    return layer
-
-
-def sequence(
-    layer: RecurrentLayer, steps: int, rows: int, seed: int = 2
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """An input and a first state that ask for gradients."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def drawn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(layer.U.dtype).requires_grad_()
-
-    x = drawn(steps, rows, layer.W.shape[1])
-    return x, tuple(drawn(*part.shape) for part in layer.start(rows))
-
-
-def weighted(parts: tuple[Tensor, ...], through: str = "all") -> Tensor:
-    """A number that depends on the outputs (the first part), on the last state, or on one of its
-    tensors alone."""
-    chosen = {
-        "all": range(len(parts)),
-        "outputs": range(1),
-        "state": range(1, len(parts)),
-        "h": range(1, 2),
-        "end": range(len(parts) - 1, len(parts)),
-    }[through]
-    generator = torch.Generator().manual_seed(3)
-    weights = [torch.randn(part.shape, generator=generator).to(part.dtype) for part in parts]
-    return sum(((parts[i].tanh() * weights[i]).sum() for i in chosen), start=torch.zeros(()))
 
 
 def run(

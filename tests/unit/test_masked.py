@@ -71,12 +71,18 @@ def test_half_of_them_follow() -> None:
     assert all(0.4 < share < 0.6 for share in shares)
 
 
-def test_what_does_not_follow_comes_from_another_document() -> None:
-    ends = np.flatnonzero(IDS == EOS)
-    starts = [FIRST, *(int(IDS[end - 1]) + 1 for end in ends[7::9])]  # first token of each document
-    for a, b, follows in rows(Masked(IDS, 4, 24, seed=5)):
-        same = np.searchsorted(starts, a[0], "right") == np.searchsorted(starts, b[0], "right")
-        assert same == follows
+@pytest.mark.parametrize("documents", [2, 6])
+def test_what_does_not_follow_comes_from_another_document(documents: int) -> None:
+    ids = text(documents)
+    ends = np.flatnonzero(ids == EOS)
+    starts = [FIRST, *(int(ids[end - 1]) + 1 for end in ends[7::9])]  # first token of each document
+    kinds = set()
+    for seed in range(3):
+        for a, b, follows in rows(Masked(ids, 4, 24, seed=seed)):
+            same = np.searchsorted(starts, a[0], "right") == np.searchsorted(starts, b[0], "right")
+            assert same == follows
+            kinds.add(follows)
+    assert kinds == {True, False}
 
 
 def test_a_single_document_still_gives_both_kinds() -> None:
@@ -153,6 +159,7 @@ def test_of_a_corpus() -> None:
     stream = Masked.of(corpus, TrainConfig(stream="masked", bptt=24, batch_size=5), 7)
     assert not stream.carries
     batch = stream[0]
+    assert not batch.continues
     assert batch.ids.shape[0] == 5 and batch.ids.shape[1] <= 24
     assert batch.tokens == int(batch.real.sum())
     with pytest.raises(InputError, match="at least 8"):
@@ -164,3 +171,63 @@ def test_a_title_goes_with_what_follows_it() -> None:
     ids = np.array([5, 6, EOS, EOS, 7, EOS, 8, EOS, EOS, 9, EOS, 10, EOS])
     stream = Masked(ids, 4, 16, seed=0)
     assert [tuple(document) for document in stream.documents] == [(0, 3), (3, 5)]
+
+
+def test_a_pair_takes_no_more_sentences_than_fill_it() -> None:
+    """Where something is cut off, it would not be full without its last sentence: then B ends in
+    that one or A begins in the first; and two sentences that fit exactly stay whole."""
+    exact = np.array([t for i in range(40) for t in (*range(10 * i + 10, 10 * i + 15), EOS)])
+    for a, b, follows in rows(Masked(exact, 4, 13, seed=1)):
+        if follows:
+            assert all(len(piece) == 5 and piece[-1] - piece[0] == 4 for piece in (a, b))
+    triple = np.array([t for i in range(40) for t in (*range(10 * i + 10, 10 * i + 13), EOS)])
+    last = int(triple[-2])
+    for seed in range(4):
+        for a, b, follows in rows(Masked(triple, 4, 13, seed=seed)):
+            if follows and last not in b:  # more text would have been there
+                assert len(a) + len(b) == 10
+
+
+def test_little_is_cut_off() -> None:
+    """Pieces end where they are long enough: a pass reads most of the words, however short its
+    sequences are."""
+    ids = text(4, 40)
+    words = set(ids.tolist()) - {EOS}
+    for seed in range(3):
+        seen = {t for a, b, _ in rows(Masked(ids, 4, 24, seed=seed)) for t in (*a, *b)}
+        assert len(seen) > 0.8 * len(words)
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        ([7, 8, 9, 10, 11, 12], [[0, 6]]),  # no mark at all
+        ([7, 8, 9, EOS], [[0, 3]]),
+        ([7, 8, EOS, 9, 10], [[0, 2], [3, 5]]),
+        ([7, 8, EOS, 9, 10, EOS], [[0, 2], [3, 5]]),
+    ],
+)
+def test_the_last_sentence_may_lack_its_mark(ids: list[int], found: list[list[int]]) -> None:
+    stream = Masked(np.array(ids), 2, 24, seed=0)
+    assert stream.sentences.tolist() == found
+    assert [tuple(document) for document in stream.documents] == [(0, len(found))]
+    assert {token for a, b, _ in rows(stream) for token in (*a, *b)} == set(ids) - {EOS}
+
+
+def test_shuffling_is_of_the_sequences() -> None:
+    """Without it they come in the order of the text; with it the same ones, in another order."""
+    plain, shuffled = (rows(Masked(IDS, 4, 24, shuffle=s, seed=1)) for s in (False, True))
+    firsts = [a[0] for a, _, _ in plain]
+    assert firsts == sorted(firsts)
+    others = [a[0] for a, _, _ in shuffled]
+    assert others != sorted(others) and len(others) == len(firsts)
+
+
+@pytest.mark.parametrize("excess", [1, 2, 5])
+def test_truncation_is_at_either_end(excess: int) -> None:
+    """Any share of what is too much goes from the beginning, by chance: none and all of it too."""
+    firsts = set()
+    for seed in range(200):
+        longer, _ = truncate(np.arange(20), np.arange(2), 22 - excess, np.random.default_rng(seed))
+        firsts.add(int(longer[0]))
+    assert firsts == set(range(excess + 1))

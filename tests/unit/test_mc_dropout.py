@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from nextword.config import Config
 from nextword.errors import InputError
@@ -18,11 +17,11 @@ from nextword.evaluation.mc_dropout import score_mc_dropout
 from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
-from nextword.models.recurrent import RecurrentConfig
 from nextword.models.windowed import Windowed
 from nextword.run import Run
 from nextword.text.char import CharTokenizer
 from nextword.text.tokenizer import EOS
+from tests.support import text_ids, tiny
 
 CPU = torch.device("cpu")
 V, N = 9, 50
@@ -31,18 +30,9 @@ TEXT = "abc cab\nbca acb\n" * 3
 Array = np.ndarray[Any, Any]
 
 
-def tiny(vocab_size: int = V, **dropouts: float) -> Any:
-    """A small model with weights large enough for every token to matter."""
-    torch.manual_seed(0)
+def dropping(vocab_size: int = V, **dropouts: float) -> Any:
     settings = {f"dropout_{kind}": p for kind, p in dropouts.items()}
-    model = RecurrentConfig(hidden=8, layers=2, **settings).build(vocab_size)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4)
-    return model.eval()
-
-
-def text_ids(count: int = N, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).integers(0, V, count).astype(np.uint16)
+    return tiny(vocab_size, layers=2, **settings)
 
 
 def one_pass(model: Any, ids: Array, seed: int) -> Array:
@@ -61,7 +51,7 @@ def one_pass(model: Any, ids: Array, seed: int) -> Array:
 @pytest.mark.parametrize("dropouts", [*({kind: 0.4} for kind in KINDS), dict.fromkeys(KINDS, 0.3)])
 def test_the_mean_of_single_passes(dropouts: dict[str, float]) -> None:
     """log (1/S) Σ p_s, the s-th pass with masks from seed s, whatever is dropped."""
-    model, ids = tiny(**dropouts), text_ids()
+    model, ids = dropping(**dropouts), text_ids(N)
     passes = np.stack([one_pass(model, ids, seed) for seed in range(6)])
     for samples in (1, 2, 6):
         found = score_mc_dropout(model, ids, CPU, samples)
@@ -75,7 +65,7 @@ def test_the_mean_of_single_passes(dropouts: dict[str, float]) -> None:
 
 def test_a_mean_is_no_worse_than_what_it_is_made_of() -> None:
     """For every token log mean p ≥ mean log p (Jensen), and it is more where the passes differ."""
-    model, ids = tiny(**dict.fromkeys(KINDS, 0.3)), text_ids()
+    model, ids = dropping(**dict.fromkeys(KINDS, 0.3)), text_ids(N)
     passes = np.stack([one_pass(model, ids, seed) for seed in range(8)])
     for samples in (2, 5, 8):
         gain = score_mc_dropout(model, ids, CPU, samples).log_prob - passes[:samples].mean(0)
@@ -85,7 +75,7 @@ def test_a_mean_is_no_worse_than_what_it_is_made_of() -> None:
 
 def test_the_same_passes_every_time() -> None:
     """The seeds are fixed: two calls agree to the last bit, whatever was drawn in between."""
-    model, ids = tiny(output=0.5), text_ids()
+    model, ids = dropping(output=0.5), text_ids(N)
     first = score_mc_dropout(model, ids, CPU, 3)
     torch.rand(7)
     np.testing.assert_array_equal(score_mc_dropout(model, ids, CPU, 3).log_prob, first.log_prob)
@@ -94,7 +84,7 @@ def test_the_same_passes_every_time() -> None:
 def test_nothing_is_left_behind() -> None:
     """Afterwards, and after an error in the middle, the model evaluates as before and torch's
     generator goes on as if nothing had been drawn; no gradient is kept."""
-    model, ids = tiny(**dict.fromkeys(KINDS, 0.3)), text_ids()
+    model, ids = dropping(**dict.fromkeys(KINDS, 0.3)), text_ids(N)
     before = score_tokens(model, ids, CPU).log_prob
     state = torch.get_rng_state()
 
@@ -123,7 +113,7 @@ def test_nothing_is_left_behind() -> None:
 @pytest.mark.parametrize("stripes", [1, 4, 7])
 def test_stripes_and_progress(stripes: int) -> None:
     """Each pass may be read in several places at once; every token is told of once a pass."""
-    model, ids = tiny(output=0.5), text_ids()
+    model, ids = dropping(output=0.5), text_ids(N)
     seen: list[int] = []
     found = score_mc_dropout(model, ids, CPU, 3, seen.append, stripes=stripes, warmup=5, chunk=21)
     assert sum(seen) == 3 * N
@@ -145,7 +135,7 @@ def run_of(model: Any = None, **dropouts: float) -> Run:
     config = Config.parse({"text": {"tokenizer": "char"}, "model": settings})
     tokenizer = CharTokenizer.train([TEXT], config.text)
     size = tokenizer.vocab_size
-    return Run("tiny", config, tokenizer, model(size) if model else tiny(size, **dropouts))
+    return Run("tiny", config, tokenizer, model(size) if model else dropping(size, **dropouts))
 
 
 @pytest.fixture
@@ -180,7 +170,7 @@ def test_evaluate_with_dropout(stripes: int, path: Path) -> None:
 
 def test_windows_have_dropout_too(path: Path) -> None:
     """A model that predicts from windows: drawn within, and off again afterwards."""
-    run = run_of(lambda size: Windowed(tiny(size, output=0.5), 4).eval(), output=0.5)
+    run = run_of(lambda size: Windowed(dropping(size, output=0.5), 4).eval(), output=0.5)
     plain = evaluate_text(run, path).nll
     assert evaluate_text(run, path, mc_dropout=2).nll != pytest.approx(plain, rel=1e-6)
     assert evaluate_text(run, path).nll == plain
@@ -193,7 +183,7 @@ def test_runs_without_dropout_are_refused(path: Path) -> None:
         return NgramConfig(order=2).build(size)
 
     def mixture(size: int) -> Any:
-        return MixtureLM(MixtureConfig(weights=(0.5, 0.5)), [counts(size), tiny(size)], size)
+        return MixtureLM(MixtureConfig(weights=(0.5, 0.5)), [counts(size), dropping(size)], size)
 
     config = {"name": "ngram", "order": 2}
     for run in (run_of(), of_settings(counts, config), of_settings(mixture, {"name": "mixture"})):

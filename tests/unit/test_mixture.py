@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from nextword.models.mixture import MixtureConfig, MixtureLM, mix
 from nextword.models.ngram import NgramConfig
 from nextword.training.mixture_weights import _newton, expectation_maximisation
 from nextword.types import LanguageModel
+from tests.support import Cli, snapshot
 
-Cli = Callable[..., tuple[int, str, str]]
 Runs = dict[str, Path]
 
 
@@ -87,14 +86,6 @@ def make(runs: Runs, members: list[str], out: Path, **settings: Any) -> nextword
 def record(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "metrics.jsonl").read_text())
     return found
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in sorted(folder.rglob("*"))
-        if path.name != ".lock"
-    }
 
 
 # ---------------------------------------------------------------- the weights

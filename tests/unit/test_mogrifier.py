@@ -23,23 +23,12 @@ from nextword.nn.recurrent import RecurrentLayer
 from nextword.run import Run, count_parameters, load_weights, write_weights
 from nextword.state import select
 from nextword.text.char import CharTokenizer
+from tests.support import scatter
 
 CELLS = registry.names("cell")
 F64 = torch.float64
 EXACT = {"atol": 1e-12, "rtol": 1e-12}
 T, B, I, H = 6, 3, 4, 5
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-def scatter(module: Any) -> Any:
-    """Every parameter drawn at random, in double precision."""
-    for parameter in module.double().parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module
 
 
 def layer_of(cell: str, rounds: int = 5, rank: int = 2, weight_drop: float = 0.0) -> RecurrentLayer:

@@ -15,7 +15,11 @@ from nextword.errors import InputError
 from nextword.ngram import counting, partition
 from nextword.ngram.counting import NgramCounts, count_ngrams
 from nextword.ngram.storage import Storage, resident
+from nextword.ngram import counting
+from nextword.ngram.counting import Counts, count
+from nextword.ngram.storage import Storage
 from nextword.text.tokenizer import EOS
+from tests.support import bounded
 
 V = 7
 Gram = tuple[int, ...]
@@ -71,14 +75,6 @@ def check(counts: NgramCounts, ids: list[int], order: int, vocab_size: int) -> N
             assert {gram[1:] for gram in grams} <= set(orders[k - 1])
     for arrays in (counts.words, counts.counts, counts.followers):
         assert all(array.dtype == np.uint32 for array in arrays)
-
-
-def bounded(folder: Path, work: int) -> Storage:
-    """Storage that has `work` bytes to work with."""
-    folder.mkdir(exist_ok=True)
-    storage = Storage(folder, resident() + (1 << 30))
-    storage.budget = work
-    return storage
 
 
 def text_of(tokens: int, vocab_size: int, length: int, seed: int = 0) -> np.ndarray:

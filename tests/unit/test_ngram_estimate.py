@@ -23,31 +23,10 @@ from nextword.ngram.settings import NgramSettings
 from nextword.ngram.storage import Storage, resident
 from nextword.ngram.trie import LOG_PROB
 from nextword.text.tokenizer import EOS
+from tests.support import bounded, text_of
 
 METHODS = registry.names("smoothing")
 Gram = tuple[int, ...]
-
-
-def text_of(tokens: int, vocab_size: int, seed: int = 0) -> np.ndarray:
-    """Lines of about ten words, each depending on the one before; the last word never comes."""
-    rng = np.random.default_rng(seed)
-    ids = [EOS]
-    for _ in range(tokens - 2):
-        if rng.random() < 0.1:
-            ids.append(EOS)
-        elif rng.random() < 0.5:
-            ids.append(2 + (3 * ids[-1] + 1) % (vocab_size - 3))
-        else:
-            ids.append(2 + int(rng.random() ** 2 * (vocab_size - 3)))
-    return np.array([*ids, EOS], np.uint32)
-
-
-def bounded(folder: Path, work: int) -> Storage:
-    """Storage that has `work` bytes to work with."""
-    folder.mkdir(exist_ok=True)
-    storage = Storage(folder, resident() + (1 << 30))
-    storage.budget = work
-    return storage
 
 
 def assert_same(one: Estimated, two: Estimated) -> None:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,10 @@ from nextword.text.reader import blocks, open_texts
 from nextword.text.tokenizer import EOS, UNK
 from nextword.text.word import WordTokenizer
 from nextword.training import by_counting
+from tests.support import Cli, snapshot
 
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"}
 CHINESE = "我喜歡吃蘋果。\n你喜歡吃蘋果嗎？\n他喜歡喝茶。\n" * 8
-Cli = Callable[..., tuple[int, str, str]]
 
 
 def zipf(words: int, types: int, seed: int = 1) -> str:
@@ -91,14 +90,6 @@ def record(out: Path) -> dict[str, Any]:
 
 def table_bytes(out: Path) -> bytes:
     return (out / "model.safetensors").read_bytes()
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in sorted(folder.rglob("*"))
-        if path.name != ".lock"
-    }
 
 
 def write(path: Path, content: str | bytes) -> Path:

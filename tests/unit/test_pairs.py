@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nextword import registry
 from nextword.config import TextConfig, TrainConfig
-from nextword.data.pairs import Pairs, Sentences, pad, shifted
+from nextword.data.pairs import Pairs, Sentences, auto_tokens, pad, shifted
 from nextword.errors import InputError
 from nextword.text.byte import ByteTokenizer
 from nextword.text.corpus import open_corpus
@@ -387,8 +387,16 @@ def test_stream_of(tmp_path: Path) -> None:
     loose = Pairs.of(corpus, TrainConfig(stream="pairs", batch_tokens=24), 5)
     assert max(len(batch.ids) for batch in loose) == 24 // 3
     assert not Pairs.carries
+    free = Pairs.of(corpus, TrainConfig(stream="pairs"), 5)  # nobody says how many tokens
+    assert [len(batch.ids) for batch in free] == [40]
     with pytest.raises(InputError, match="pairs"):
         Pairs.of(open_corpus(tmp_path / "data"), train, 5)
+
+
+def test_tokens_of_a_batch_where_none_are_set() -> None:
+    """256 to 2048, for a hundred batches or more in a pass."""
+    for tokens, each in ((0, 256), (25_699, 256), (25_700, 257), (204_799, 2047), (10**7, 2048)):
+        assert auto_tokens(tokens) == each
 
 
 def test_pad_and_shift() -> None:

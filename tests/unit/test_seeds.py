@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from nextword.evaluation.seed_statistics import SeedStatistics, seed_statistics
 from nextword.run import seeds_of
 from nextword.training.loop.journal import read_metrics
 from nextword.experiments.seeds import train_seeds
+from tests.support import Cli
 
-Cli = Callable[..., tuple[int, str, str]]
 TINY = {
     "text.tokenizer": "word",
     "model.hidden": 8,

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword import registry
-from nextword.config import READS, load_config
-from nextword.data.stream import Ids, Stream, fit_batch, rows
+from nextword.config import READS, TrainConfig, load_config
+from nextword.data.stream import Ids, Stream, auto_batch, fit_batch, rows
 from nextword.data.stripes import Stripes
 from nextword.data.variable import Variable
 from nextword.data.windows import Windows
+from nextword.text.corpus import Corpus, Counts
 from nextword.text.tokenizer import EOS
 
 OTHERS = {name for kind in READS.values() for name in kind[1:]}  # not of running text
@@ -103,6 +104,41 @@ def test_ids_from_disk(name: str, tmp_path: Path) -> None:
     batch = kind(text_of(50), 3, 4)[0]
     batch.ids.fill_(7)  # the batch is a copy
     assert kind(mapped, 3, 4)[0].ids.max() > 7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_pass_is_what_nobody_asked_otherwise(name: str) -> None:
+    """Without a seed it is pass 0, shuffled where the stream shuffles."""
+    kind = registry.load("stream", name)
+    plain, first = kind(text_of(50), 3, 4), kind(text_of(50), 3, 4, shuffle=True, seed=0)
+    assert all(torch.equal(a.targets, b.targets) for a, b in zip(plain, first, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_is_carried_where_a_batch_goes_on(name: str) -> None:
+    """`carries` says whether any batch may."""
+    stream = registry.load("stream", name)(text_of(50), 3, 4)
+    assert stream.carries == any(batch.continues for batch in stream)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_reach_the_stream(name: str) -> None:
+    """Rows, length, stride and order are the recipe's; without rows they go by the text."""
+    ids = text_of(4000)
+    corpus = Corpus(ids, Counts(tokens=len(ids)), "test")
+    chosen = {"stream": name, "bptt": 10, "stride": 6, "shuffle": False}
+    kind = registry.load("stream", name)
+    for rows_wanted, rows_found in ((3, 3), (None, 4)):
+        stream = kind.of(corpus, TrainConfig(**chosen, batch_size=rows_wanted), 2)
+        twin = kind(ids, rows_found, 10, stride=6, shuffle=False, seed=2)
+        assert all(torch.equal(a.targets, b.targets) for a, b in zip(stream, twin, strict=True))
+
+
+def test_rows_where_none_are_set() -> None:
+    """4 to 32, for a hundred batches or more in a pass."""
+    for tokens, rows_found in ((0, 4), (4999, 4), (5000, 5), (31_999, 31), (32_000, 32)):
+        assert auto_batch(tokens, 10) == rows_found
+    assert auto_batch(10**9, 10) == 32
 
 
 # ---------------------------------------------------------------- stripes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,9 @@ from nextword.objectives.classify import Classify
 from nextword.run import Run
 from nextword.text.tagged import NONE, encode_words, prepare_tagged, read_tagged, spaced
 from nextword.text.tokenizer import EOS, train_tokenizer
+from tests.support import Cli
 
 V = 20
-Cli = Callable[..., tuple[int, str, str]]
 ENCODERS: dict[str, dict[str, Any]] = {
     "bidirectional": {"hidden": 8, "dropout_input": 0.0},
     "recurrent": {"hidden": 8},

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ from nextword.training.loop.standing import Standing
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training
 from nextword.experiments.lr_finder import find_lr
+from nextword.training.loop.checkpoint import Standing
+from tests.support import interrupt_at
 
 OTHERS = {name for kind in READS.values() for name in kind[1:]}  # streams not of running text
 
@@ -47,33 +48,11 @@ TINY: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("the cat sat on the mat .\nthe dog ate the cat .\n" * 12, encoding="utf-8")
-    return path
-
-
 def fit(
     text: Path, out: Path, recipe: str = "lstm", valid: Any = (), **settings: Any
 ) -> nextword.Run:
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
     return nextword.train(recipe, text, out, valid=valid, overrides=overrides, quiet=True)
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-    """Send Ctrl-C inside the given call of `Training.learn`."""
-    original: Callable[..., Any] = Training.learn
-    calls = 0
-
-    def learn(self: Training, *args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
-
-    monkeypatch.setattr(Training, "learn", learn)
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:

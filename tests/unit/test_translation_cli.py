@@ -19,6 +19,7 @@ import nextword
 from nextword.cli.main import main
 from nextword.errors import Interrupted
 from nextword.training.loop.training import Training
+from tests.support import Cli, snapshot
 
 SOURCE = "the cat dog sat ate on mat a big red".split()
 TARGET = "die katze hund saß fraß auf matte ein groß rot".split()
@@ -32,7 +33,6 @@ SIZES = {
                     "model.context=16"],
     "seq2seq": ["--set", "model.embedding=8"],
 }  # fmt: skip
-Cli = Callable[..., tuple[int, str, str]]
 
 
 def settings(recipe: str) -> list[str]:
@@ -80,17 +80,6 @@ def skilled(folder: Path) -> dict[str, Path]:
     more = ("--valid", folder / "valid.tsv", "--set", "train.epochs=8", "--set",
             "objective.label_smoothing=0", "--set", "train.bleu_lines=0")  # fmt: skip
     return {name: train(name, folder / "train.tsv", folder / f"{name}-8", *more) for name in SIZES}
-
-
-@pytest.fixture(scope="module")
-def lstm(folder: Path) -> Path:
-    out = folder / "lstm"
-    with pytest.raises(SystemExit) as end:
-        main(["train", "lstm", "--train", str(folder / "text.txt"), "--out", str(out), "--quiet",
-              "--set", "text.tokenizer=word", "--set", "model.hidden=8", "--set",
-              "model.embedding=8", "--set", "train.epochs=1"])  # fmt: skip
-    assert end.value.code == 0
-    return out
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -407,9 +396,9 @@ def test_inspect_chinese(
         assert ("no font with Chinese characters" in err) == (not there)
 
 
-def test_generate_beam(cli: Cli, lstm: Path) -> None:
+def test_generate_beam(cli: Cli, lstm_run: Path) -> None:
     """The likeliest continuation of a language model, the same every time."""
-    call = ("generate", lstm, "--prompt", "the cat", "--tokens", 4, "--beam", 3)
+    call = ("generate", lstm_run, "--prompt", "the cat", "--tokens", 4, "--beam", 3)
     status, out, _ = cli(*call)
     assert status == 0
     assert out.startswith("the cat")
@@ -509,20 +498,12 @@ BAD = {
 }  # fmt: skip
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
-
-
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(
     name: str,
     cli: Cli,
     runs: dict[str, Path],
-    lstm: Path,
+    lstm_run: Path,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -532,7 +513,7 @@ def test_bad_input(
     monkeypatch.chdir(tmp_path)
     command, message = BAD[name]
     words = {
-        "RUN": runs["transformer"], "LSTM": lstm, "TSV": folder / "train.tsv",
+        "RUN": runs["transformer"], "LSTM": lstm_run, "TSV": folder / "train.tsv",
         "EN": folder / "train.en", "DE": folder / "train.de", "TEXT": folder / "text.txt",
         ",": " ",
     }  # fmt: skip
