@@ -34,12 +34,12 @@ def command(
 ) -> None:
     """Which learning rate to train with: a short run with a growing one, and its picture."""
     from .. import plot
-    from ..config import load_config
+    from ..config import configure
     from ..training.lr_finder import find_lr
     from .options import print_json, token_bar
 
     plot.check(out)
-    config = load_config(recipe, settings)
+    config = configure(recipe, settings)
     with token_bar("range test", quiet, unit="steps") as bar:
         found = find_lr(
             config,

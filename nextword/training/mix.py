@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import Config, load_config
+from ..config import Config, configure
 from ..data.stream import rows
 from ..errors import InputError
 from ..evaluation.perplexity import safe_exp
@@ -66,7 +66,7 @@ def make_mixture(
     """
     began = time.perf_counter()
     out = Path(out)
-    config = load_config(recipe, overrides)
+    config = configure(recipe, overrides)
     if config.model.trained_by != "mix":
         raise InputError("a mixture's model.name is mixture; leave it as it is")
     if len(runs) < 2:

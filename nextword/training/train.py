@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, load_config, override_items, read_recipe
+from ..config import Config, configure, override_items, read_recipe
 from ..errors import InputError
 from ..run import Run, check_target, is_arpa, load, pick_device, settings_of
 from ..run import load_config as load_run_config
@@ -184,12 +184,12 @@ def _configure(
     recipe: str, overrides: Any, start_from: str | os.PathLike[str] | None
 ) -> tuple[Config, Path | None]:
     if start_from is None:
-        return load_config(recipe, overrides), None
+        return configure(recipe, overrides), None
     parent = Path(start_from)
     if parent.is_file() and not is_arpa(parent):
         return _with_vectors(recipe, overrides, parent), None
     before = settings_of(parent)
-    wanted = load_config(recipe).model
+    wanted = configure(recipe).model
     if wanted.reads in ("labelled", "tagged") and before.model.reads in ("text", "sentences"):
         return _onto_encoder(recipe, overrides, before), parent
     if wanted.reads != before.model.reads:
@@ -197,7 +197,7 @@ def _configure(
             f"--from {parent}: that run reads {before.model.reads}, which is not what the recipe "
             f"'{recipe}' reads"
         )
-    fresh = load_config(recipe, overrides).train.vocabulary == "new"
+    fresh = configure(recipe, overrides).train.vocabulary == "new"
     if fresh and before.model.reads != "text":
         raise InputError("train.vocabulary=new is for models of running text")
     base = {} if fresh else {"text": before.text.model_dump(mode="json")}
@@ -206,7 +206,7 @@ def _configure(
     same = read_recipe(recipe).get("model", {}).get("name", "recurrent") == before.model.name
     if same and before.model.trained_by == "descend":
         base["model"] = before.model.model_dump(mode="json")
-    config = load_config(recipe, overrides, base=base)
+    config = configure(recipe, overrides, base=base)
     if not fresh and (config.text != before.text or config.source != before.source):
         raise InputError(
             f"--from {parent} keeps that run's vocabulary; leave text.* and source.* settings out, "
@@ -218,7 +218,7 @@ def _configure(
 def _with_vectors(recipe: str, overrides: Any, path: Path) -> Config:
     """A recipe's settings, its word vectors beginning with those of a file."""
     given = override_items(overrides)
-    model = load_config(recipe, given).model
+    model = configure(recipe, given).model
     if model.reads == "pairs":
         raise InputError(
             f"--from {path}: whose vectors are they? Add --set source.vectors={path} or "
@@ -226,7 +226,7 @@ def _with_vectors(recipe: str, overrides: Any, path: Path) -> Config:
         )
     if model.trained_by != "descend":
         raise InputError(f"--from {path}: a '{model.name}' model has no word vectors")
-    return load_config(recipe, given | {"text.vectors": str(path)})
+    return configure(recipe, given | {"text.vectors": str(path)})
 
 
 def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
@@ -237,7 +237,7 @@ def _onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
     model = read_recipe(recipe)["model"]
     own, encoder = model.get("encoder", {}), before.model.model_dump(mode="json")
     model["encoder"] = encoder | (own if own.get("name") == before.model.name else {})
-    return load_config(
+    return configure(
         recipe, overrides, base={"text": before.text.model_dump(mode="json"), "model": model}
     )
 

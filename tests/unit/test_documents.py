@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nextword.cli.main import app
-from nextword.config import Config, TextConfig, TrainConfig, load_config
+from nextword.config import Config, TextConfig, TrainConfig, configure
 from nextword.registry import REGISTRY
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_every_setting_is_documented() -> None:
 def test_defaults_in_the_documents() -> None:
     """The table of docs/train.md gives the real defaults."""
     page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
-    config: Config = load_config("lstm")
+    config: Config = configure("lstm")
     for key, value in re.findall(r"^\| `((?:text|train)\.\w+)` \| `?([\w.-]+)`? \|", page, re.M):
         table, name = key.split(".")
         if value == "recipe":
