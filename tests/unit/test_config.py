@@ -282,6 +282,7 @@ OVERRIDES: list[tuple[str, Any]] = [
     ("text.tokenizer=word", "word"),
     ('text.tokenizer="char"', "char"),
     ("text.vocab_size=none", None),
+    ("train.average=none", "none"),
     ("train.clip=None", None),
     ("train.minutes=2.5", 2.5),
     ("train.epochs = 3 ", 3),
