@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from nextword.cli.main import app
-from nextword.config import Config, TextConfig, TrainConfig, configure
-from nextword.registry import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -44,31 +42,6 @@ def test_commands_exist(document: Path) -> None:
             source += (ROOT / "nextword" / "cli" / "options.py").read_text()
             for option in re.findall(r"--([a-z-]+)", rest):
                 assert f"--{option}" in source or option.replace("-", "_") in source, option
-
-
-def test_every_setting_is_documented() -> None:
-    """docs/train.md names every text and train setting, every cell, optimizer and schedule."""
-    page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
-    keys = [f"text.{key}" for key in TextConfig.model_fields]
-    keys += [f"train.{key}" for key in TrainConfig.model_fields]
-    assert [key for key in keys if f"`{key}`" not in page] == []
-    for kind in ("tokenizer", "cell", "optimizer", "schedule", "stream"):
-        assert [name for name in REGISTRY[kind] if not re.search(rf"\b{name}\b", page)] == []
-
-
-def test_defaults_in_the_documents() -> None:
-    """The table of docs/train.md gives the real defaults."""
-    page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
-    config: Config = configure("lstm")
-    for key, value in re.findall(r"^\| `((?:text|train)\.\w+)` \| `?([\w.-]+)`? \|", page, re.M):
-        table, name = key.split(".")
-        if value == "recipe":
-            continue
-        default = (TextConfig if table == "text" else TrainConfig).model_fields[name].default
-        assert value == {"None": "none", "True": "true", "False": "false"}.get(
-            str(default), str(default)
-        ), key
-    assert config.text.tokenizer == "bpe"
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
