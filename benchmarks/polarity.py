@@ -66,7 +66,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
     """Name → recipe, the run to begin with, settings."""
     found: dict[str, Any] = {"bi-LSTM": ("classifier", None, {})}
     if options.lm:
-        encoder = load_config(options.lm)
+        encoder = configure(options.lm)
         own = {
             "model.encoder.name": "recurrent",
             **{

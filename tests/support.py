@@ -19,7 +19,7 @@ from nextword.ngram.storage import Storage, resident
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.state import leaves
 from nextword.text.tokenizer import EOS
-from nextword.training.loop import Training
+from nextword.training.loop.training import Training
 
 STORY = "the cat sat on the mat .\nthe dog ate the cat .\n" * 12
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plot
-from ..config import Config, load_config
+from ..config import Config, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import locked, write_text
@@ -157,7 +157,7 @@ def ablate(
         InputError: a file cannot be read, or `out` holds something else.
         Interrupted: Ctrl-C; everything is saved.
     """
-    config = load_config(recipe, overrides)
+    config = configure(recipe, overrides)
     if config.model.trained_by != "gradient" or config.model.name != "recurrent":
         raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
     for text in (train, valid, test):

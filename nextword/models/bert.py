@@ -27,12 +27,20 @@ class BertConfig(Sizes, EncoderConfig):
     name: Literal["bert"] = "bert"
     task: ClassVar[str] = "sentences"
 
-    context: int = Field(128, ge=8, description="most tokens of a sequence, marks included")
-    segments: int = Field(2, ge=1)
-    activation: Activation = "gelu"
-    dropout_attention: float = Field(0.1, ge=0, lt=1, description="of attention's weights")
-    epsilon: float = Field(1e-12, gt=0, description="of layer normalisation")
-    predicts: bool = Field(True, description="has what predicts masked words and next sentences")
+    context: int = Field(
+        128, ge=8, description="the most tokens of a sequence, [CLS] and [SEP] included"
+    )
+    segments: int = Field(
+        2, ge=1, description="number of segment embeddings; a pair of texts needs 2"
+    )
+    activation: Activation = Field("gelu", description="non-linearity of the feed-forward part")
+    dropout_attention: float = Field(
+        0.1, ge=0, lt=1, description="dropout of the attention weights"
+    )
+    epsilon: float = Field(1e-12, gt=0, description="added to the variance in layer normalisation")
+    predicts: bool = Field(
+        True, description="the model has the layers that predict masked words and next sentences"
+    )
 
     @property
     def shape(self) -> Shape:

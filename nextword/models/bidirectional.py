@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -16,14 +16,23 @@ from .base import Encoder, EncoderConfig
 
 class BidirectionalConfig(EncoderConfig):
     name: Literal["bidirectional"] = "bidirectional"
-    cell: str = "lstm"
-    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
-    hidden: int = Field(256, ge=2, description="both directions together")
-    layers: int = Field(1, ge=1)
-    dropout_input: float = Field(0.3, ge=0, lt=1, description="embedding → first layer")
-    dropout_hidden: float = Field(0.3, ge=0, lt=1, description="between layers")
-    dropout_output: float = Field(0.3, ge=0, lt=1, description="of what comes out")
-    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+    encodes: ClassVar[bool] = True
+    cell: str = Field(
+        "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
+    )
+    embedding: int | None = Field(
+        None, ge=1, description="width of the word vectors; none = hidden"
+    )
+    hidden: int = Field(256, ge=2, description="width of a layer, both directions together")
+    layers: int = Field(1, ge=1, description="number of recurrent layers")
+    dropout_input: float = Field(
+        0.3, ge=0, lt=1, description="dropout between the embedding and the first layer"
+    )
+    dropout_hidden: float = Field(0.3, ge=0, lt=1, description="dropout between the layers")
+    dropout_output: float = Field(0.3, ge=0, lt=1, description="dropout after the last layer")
+    locked: bool = Field(
+        True, description="dropout keeps one mask for all steps of a sequence (variational dropout)"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -23,9 +23,18 @@ class ClassifierConfig(EncoderClassifierConfig):
     name: Literal["classifier"] = "classifier"
     task: ClassVar[str] = "labelled"
 
-    pairs: bool = Field(False, description="an example is two texts: as the training texts are")
-    pooling: Literal["first", "mean", "concat"] = "concat"
-    batch_norm: bool = Field(False, description="normalise what each of the last layers reads")
+    pairs: bool = Field(
+        False, description="an example is a pair of texts; taken from the training texts"
+    )
+    pooling: Literal["first", "mean", "concat"] = Field(
+        "concat",
+        description="one vector for a text: that of the first token (BERT), the mean, or last, "
+        "mean and maximum side by side (ULMFiT)",
+    )
+    batch_norm: bool = Field(
+        False,
+        description="batch normalisation before each layer that is put on the encoder (ULMFiT)",
+    )
 
     def build(self, vocab_size: int) -> Classifier:
         return Classifier(self, vocab_size)

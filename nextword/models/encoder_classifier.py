@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from .. import registry
-from ..config import Part
+from ..config import Part, Section
 from ..errors import InputError
 from ..nn.dropout import mask_like
 from .base import Encoder, EncoderConfig, TrainableModel, remaining_parameters
@@ -23,12 +23,16 @@ class EncoderClassifierConfig(Part):
     layered: ClassVar[bool] = True
 
     encoder: dict[str, Any] = Field(
-        {"name": "bidirectional"}, description="a model that reads: its name and settings"
+        {"name": "bidirectional"}, description="the model that reads the text: name and settings"
     )
-    labels: list[str] = Field([], description="learnt from the training texts")
-    inner: int | None = Field(None, ge=1, description="width of a layer before the softmax")
-    dropout: float = Field(0.2, ge=0, lt=1, description="before each of the last layers")
-    frozen: bool = Field(False, description="the encoder stays as it is")
+    labels: list[str] = Field([], description="the labels; learnt from the training texts")
+    inner: int | None = Field(
+        None, ge=1, description="width of a layer before the softmax; none = no such layer"
+    )
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="dropout before each layer that is put on the encoder"
+    )
+    frozen: bool = Field(False, description="the encoder's weights are not trained")
 
     @model_validator(mode="after")
     def _known_encoder(self) -> Self:
@@ -40,6 +44,10 @@ class EncoderClassifierConfig(Part):
             raise ValueError(f"{key}: {first['msg']}") from None
         self.encoder.update(part.model_dump(mode="json"))
         return self
+
+    def nested(self) -> dict[str, Section]:
+        """The encoder's own settings, under its key."""
+        return {"encoder": self.encoder_config()}
 
     def encoder_config(self) -> EncoderConfig:
         """The encoder's own settings.

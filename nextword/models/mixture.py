@@ -29,8 +29,13 @@ class MixtureConfig(Part):
     name: Literal["mixture"] = "mixture"
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "mixing"
 
-    kind: Literal["linear", "log-linear"] = "linear"
-    weights: tuple[float, ...] = Field((), description="one per member; found on --valid text")
+    kind: Literal["linear", "log-linear"] = Field(
+        "linear",
+        description="whether probabilities are added (linear) or multiplied (log-linear)",
+    )
+    weights: tuple[float, ...] = Field(
+        (), description="one weight for each member; empty = found on the --valid text"
+    )
 
     @model_validator(mode="after")
     def _a_distribution(self) -> Self:

@@ -26,26 +26,47 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     name: Literal["recurrent"] = "recurrent"
     layered: ClassVar[bool] = True
 
-    cell: str = "lstm"
-    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
-    hidden: int = Field(256, ge=1)
-    layers: int = Field(1, ge=1)
+    cell: str = Field(
+        "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
+    )
+    embedding: int | None = Field(
+        None, ge=1, description="width of the word vectors; none = hidden"
+    )
+    hidden: int = Field(256, ge=1, description="width of the layers")
+    layers: int = Field(1, ge=1, description="number of recurrent layers")
     embedding_std: float = Field(
         0.05, gt=0, description="standard deviation of the initial word vectors"
     )
     tied: bool = Field(
-        False, description="output weights are the embedding; the last layer takes its width"
+        False,
+        description="the output weights are the embedding; the last layer takes the embedding's "
+        "width",
     )
-    dropout_embedding: float = Field(0.0, ge=0, lt=1, description="whole words")
-    dropout_input: float = Field(0.0, ge=0, lt=1, description="embedding → first layer")
-    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="between layers")
-    dropout_output: float = Field(0.0, ge=0, lt=1, description="last layer → softmax")
-    dropout_weight: float = Field(0.0, ge=0, lt=1, description="weight drop: recurrent matrices")
+    dropout_embedding: float = Field(
+        0.0, ge=0, lt=1, description="dropout of whole words: share of the vocabulary"
+    )
+    dropout_input: float = Field(
+        0.0, ge=0, lt=1, description="dropout between the embedding and the first layer"
+    )
+    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="dropout between the layers")
+    dropout_output: float = Field(
+        0.0, ge=0, lt=1, description="dropout between the last layer and the softmax"
+    )
+    dropout_weight: float = Field(
+        0.0, ge=0, lt=1, description="weight drop: dropout of the recurrent matrices"
+    )
     mogrify: int = Field(
-        0, ge=0, description="rounds in which input and state gate each other; 0 = none, 5 is usual"
+        0,
+        ge=0,
+        description="Mogrifier: rounds in which a layer's input and state gate each other; 0 = "
+        "none, 5 is usual",
     )
-    mogrify_rank: int = Field(64, ge=0, description="of the gating matrices; 0 = full")
-    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+    mogrify_rank: int = Field(
+        64, ge=0, description="Mogrifier: rank of the gating matrices; 0 = full rank"
+    )
+    locked: bool = Field(
+        True, description="dropout keeps one mask for all steps of a sequence (variational dropout)"
+    )
 
     @model_validator(mode="after")
     def _known_cell(self) -> Self:

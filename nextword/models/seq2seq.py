@@ -30,21 +30,35 @@ class Seq2SeqConfig(SoftmaxSettings):
     name: Literal["seq2seq"] = "seq2seq"
     task: ClassVar[str] = "pairs"
 
-    cell: str = "lstm"
-    embedding: int | None = Field(None, ge=1, description="width of word vectors; none = hidden")
-    hidden: int = Field(256, ge=2)
-    layers: int = Field(1, ge=1, description="of the encoder and of the decoder")
-    bidirectional: bool = Field(True, description="the encoder reads both ways")
+    cell: str = Field(
+        "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
+    )
+    embedding: int | None = Field(
+        None, ge=1, description="width of the word vectors; none = hidden"
+    )
+    hidden: int = Field(256, ge=2, description="width of the layers")
+    layers: int = Field(1, ge=1, description="number of layers of the encoder, and of the decoder")
+    bidirectional: bool = Field(True, description="the encoder reads the source in both directions")
     attention: str | None = Field(
-        "dot", description="dot, scaled-dot, general, additive; none = the last state says it all"
+        "dot",
+        description="how the decoder scores the places of the source; none = no attention: the "
+        "decoder has the encoder's last state only",
+        json_schema_extra={"kind": "attention"},
     )
     input_feeding: bool = Field(
-        False, description="each step also reads what the one before it saw of the source"
+        False,
+        description="each step of the decoder also reads the attention vector of the last step",
     )
-    dropout_input: float = Field(0.0, ge=0, lt=1, description="embeddings → first layers")
-    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="between layers")
-    dropout_output: float = Field(0.0, ge=0, lt=1, description="decoder → softmax")
-    locked: bool = Field(True, description="dropout keeps its mask over a sequence")
+    dropout_input: float = Field(
+        0.0, ge=0, lt=1, description="dropout between the embeddings and the first layers"
+    )
+    dropout_hidden: float = Field(0.0, ge=0, lt=1, description="dropout between the layers")
+    dropout_output: float = Field(
+        0.0, ge=0, lt=1, description="dropout between the decoder and the softmax"
+    )
+    locked: bool = Field(
+        True, description="dropout keeps one mask for all steps of a sequence (variational dropout)"
+    )
 
     @field_validator("attention", mode="before")
     @classmethod

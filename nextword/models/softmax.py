@@ -20,20 +20,23 @@ from .base import TrainableModel
 class SoftmaxSettings(Part):
     """From the last hidden vector to the next token."""
 
-    tied: bool = Field(False, description="output weights are the embedding")
+    tied: bool = Field(False, description="the output weights are the embedding")
     softmax: Literal["full", "sampled", "adaptive"] = Field(
         "full",
-        description="for 30,000 words and more. sampled: training counts a sample of the rare "
-        "words; adaptive: rare words in narrow clusters",
+        description="full = over all words. For vocabularies of 30,000 words and more: sampled = "
+        "training counts the frequent words, the batch's own and a sample of the others; adaptive "
+        "= rare words have narrower vectors",
     )
     cutoffs: list[int] = Field(
         [2000, 10000],
         min_length=1,
-        description="adaptive: the first id of each cluster; sampled: the first is the number of "
-        "words that always count",
+        description="softmax=adaptive: the first id of each cluster of rare words; "
+        "softmax=sampled: the first number is how many frequent words always count",
     )
-    softmaxes: int = Field(1, ge=1, description="a mixture of so many softmaxes")
-    samples: int = Field(2000, ge=1, description="sampled: rare words drawn for each batch")
+    softmaxes: int = Field(
+        1, ge=1, description="number of softmaxes that are mixed; 1 = no mixture"
+    )
+    samples: int = Field(2000, ge=1, description="softmax=sampled: rare words drawn for each batch")
 
     @model_validator(mode="after")
     def _one_kind_of_softmax(self) -> Self:

@@ -18,7 +18,7 @@ class TransformerConfig(TransformerSettings):
     name: Literal["transformer"] = "transformer"
     task: ClassVar[str] = "pairs"
 
-    layers: int = Field(3, ge=1, description="of the encoder and of the decoder")
+    layers: int = Field(3, ge=1, description="number of layers of the encoder, and of the decoder")
 
     def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Transformer:
         return Transformer(self, vocab_size, source_vocab_size, joint)

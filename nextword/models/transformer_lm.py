@@ -7,7 +7,7 @@ positions=learned, activation=gelu-tanh, scale_embedding=false).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 class TransformerLMConfig(TransformerSettings, EncoderConfig):
     name: Literal["transformer-lm"] = "transformer-lm"
+    encodes: ClassVar[bool] = True
 
     def build(self, vocab_size: int) -> TransformerLM:
         return TransformerLM(self, vocab_size)

@@ -28,10 +28,20 @@ class Sizes(Part):
     """Of a stack of Transformer layers."""
 
     hidden: int = Field(256, ge=2, description="width of every vector")
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1, description="attentions side by side; hidden is divided by them")
-    inner: int | None = Field(None, ge=1, description="feed-forward width; none = 4 x hidden")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of embeddings and of what parts add")
+    layers: int = Field(4, ge=1, description="number of Transformer layers")
+    heads: int = Field(
+        4, ge=1, description="attention heads of a layer; hidden must be divisible by their number"
+    )
+    inner: int | None = Field(
+        None, ge=1, description="width inside the feed-forward part; none = 4 x hidden"
+    )
+    dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="dropout of the embeddings, and of what each attention and feed-forward part "
+        "adds",
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -50,15 +60,19 @@ class Sizes(Part):
 class TransformerSettings(Sizes, SoftmaxSettings):
     """What a stack that predicts the next token can be."""
 
-    context: int = Field(256, ge=2, description="most tokens seen at once")
-    positions: Places = "sinusoidal"
+    context: int = Field(256, ge=2, description="the most tokens that the model sees at once")
+    positions: Places = Field("sinusoidal", description="how a token's place is encoded")
     norm: Literal["pre", "post"] = Field(
-        "pre", description="normalise what each part reads, or (the paper) what has been added up"
+        "pre",
+        description="where layer normalisation stands: before each part (pre), or after each "
+        "residual sum as in the paper (post)",
     )
-    activation: Activation = "relu"
-    dropout_attention: float = Field(0.0, ge=0, lt=1, description="of attention's weights")
+    activation: Activation = Field("relu", description="non-linearity of the feed-forward part")
+    dropout_attention: float = Field(
+        0.0, ge=0, lt=1, description="dropout of the attention weights"
+    )
     scale_embedding: bool = Field(
-        True, description="word vectors times √hidden before positions are added"
+        True, description="word vectors are multiplied by √hidden before positions are added"
     )
 
     @property

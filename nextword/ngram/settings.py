@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from .. import registry
 from ..config import Part
 from ..errors import InputError
-from .trie import HIGHEST_ORDER
 
 
 class NgramSettings(Part):
@@ -22,25 +21,35 @@ class NgramSettings(Part):
     name: Literal["ngram"] = "ngram"
 
     order: int = Field(
-        5, ge=1, le=HIGHEST_ORDER, description="words of an n-gram, the predicted one too"
+        5, ge=1, le=16, description="n: tokens of an n-gram, the predicted one included"
     )
     smoothing: str = Field(
         "modified-kneser-ney",
-        description="maximum-likelihood, add-k, jelinek-mercer, witten-bell, "
-        "absolute-discounting, kneser-ney or modified-kneser-ney",
+        description="how probability is moved from seen n-grams to unseen ones",
+        json_schema_extra={"kind": "smoothing"},
     )
     interpolate: bool = Field(
-        True, description="seen n-grams too are mixed with the lower order; false = back off only"
+        True,
+        description="seen n-grams too are mixed with the lower order; false = the lower order is "
+        "used for unseen n-grams only (back-off)",
     )
-    add_k: float = Field(1.0, gt=0, description="k of add-k")
+    add_k: float = Field(1.0, gt=0, description="smoothing=add-k: what is added to every count")
     open: bool = Field(
-        True, description="<unk> has a share of the probability even if it was never seen"
+        True,
+        description="<unk> has some probability even if it never occurred; false = unknown words "
+        "are impossible",
     )
     prune: tuple[int, ...] = Field(
-        (), description='"0 0 1": leave trigrams and longer out that came once'
+        (),
+        description="for each order, the largest count that is left out: '0 0 1' leaves out "
+        "trigrams and longer n-grams that occur once",
     )
     prune_entropy: float = Field(
-        0.0, ge=0, lt=1, description="leave n-grams out that matter less (relative perplexity)"
+        0.0,
+        ge=0,
+        lt=1,
+        description="n-grams are left out that raise the perplexity by less than this share "
+        "(Stolcke 1998); 0 = none",
     )
 
     @field_validator("smoothing")

@@ -28,9 +28,22 @@ if TYPE_CHECKING:  # a model that does without torch must not wait for it
 
 class Causal(Part):
     name: Literal["causal"] = "causal"
-    ar: float = Field(0.0, ge=0, description="α, activation regularisation")
-    tar: float = Field(0.0, ge=0, description="β, temporal activation regularisation")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="ε, 0.1 is usual for translation")
+    ar: float = Field(
+        0.0, ge=0, description="α of activation regularisation: penalty on large activations"
+    )
+    tar: float = Field(
+        0.0,
+        ge=0,
+        description="β of temporal activation regularisation: penalty on activations that change "
+        "quickly",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="ε: share of the target probability that is spread evenly over all words; 0.1 "
+        "is usual for translation",
+    )
 
     def __call__(
         self, model: Predictor, batch: Batch, state: State

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..config import Part
 from ..types import Batch, State, Term
@@ -14,10 +14,22 @@ from ..types import Batch, State, Term
 
 class Classify(Part):
     name: Literal["classify"] = "classify"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    weights: list[float] | Literal["none", "balanced"] = Field(
-        "none", description="of the labels; balanced = rare ones count more, each label alike"
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="ε: share of the target probability that is spread evenly over all labels",
     )
+    weights: list[float] | Literal["none", "balanced"] = Field(
+        "none",
+        description="how much an example of each label counts: none = all alike; balanced = so "
+        "that all labels count alike together; or a number for each label",
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return "none" if value is None else value  # `--set objective.weights=none` arrives as None
 
     def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
         assert batch.labels is not None

@@ -17,7 +17,9 @@ from ..types import Batch, State, Term
 
 class MaskedWords(Part):
     name: Literal["masked"] = "masked"
-    next_sentence: bool = Field(True, description="also learn whether the second piece follows")
+    next_sentence: bool = Field(
+        True, description="the model also learns whether the second piece follows the first"
+    )
 
     def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
         assert batch.mask is not None and batch.labels is not None

@@ -22,9 +22,16 @@ from .causal import Causal
 
 class ScheduledSampling(Causal):
     name: Literal["scheduled-sampling"] = "scheduled-sampling"  # type: ignore[assignment]
-    rate: float = Field(0.25, ge=0, le=1, description="share of own words at the end")
+    rate: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="probability, at the end of the training, that the model reads its own word "
+        "instead of the text's",
+    )
     decay: Literal["linear", "inverse-sigmoid"] = Field(
-        "linear", description="how the text's share falls over the training"
+        "linear",
+        description="how that probability rises over the training: evenly, or slowly at first",
     )
 
     def own(self, done: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, load_config, read_recipe
+from ..config import Config, configure, read_recipe
 from ..errors import InputError
 from .task import Task
 
@@ -27,7 +27,7 @@ def keep_vocabulary(
             f"--from {origin}: that run is for the task '{before.model.task}', the recipe "
             f"'{recipe}' is for '{task.name}'"
         )
-    fresh = load_config(recipe, overrides).train.vocabulary == "new"
+    fresh = configure(recipe, overrides).train.vocabulary == "new"
     if fresh and not task.new_vocabulary:
         raise InputError("train.vocabulary=new is for models of running text")
     base = {} if fresh else {"text": before.text.model_dump(mode="json")}
@@ -36,7 +36,7 @@ def keep_vocabulary(
     name = read_recipe(recipe).get("model", {}).get("name", "recurrent")
     if name == before.model.name and before.model.trained_by == "gradient":
         base["model"] = before.model.model_dump(mode="json")
-    config = load_config(recipe, overrides, base=base)
+    config = configure(recipe, overrides, base=base)
     if not fresh and (config.text != before.text or config.source != before.source):
         raise InputError(
             f"--from {origin} keeps that run's vocabulary; leave text.* and source.* settings out, "
@@ -58,6 +58,6 @@ def onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
     model = read_recipe(recipe)["model"]
     own, encoder = model.get("encoder", {}), before.model.model_dump(mode="json")
     model["encoder"] = encoder | (own if own.get("name") == before.model.name else {})
-    return load_config(
+    return configure(
         recipe, overrides, base={"text": before.text.model_dump(mode="json"), "model": model}
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config, load_config
+from ..config import Config, configure
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import write_text
@@ -50,7 +50,7 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
         InputError: fewer than two runs, different vocabularies, or no held-out text.
     """
     began = time.perf_counter()
-    config = load_config(request.recipe, request.changes)
+    config = configure(request.recipe, request.changes)
     _check(config, request, runs, out)
     spans = open_texts(request.valid) if request.valid else []
     members = [load(path, request.device) for path in runs]

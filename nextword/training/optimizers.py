@@ -14,20 +14,28 @@ if TYPE_CHECKING:  # settings are read without torch
     from torch import nn, optim
 
 
+_LR = "highest learning rate; the schedule multiplies it by a factor"
+_DECAY = "how strongly weights are drawn to zero"
+_MOMENTUM = "share of the last step that is added to the next"
+_BETAS = "β₁ and β₂: what stays of the mean gradient and of the mean squared gradient"
+_EPS = "ε: added to the denominator, against division by zero"
+
+
 class OptimizerPart(Part):
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(gt=0, description=_LR)
+    weight_decay: float = Field(0.0, ge=0, description=_DECAY)
     layer_decay: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="classifiers, recurrent models: each layer's rate is so much of the one's "
-        "above it",
+        description="classifiers and recurrent models: each layer's learning rate is this share of "
+        "the rate of the layer above it; 1 = all alike",
     )
     unfreeze: int = Field(
         0,
         ge=0,
-        description="the same: epochs until the next layer below learns too; 0 = all do",
+        description="classifiers and recurrent models: epochs until the next layer below is "
+        "trained too; 0 = all are trained from the start",
     )
 
     def build(
@@ -67,9 +75,9 @@ class SGD(OptimizerPart):
     """Gradient descent; with `momentum` (Polyak 1964) and its `nesterov` form (1983)."""
 
     name: Literal["sgd"] = "sgd"
-    lr: float = Field(1.0, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
+    lr: float = Field(1.0, gt=0, description=_LR)
+    momentum: float = Field(0.0, ge=0, lt=1, description=_MOMENTUM)
+    nesterov: bool = Field(False, description="Nesterov's form of momentum")
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -86,10 +94,12 @@ class RMSProp(OptimizerPart):
     s ← α s + (1 - α) g²,  w ← w - lr g / (√s + ε)."""
 
     name: Literal["rmsprop"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0)
-    alpha: float = Field(0.9, gt=0, lt=1)
-    eps: float = Field(1e-6, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
+    lr: float = Field(1e-3, gt=0, description=_LR)
+    alpha: float = Field(
+        0.9, gt=0, lt=1, description="α: what stays of the mean of squared gradients at each step"
+    )
+    eps: float = Field(1e-6, gt=0, description=_EPS)
+    momentum: float = Field(0.0, ge=0, lt=1, description=_MOMENTUM)
 
     kind: ClassVar[str] = "RMSprop"
 
@@ -98,8 +108,8 @@ class AdaGrad(OptimizerPart):
     """AdaGrad (Duchi et al. 2011)."""
 
     name: Literal["adagrad"] = "adagrad"
-    lr: float = Field(0.1, gt=0)
-    eps: float = Field(1e-10, gt=0)
+    lr: float = Field(0.1, gt=0, description=_LR)
+    eps: float = Field(1e-10, gt=0, description=_EPS)
 
     kind: ClassVar[str] = "Adagrad"
 
@@ -108,9 +118,11 @@ class AdaDelta(OptimizerPart):
     """AdaDelta (Zeiler 2012, arXiv:1212.5701)."""
 
     name: Literal["adadelta"] = "adadelta"
-    lr: float = Field(1.0, gt=0)
-    rho: float = Field(0.95, gt=0, lt=1)
-    eps: float = Field(1e-6, gt=0)
+    lr: float = Field(1.0, gt=0, description=_LR)
+    rho: float = Field(
+        0.95, gt=0, lt=1, description="ρ: what stays of the mean of squared gradients at each step"
+    )
+    eps: float = Field(1e-6, gt=0, description=_EPS)
 
     kind: ClassVar[str] = "Adadelta"
 
@@ -119,9 +131,9 @@ class Adam(OptimizerPart):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
 
     name: Literal["adam"] = "adam"
-    lr: float = Field(2e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
+    lr: float = Field(2e-3, gt=0, description=_LR)
+    betas: tuple[float, float] = Field((0.9, 0.999), description=_BETAS)
+    eps: float = Field(1e-8, gt=0, description=_EPS)
 
     kind: ClassVar[str] = "Adam"
     fused = True
@@ -131,7 +143,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
     name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = Field((0.9, 0.99), description=_BETAS)
+    weight_decay: float = Field(0.01, ge=0, description=_DECAY)
 
     kind: ClassVar[str] = "AdamW"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import Config, load_config, override_items
+from ..config import Config, configure, override_items
 from ..errors import InputError
 from ..run import is_arpa, settings_of
 from ..tasks import task_of
@@ -107,11 +107,11 @@ def check(request: Request) -> Job:
 def _configure(request: Request) -> tuple[Config, Origin | None]:
     recipe, changes, folder = request.recipe, request.changes, request.start_from
     if folder is None:
-        return load_config(recipe, changes), None
+        return configure(recipe, changes), None
     if folder.is_file() and not is_arpa(folder):
         return _with_vectors(recipe, changes, folder), None
     before = settings_of(folder)
-    task = task_of(load_config(recipe))
+    task = task_of(configure(recipe))
     config = task.start_from(recipe, changes, folder, before)
     if config.train.vocabulary == "new" and before.model.trained_by != "gradient":
         return config, None  # neither vocabulary nor weights are taken
@@ -120,11 +120,11 @@ def _configure(request: Request) -> tuple[Config, Origin | None]:
 
 def _with_vectors(recipe: str, changes: dict[str, Any], path: Path) -> Config:
     """A recipe's settings whose word vectors begin with those of a file."""
-    config = load_config(recipe, changes)
+    config = configure(recipe, changes)
     key = task_of(config).vectors_key(path)
     if config.model.trained_by != "gradient":
         raise InputError(f"--from {path}: a '{config.model.name}' model has no word vectors")
-    return load_config(recipe, changes | {key: str(path)})
+    return configure(recipe, changes | {key: str(path)})
 
 
 def _paths(paths: Paths) -> tuple[Path, ...]:

@@ -25,7 +25,12 @@ class Constant(Part):
     """lr, after an optional linear warm-up."""
 
     name: Literal["constant"] = "constant"
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the training")
+    warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the training in which the factor rises from 0 to 1",
+    )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         return Rates(min(1.0, fraction / self.warmup) if self.warmup else 1.0)
@@ -35,8 +40,15 @@ class Cosine(Part):
     """Linear warm-up, then half a cosine down to `final` (Loshchilov and Hutter 2017)."""
 
     name: Literal["cosine"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the training")
-    final: float = Field(0.0, ge=0, le=1)
+    warmup: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the training in which the factor rises from 0 to 1",
+    )
+    final: float = Field(
+        0.0, ge=0, le=1, description="factor of the learning rate at the end of the training"
+    )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         if fraction < self.warmup:
@@ -50,11 +62,22 @@ class OneCycle(Part):
     cosine form of fast.ai)."""
 
     name: Literal["one-cycle"] = "one-cycle"
-    warmup: float = Field(0.25, gt=0, lt=1, description="share of the training that goes up")
-    start: float = Field(0.04, gt=0, le=1, description="first factor")
-    final: float = Field(1e-4, ge=0, le=1, description="last factor")
+    warmup: float = Field(
+        0.25,
+        gt=0,
+        lt=1,
+        description="share of the training in which the learning rate rises",
+    )
+    start: float = Field(
+        0.04, gt=0, le=1, description="factor of the learning rate at the first step"
+    )
+    final: float = Field(
+        1e-4, ge=0, le=1, description="factor of the learning rate at the last step"
+    )
     momentum: tuple[float, float] | None = Field(
-        None, description="(high, low): momentum or first beta goes high → low → high"
+        None,
+        description="high and low: momentum (or β₁) falls from high to low while the "
+        "learning rate rises, and rises again; none = it stays as the optimizer has it",
     )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
@@ -72,9 +95,18 @@ class Plateau(Part):
     """lr times `factor` whenever `patience` validations have brought nothing better."""
 
     name: Literal["plateau"] = "plateau"
-    factor: float = Field(0.25, gt=0, lt=1)
-    patience: int = Field(1, ge=1)
-    smallest: float = Field(1e-4, ge=0, le=1, description="the factor never falls below this")
+    factor: float = Field(
+        0.25, gt=0, lt=1, description="what the learning rate is multiplied by each time"
+    )
+    patience: int = Field(
+        1, ge=1, description="validations without a better one before the learning rate falls"
+    )
+    smallest: float = Field(
+        1e-4,
+        ge=0,
+        le=1,
+        description="the learning rate never falls below this share of optimizer.lr",
+    )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         factor, best, bad = 1.0, math.inf, 0
@@ -92,8 +124,14 @@ class Milestones(Part):
     """lr times `factor` at each of some points of the training."""
 
     name: Literal["milestones"] = "milestones"
-    at: list[float] = Field([0.6, 0.8], min_length=1, description="shares of the training")
-    factor: float = Field(0.1, gt=0, lt=1)
+    at: list[float] = Field(
+        [0.6, 0.8],
+        min_length=1,
+        description="when the learning rate falls, as shares of the training",
+    )
+    factor: float = Field(
+        0.1, gt=0, lt=1, description="what the learning rate is multiplied by each time"
+    )
 
     @field_validator("at")
     @classmethod
@@ -111,8 +149,12 @@ class SlantedTriangles(Part):
     3.2, equation 3)."""
 
     name: Literal["slanted-triangles"] = "slanted-triangles"
-    cut: float = Field(0.1, gt=0, lt=1, description="share of the training that goes up")
-    ratio: float = Field(32.0, gt=1, description="the smallest rate is so much of the highest")
+    cut: float = Field(
+        0.1, gt=0, lt=1, description="share of the training in which the learning rate rises"
+    )
+    ratio: float = Field(
+        32.0, gt=1, description="the highest learning rate divided by the smallest"
+    )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         if fraction < self.cut:
@@ -126,7 +168,9 @@ class InverseSquareRoot(Part):
     """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), 1 at its highest."""
 
     name: Literal["inverse-sqrt"] = "inverse-sqrt"
-    warmup_steps: int = Field(4000, ge=1)
+    warmup_steps: int = Field(
+        4000, ge=1, description="steps in which the learning rate rises to its highest"
+    )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         at = max(1, step + 1) / self.warmup_steps

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nextword import registry
-from nextword.config import Config, load_config
+from nextword.config import Config, configure
 from nextword.errors import InputError
 from nextword.files import read_tensors
 from nextword.models.seq2seq import Seq2SeqConfig
@@ -400,7 +400,7 @@ def test_settings_that_do_not_fit_are_refused(
         Config.parse({"model": {"name": name, **settings}, "train": stream})
     overrides = {f"model.{key}": value for key, value in settings.items()}
     with pytest.raises(InputError, match=says):
-        load_config(name, {"model.tied": False} | overrides)
+        configure(name, {"model.tied": False} | overrides)
 
 
 @pytest.mark.parametrize(

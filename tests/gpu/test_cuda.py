@@ -23,7 +23,7 @@ from torch import Tensor, nn, optim
 
 import nextword
 from nextword import registry
-from nextword.config import load_config
+from nextword.config import configure
 from nextword.errors import Interrupted
 from nextword.models.recurrent import RecurrentConfig
 from nextword.nn import kernels
@@ -335,7 +335,7 @@ def made(**settings: Any) -> Training:
         "optimizer.lr": 0.01,
     }
     overrides |= {key.replace("__", "."): value for key, value in settings.items()}
-    config = load_config("lstm", TINY | overrides)
+    config = configure("lstm", TINY | overrides)
     torch.manual_seed(1)
     model = config.model.build(V).to(DEVICE)
     ids = np.random.default_rng(2).integers(0, V, 500).astype(np.uint16)

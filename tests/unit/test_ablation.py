@@ -23,7 +23,7 @@ from torch import Tensor
 import nextword
 from nextword import plot
 from nextword.cli.main import main
-from nextword.config import load_config, parse_override
+from nextword.config import configure, parse_override
 from nextword.errors import Interrupted
 from nextword.files import locked, read_tensors
 from nextword.experiments import ablation
@@ -251,7 +251,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.parametrize("recipe", ["awd-lstm-ptb", "awd-lstm-wt2"])
 def test_rows_of_the_published_recipes(recipe: str, fine_tune: bool) -> None:
     """All nine, in the paper's order; without fine-tuning there is none to leave out."""
-    rows, missing = plan(load_config(recipe), fine_tune)
+    rows, missing = plan(configure(recipe), fine_tune)
     left_out = [] if fine_tune else ["no fine-tuning"]
     assert [row.title for row in rows] == [title for title in TITLES if title not in left_out]
     assert [row.title for row in missing] == left_out
@@ -284,7 +284,7 @@ def test_rows_of_the_published_recipes(recipe: str, fine_tune: bool) -> None:
 )  # fmt: skip
 def test_rows_of_other_recipes(recipe: str, settings: list[str], expected: list[str]) -> None:
     """A row for each ingredient that the recipe has, whoever set it; the others are missing."""
-    rows, missing = plan(load_config(recipe, settings), False)
+    rows, missing = plan(configure(recipe, settings), False)
     titles = [row.title for row in rows]
     assert titles[0] == "full recipe"
     found = [title for title in TITLES if any(word in title for word in expected)]
@@ -342,10 +342,10 @@ def test_a_row_differs_in_what_it_leaves_out(title: str, awd: Done) -> None:
 
 def test_the_full_row_is_the_recipe(awd: Done, few: Done, texts: Texts) -> None:
     """With what was set by hand."""
-    settings = load_config("awd-lstm-wt2", TINY).dump()
+    settings = configure("awd-lstm-wt2", TINY).dump()
     assert json.loads((awd.run("full recipe") / "config.json").read_text()) == settings
     assert settings["recipe"] == "awd-lstm-wt2"
-    expected = load_config(str(texts.folder / "few.toml"), SMALL).dump()
+    expected = configure(str(texts.folder / "few.toml"), SMALL).dump()
     assert json.loads((few.run("full recipe") / "config.json").read_text()) == expected
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 import nextword
 from nextword import hub
-from nextword.config import Config, TextConfig, load_config
+from nextword.config import Config, TextConfig, configure
 from nextword.data.labelled import Labelled, auto_rows, in_batches
 from nextword.errors import InputError
 from nextword.evaluation.classification import classify, evaluate_classifier, longest, measure
@@ -287,13 +287,13 @@ def test_groups_of_a_recurrent_model(tied: bool) -> None:
 )
 def test_settings_that_contradict(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load_config("classifier", changes)
+        configure("classifier", changes)
 
 
 def test_a_setting_in_a_table_in_a_table() -> None:
-    config: Config = load_config("classifier", ["model.encoder.hidden=64"])
+    config: Config = configure("classifier", ["model.encoder.hidden=64"])
     assert config.model.encoder["hidden"] == 64
-    assert load_config("classifier").model.encoder["hidden"] == 256
+    assert configure("classifier").model.encoder["hidden"] == 256
 
 
 # --------------------------------------------------------------------------------------- objective

@@ -21,7 +21,7 @@ from nextword.config import (
     Config,
     SourceConfig,
     TextConfig,
-    load_config,
+    configure,
     parse_override,
     parse_section,
     read_recipe,
@@ -58,18 +58,18 @@ def recipe(tmp_path: Path) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_recipe_round_trip(name: str) -> None:
     """Every built-in recipe parses, and what is dumped as JSON parses to the same settings."""
-    config = load_config(name)
+    config = configure(name)
     assert config.recipe == name
     tables = json.loads(json.dumps(config.dump()))
     assert Config.parse(tables, tables["recipe"]) == config
-    assert load_config(name) == config
+    assert configure(name) == config
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_recipe_says_what_it_is(name: str) -> None:
     """Each one has a line for `nextword recipes`, and sets nothing but known keys."""
     assert read_recipe(name)["about"].strip()
-    config = load_config(name)
+    config = configure(name)
     for table, values in read_recipe(name).items():
         if table != "about":
             dumped = config.dump()[table]
@@ -201,7 +201,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipe_has_the_published_settings(name: str) -> None:
     """Key by key what the paper trained with, those that a recipe leaves to the defaults too."""
-    config = load_config(name)
+    config = configure(name)
     found = {
         key: getattr(getattr(config, key.split(".")[0]), key.split(".")[1])
         for key in PUBLISHED[name]
@@ -233,14 +233,14 @@ def test_recipe_says_where_it_comes_from(name: str) -> None:
 def test_commands_in_a_recipe_are_right(name: str) -> None:
     """What its comments propose to set is a setting, and the recipes they name exist."""
     text = recipe_path(name).read_text(encoding="utf-8")
-    load_config(name, re.findall(r"--set (\S+)", text))
+    configure(name, re.findall(r"--set (\S+)", text))
     assert set(re.findall(r"nextword train ([a-z0-9-]+)", text)) <= set(NAMES)
     assert set(re.findall(r"\bawd-[a-z0-9-]+", text)) <= set(NAMES)
 
 
 def test_recipe_of_ones_own(recipe: Any) -> None:
     """A path that ends in .toml is read; its stem is its name; missing tables are defaults."""
-    config = load_config(recipe('about = "x"\n[model]\nhidden = 7\n'))
+    config = configure(recipe('about = "x"\n[model]\nhidden = 7\n'))
     assert (config.recipe, config.model.hidden, config.text) == ("mine", 7, TextConfig())
     assert all(getattr(config, table).name == name for table, name in PARTS.items())
 
@@ -248,20 +248,20 @@ def test_recipe_of_ones_own(recipe: Any) -> None:
 @pytest.mark.parametrize("text", ["[model\n", "model = \n", "[model]\nhidden = 1\nhidden = 2\n"])
 def test_recipe_that_is_not_toml(text: str, recipe: Any) -> None:
     """Bad TOML names the file and where."""
-    message = complaint(load_config, recipe(text))
+    message = complaint(configure, recipe(text))
     assert "mine.toml' is not valid TOML" in message
 
 
 def test_recipe_that_is_not_utf8(tmp_path: Path) -> None:
     """Other encodings are bad input."""
     (tmp_path / "mine.toml").write_bytes(b'about = "\xe9"\n')
-    assert "not valid TOML" in complaint(load_config, str(tmp_path / "mine.toml"))
+    assert "not valid TOML" in complaint(configure, str(tmp_path / "mine.toml"))
 
 
 def test_unknown_recipe() -> None:
     """The nearest one is named, else all; a missing file is called a file."""
     assert "did you mean 'lstm'?" in complaint(recipe_path, "lstmm")
-    assert "did you mean 'peephole'?" in complaint(load_config, "peep-hole")
+    assert "did you mean 'peephole'?" in complaint(configure, "peep-hole")
     everything = complaint(recipe_path, "zzzzzz")
     assert all(name in everything for name in NAMES)
     assert "no recipe file 'gone.toml'" in complaint(recipe_path, "gone.toml")
@@ -282,6 +282,7 @@ OVERRIDES: list[tuple[str, Any]] = [
     ("text.tokenizer=word", "word"),
     ('text.tokenizer="char"', "char"),
     ("text.vocab_size=none", None),
+    ("train.average=none", "none"),
     ("train.clip=None", None),
     ("train.minutes=2.5", 2.5),
     ("train.epochs = 3 ", 3),
@@ -295,7 +296,7 @@ OVERRIDES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("text", "value"), OVERRIDES, ids=[text for text, _ in OVERRIDES])
 def test_override(text: str, value: Any) -> None:
     """The setting has the value and its type; nothing else changes."""
-    before, after = load_config("lstm"), load_config("lstm", [text])
+    before, after = configure("lstm"), configure("lstm", [text])
     table, key = text.split("=")[0].strip().split(".")
     got = getattr(getattr(after, table), key)
     assert got == value and type(got) is type(value)
@@ -317,50 +318,50 @@ def test_override(text: str, value: Any) -> None:
 )
 def test_a_setting_that_would_do_nothing(recipe: str, setting: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load_config(recipe, [setting])
+        configure(recipe, [setting])
 
 
 def test_overrides_as_a_dict() -> None:
     """From Python, values are given as they are."""
     given = {"model.hidden": 32, "text.vocab_size": None, "train.epochs": 2}
     written = ["model.hidden=32", "text.vocab_size=none", "train.epochs=2"]
-    assert load_config("lstm", given) == load_config("lstm", written)
+    assert configure("lstm", given) == configure("lstm", written)
 
 
 def test_the_last_override_wins() -> None:
     """As on any command line."""
-    assert load_config("lstm", ["model.hidden=1", "model.hidden=2"]).model.hidden == 2
+    assert configure("lstm", ["model.hidden=1", "model.hidden=2"]).model.hidden == 2
 
 
 def test_another_part_starts_from_its_own_defaults(recipe: Any) -> None:
     """Naming another part drops the recipe's settings of the old one, not the overrides."""
     fresh = registry.load("optimizer", "sgd")()
-    assert load_config("lstm", ["optimizer.name=sgd"]).optimizer == fresh
+    assert configure("lstm", ["optimizer.name=sgd"]).optimizer == fresh
     orders = [
         ["optimizer.name=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.9"],
         ["optimizer.lr=0.5", "optimizer.name=sgd", "optimizer.momentum=0.9"],
         ["optimizer.lr=0.5", "optimizer.momentum=0.9", "optimizer.name=sgd"],
     ]
     for order in orders:
-        optimizer = load_config("lstm", order).optimizer
+        optimizer = configure("lstm", order).optimizer
         assert (optimizer.name, optimizer.lr, optimizer.momentum) == ("sgd", 0.5, 0.9)
 
 
 def test_the_same_part_keeps_the_recipes_settings(recipe: Any) -> None:
     """Naming the part the recipe uses, if only by default, changes nothing."""
-    assert load_config("lstm", ["model.name=recurrent"]) == load_config("lstm")
+    assert configure("lstm", ["model.name=recurrent"]) == configure("lstm")
     mine = recipe("[optimizer]\nlr = 0.5\n")
     default = PARTS["optimizer"]
-    assert load_config(mine, [f"optimizer.name={default}"]).optimizer.lr == 0.5
+    assert configure(mine, [f"optimizer.name={default}"]).optimizer.lr == 0.5
 
 
 def test_base_stands_in_for_the_recipe() -> None:
     """Tables of an older run replace the recipe's; overrides still come last, and the tables
     of the recipe are read anew each time."""
     base = {"model": {"name": "recurrent", "hidden": 9}}
-    config = load_config("lstm", ["model.layers=2"], base=base)
+    config = configure("lstm", ["model.layers=2"], base=base)
     assert (config.model.hidden, config.model.layers, config.model.tied) == (9, 2, False)
-    assert load_config("lstm").model.hidden != 9
+    assert configure("lstm").model.hidden != 9
 
 
 @pytest.mark.parametrize(
@@ -410,7 +411,7 @@ def test_quoted_strings_survive_the_command_line(text: str) -> None:
 @pytest.mark.parametrize("text", ["model.hidden", "", "=3", " = 3"])
 def test_override_without_key_or_value(text: str) -> None:
     """`--set` needs a key and an equals sign."""
-    assert "--set key=value" in complaint(load_config, "lstm", [text])
+    assert "--set key=value" in complaint(configure, "lstm", [text])
 
 
 # ---------------------------------------------------------------- what is refused
@@ -442,7 +443,7 @@ NEAREST = {
 @pytest.mark.parametrize("text", NEAREST)
 def test_unknown_names_name_the_nearest(text: str) -> None:
     """A key or part that does not exist is an error that says what was probably meant."""
-    message = complaint(load_config, "lstm", [text])
+    message = complaint(configure, "lstm", [text])
     assert message.startswith("unknown ")
     assert f"did you mean '{NEAREST[text]}'?" in message
 
@@ -452,21 +453,21 @@ def test_unknown_names_name_the_nearest(text: str) -> None:
 )
 def test_overrides_are_table_dot_key(text: str) -> None:
     """Anything but `table.key` is an unknown setting."""
-    assert f"unknown setting '{text.split('=')[0]}'" in complaint(load_config, "lstm", [text])
+    assert f"unknown setting '{text.split('=')[0]}'" in complaint(configure, "lstm", [text])
 
 
 def test_unknown_table_in_a_recipe(recipe: Any) -> None:
     """A table that is not one of ours is named, with or without overrides."""
     mine = recipe("[optimiser]\nlr = 1.0\n")
     for overrides in ([], ["optimizer.lr=1"]):
-        message = complaint(load_config, mine, overrides)
+        message = complaint(configure, mine, overrides)
         assert "unknown setting 'optimiser'; did you mean 'optimizer." in message
 
 
 @pytest.mark.parametrize("overrides", [[], ["model.hidden=3"], ["model.name=ngram"]])
 def test_table_that_is_none(overrides: list[str], recipe: Any) -> None:
     """`model = "lstm"` is not a table."""
-    assert "'model' is a table" in complaint(load_config, recipe('model = "lstm"\n'), overrides)
+    assert "'model' is a table" in complaint(configure, recipe('model = "lstm"\n'), overrides)
 
 
 BAD = [
@@ -500,7 +501,7 @@ BAD = [
 def test_bad_values_are_one_line_that_names_the_key(text: str) -> None:
     """What was given is repeated, with what would be right."""
     key, _, value = text.partition("=")
-    message = complaint(load_config, "lstm", [text])
+    message = complaint(configure, "lstm", [text])
     assert message.startswith(key)
     assert value.strip("[]").split(",")[0].lower() in message.lower()
 
@@ -508,7 +509,7 @@ def test_bad_values_are_one_line_that_names_the_key(text: str) -> None:
 @pytest.mark.parametrize("value", ["[0.5, 1]", "[0]", "[]", "0.5", "[late]", "[1.5, 0.5]"])
 def test_milestones_out_of_range_are_one_line(value: str) -> None:
     """The message names the key; shares of a training lie within it."""
-    message = complaint(load_config, "awd-lstm-char", [f"schedule.at={value}"])
+    message = complaint(configure, "awd-lstm-char", [f"schedule.at={value}"])
     assert message.startswith("schedule.at")
 
 
@@ -516,13 +517,13 @@ def test_milestones_out_of_range_are_one_line(value: str) -> None:
 def test_part_names_that_are_no_names(value: str) -> None:
     """A name that is a list, a number, nothing or a table is unknown, not a traceback."""
     for key in ("model.name", "optimizer.name"):
-        assert "unknown" in complaint(load_config, "lstm", [f"{key}={value}"])
+        assert "unknown" in complaint(configure, "lstm", [f"{key}={value}"])
 
 
 @pytest.mark.parametrize("table", [*SECTIONS, *PARTS])
 def test_nothing_changes_after_parsing(table: str) -> None:
     """Settings are frozen, all the way down."""
-    config = load_config("lstm")
+    config = configure("lstm")
     with pytest.raises(FrozenInstanceError):
         setattr(config, table, None)
     section = getattr(config, table) or SourceConfig()

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import nextword
 from nextword import state as trees
 from nextword.cli.main import main
-from nextword.config import load_config
+from nextword.config import configure
 from nextword.errors import Interrupted, TrainingError
 from nextword.nn import kernels
 from nextword.text.corpus import Corpus, Counts
@@ -110,7 +110,7 @@ def made(recorder: Recorder | None = None, **settings: Any) -> Training:
     """A training of a small model; with a recorder its steps are recorded. The same weights each
     time."""
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
-    config = load_config("lstm", overrides)
+    config = configure("lstm", overrides)
     torch.manual_seed(1)
     model = config.model.build(V)
     ids = np.random.default_rng(2).integers(0, V, 500).astype(np.uint16)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 import nextword
 from nextword import files
 from nextword import run as runs
-from nextword.config import load_config
+from nextword.config import configure
 from nextword.errors import InputError
 from nextword.models.windowed import Windowed
 from nextword.text.tokenizer import train_tokenizer
@@ -416,7 +416,7 @@ def test_locked_holds_against_other_processes(tmp_path: Path) -> None:
 def make_run(folder: Path, recipe: str = "lstm", **settings: Any) -> Path:
     """A run directory of a small untrained model."""
     overrides = {"text.tokenizer": "char", "model.embedding": 4, "model.hidden": 6} | settings
-    config = load_config(recipe, overrides)
+    config = configure(recipe, overrides)
     tokenizer = train_tokenizer(["天地 it was\n"], config.text)
     torch.manual_seed(0)
     model = config.model.build(tokenizer.vocab_size)
@@ -433,7 +433,7 @@ def test_load(tmp_path: Path) -> None:
     run = runs.load(folder)
     assert run.name == "one"
     assert (run.where, run.device) == ("cpu", torch.device("cpu"))
-    assert run.config == load_config(
+    assert run.config == configure(
         "lstm", {"text.tokenizer": "char", "model.embedding": 4, "model.hidden": 6}
     )
     model: Any = run.model

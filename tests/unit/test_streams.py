@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword import registry
-from nextword.config import READS, TrainConfig, load_config
+from nextword.config import READS, TrainConfig, configure
 from nextword.data.stream import Ids, Stream, auto_batch, fit_batch, rows
 from nextword.data.stripes import Stripes
 from nextword.data.variable import Variable
@@ -273,7 +273,7 @@ def test_where_a_text_is_cut_changes_no_prediction(name: str, cell: str) -> None
     whole."""
     settings = {"model.cell": cell, "model.hidden": 12, "model.embedding": 8}
     torch.manual_seed(0)
-    model = load_config("lstm", settings).model.build(FIRST + 300).eval()
+    model = configure("lstm", settings).model.build(FIRST + 300).eval()
     stream = registry.load("stream", name)(text_of(300), 3, 9, seed=1)
     assert len(stream) > 5
     found, state = [], model.start(3)

@@ -20,7 +20,7 @@ from torch import optim
 
 import nextword
 from nextword.cli.main import main
-from nextword.config import READS, RECIPES, load_config
+from nextword.config import READS, RECIPES, configure
 from nextword.errors import InputError, Interrupted, TrainingError
 from nextword.files import read_tensors
 from nextword.models.windowed import Windowed
@@ -205,7 +205,7 @@ def test_long_preparation_leaves_time_to_train(monkeypatch: pytest.MonkeyPatch) 
     """What the first validation will take is guessed from the steps, not from the preparation."""
     now = 100.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    config = load_config("lstm", {"train.minutes": 1.0}).train
+    config = configure("lstm", {"train.minutes": 1.0}).train
     at = Standing()
     now = 130.0  # half of the minute went by before the first step
     budget = Budget(config, at, 100.0, 50, valid_tokens=30_000)
@@ -463,13 +463,13 @@ def test_unigram_counts(text: Path, tmp_path: Path) -> None:
 def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
     """The suggestion lies between a rate that does nothing and one that blows up."""
     overrides = TINY | {"optimizer.name": "sgd", "schedule.name": "constant"}
-    found = find_lr(load_config("lstm", overrides), [text], steps=60, low=1e-4, high=1e3)
+    found = find_lr(configure("lstm", overrides), [text], steps=60, low=1e-4, high=1e3)
     assert 1e-3 < found.suggestion < 1e2
     assert found.lr == sorted(found.lr)
     found.draw(tmp_path / "lr.png")
     assert (tmp_path / "lr.png").stat().st_size > 1000
     with pytest.raises(InputError, match="below"):
-        find_lr(load_config("lstm", overrides), [text], low=1.0, high=0.1)
+        find_lr(configure("lstm", overrides), [text], low=1.0, high=0.1)
 
 
 def test_a_curve_is_drawn(text: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
-from nextword.config import load_config
+from nextword.config import configure
 from nextword.generation.beam import beam_search
 from nextword.models.recurrent import RecurrentLM
 from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
@@ -227,16 +227,16 @@ def test_attention_is_noted_by_layer() -> None:
 def test_with_window_leaves_it_alone() -> None:
     """It has a context of its own, and windows were all it was trained on; a recurrent model that
     was is wrapped, and one that was not is not."""
-    config = load_config("transformer-lm", {"model.context": 8, "model.hidden": 8})
+    config = configure("transformer-lm", {"model.context": 8, "model.hidden": 8})
     assert config.train.stream == "windows"
     model = config.model.build(V)
     assert with_window(model, config) is model
     assert isinstance(model, TransformerLM) and model.context == 8
-    config = load_config("lstm", {"train.stream": "windows", "train.bptt": 5})
+    config = configure("lstm", {"train.stream": "windows", "train.bptt": 5})
     model = config.model.build(V)
     wrapped = with_window(model, config)
     assert isinstance(wrapped, Windowed) and wrapped.context == 5
-    config = load_config("lstm", {"train.stream": "stripes"})
+    config = configure("lstm", {"train.stream": "stripes"})
     model = config.model.build(V)
     assert isinstance(with_window(model, config), RecurrentLM)
 

@@ -57,9 +57,9 @@ def choose(cell: Cell, x: Tensor) -> Backend:
 
 
 def _fastest(cell: Cell, x: Tensor) -> str:
-    """By what was measured on two cores (docs/results.md, "Recurrent layers"). oneDNN's LSTM behind
-    torch's fuses the gates, but lays all weights out anew at every call; torch's other cells
-    are plain loops."""
+    """By what was measured on two cores (docs/results/training-speed.md, "Recurrent layers").
+    torch's LSTM is oneDNN's, which fuses the gates, but lays all weights out anew at every call;
+    torch's other cells are plain loops."""
     T, B, inputs = x.shape
     learning = torch.is_grad_enabled()
     weights = cell.gates * cell.hidden * (cell.hidden + inputs)

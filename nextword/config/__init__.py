@@ -1,0 +1,36 @@
+"""What a run is made of: strict, frozen settings that print as TOML and override by dots.
+
+A recipe is a TOML file with the tables `[text] [source] [model] [objective] [train] [optimizer]
+[schedule]`. `settings` has the tables that belong to no part, `parse` checks plain tables, `recipe`
+reads recipes and overrides, `describe` tells what every key means.
+"""
+
+from .parse import PARTS, SECTIONS, Config, parse_section
+from .recipe import (
+    RECIPES,
+    configure,
+    override_items,
+    parse_override,
+    read_recipe,
+    recipe_path,
+)
+from .settings import Part, Section, SourceConfig, TextConfig, TrainConfig, parse_size
+
+__all__ = [
+    "PARTS",
+    "RECIPES",
+    "SECTIONS",
+    "Config",
+    "Part",
+    "Section",
+    "SourceConfig",
+    "TextConfig",
+    "TrainConfig",
+    "configure",
+    "override_items",
+    "parse_override",
+    "parse_section",
+    "parse_size",
+    "read_recipe",
+    "recipe_path",
+]

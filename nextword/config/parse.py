@@ -1,0 +1,171 @@
+"""Plain tables of settings → `Config`: checked against their schemas, and against each other.
+
+The four tables that name a part (`name = "adamw"`) are checked against that part's own settings,
+found through the registry; a key nobody knows is an error that names the nearest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import ValidationError
+
+from .. import registry
+from ..errors import InputError
+from .settings import Section, SourceConfig, TextConfig, TrainConfig
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+SECTIONS: dict[str, type[Section]] = {
+    "text": TextConfig,
+    "source": SourceConfig,
+    "train": TrainConfig,
+}
+PARTS: dict[str, str] = {  # table → the part it names when it says nothing
+    "model": "recurrent",
+    "objective": "causal",
+    "optimizer": "adamw",
+    "schedule": "one-cycle",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run was made with."""
+
+    text: TextConfig
+    model: Any  # Part of kind "model", and so on: the registry knows the class
+    objective: Any
+    train: TrainConfig
+    optimizer: Any
+    schedule: Any
+    recipe: str = "custom"
+    source: SourceConfig | None = None  # of models that read sentence pairs
+
+    keys: ClassVar[tuple[str, ...]] = (
+        "text",
+        "source",
+        "model",
+        "objective",
+        "train",
+        "optimizer",
+        "schedule",
+    )
+
+    @classmethod
+    def parse(cls, tables: dict[str, Any], recipe: str = "custom") -> Self:
+        """Checked settings from plain tables.
+
+        Raises:
+            InputError: an unknown table, key or name (the nearest is given), or a bad value.
+        """
+        tables = known_tables(tables)
+        parsed: dict[str, Any] = {}
+        for table in cls.keys:
+            values = dict(tables.get(table, {}))
+            schema = _schema(table, values)
+            if table in PARTS:
+                values.setdefault("name", PARTS[table])
+            try:
+                parsed[table] = schema.model_validate(values)
+            except ValidationError as error:
+                raise InputError(_explain(table, error, tables)) from None
+        for side in ("text", "source"):
+            registry.check("tokenizer", parsed[side].tokenizer)
+        registry.check("stream", parsed["train"].stream)
+        if not registry.load("task", parsed["model"].task).has_source:
+            if tables.get("source"):
+                raise InputError("[source] settings are for models of sentence pairs")
+            parsed["source"] = None
+        _check_fits(parsed)
+        return cls(**parsed, recipe=recipe)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain tables that `parse` reads back."""
+        return {"recipe": self.recipe} | {
+            key: part.model_dump(mode="json")
+            for key in self.keys
+            if (part := getattr(self, key)) is not None
+        }
+
+
+def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) -> SectionT:
+    """Checked settings of a single section.
+
+    Raises:
+        InputError: an unknown key (the nearest is given) or a bad value.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
+        raise InputError(f"{where}: {_value_message(key, first)}") from None
+
+
+def _check_fits(parsed: dict[str, Any]) -> None:
+    """Model, stream and objective must be for the same task; no setting is ignored."""
+    model = parsed["model"]
+    given = {key for key in type(parsed["train"]).model_fields if _is_set(parsed["train"], key)}
+    registry.load("task", model.task).check_settings(
+        model.name, parsed["train"].stream, parsed["objective"].name, given
+    )
+    for key in ("layer_decay", "unfreeze"):
+        if not model.layered and _is_set(parsed["optimizer"], key):
+            raise InputError(
+                f"optimizer.{key} is for classifiers and recurrent models, not for '{model.name}'"
+            )
+    if parsed["text"].sentences and parsed["text"].tokenizer != "wordpiece":
+        raise InputError("text.sentences is for text.tokenizer=wordpiece")
+
+
+def _is_set(part: Section, key: str) -> bool:
+    """Whether a setting, if there is one, is not what it is by itself."""
+    return hasattr(part, key) and getattr(part, key) != type(part).model_fields[key].default
+
+
+def known_tables(tables: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: value for key, value in tables.items() if key not in ("recipe", "about")}
+    for table, values in tables.items():
+        if table not in Config.keys:
+            raise InputError(registry.unknown("setting", table, all_keys(tables)))
+        if not isinstance(values, dict):
+            raise InputError(f"'{table}' is a table of settings, for example {table}.name")
+    return tables
+
+
+def _schema(table: str, values: dict[str, Any]) -> type[Section]:
+    if table in SECTIONS:
+        return SECTIONS[table]
+    schema: type[Section] = registry.load(table, values.get("name", PARTS[table]))
+    return schema
+
+
+def all_keys(tables: dict[str, Any]) -> list[str]:
+    keys = []
+    for table in Config.keys:
+        given = tables.get(table)
+        try:
+            schema = _schema(table, given if isinstance(given, dict) else {})
+        except InputError:
+            continue
+        keys += [f"{table}.{key}" for key in schema.model_fields]
+    return keys
+
+
+def _explain(table: str, error: ValidationError, tables: dict[str, Any]) -> str:
+    first = error.errors()[0]
+    key = ".".join([table, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return registry.unknown("setting", key, all_keys(tables))
+    return _value_message(key if first["loc"] else table, first)
+
+
+def _value_message(key: str, error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"{key}: {message}".removeprefix(": ")
+    return f"{key} = {error['input']!r}: {message[0].lower()}{message[1:]}"

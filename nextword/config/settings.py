@@ -1,0 +1,249 @@
+"""The tables of settings that every run has, and what every table of settings is."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Section(BaseModel):
+    """A table of settings: unknown keys are refused, nothing changes after parsing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(Section):
+    """A table whose `name` says which registered part it sets."""
+
+    name: str
+
+    #: of a model: how `train` makes it
+    trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "gradient"
+    #: of a model: the registered task that it is for
+    task: ClassVar[str] = "text"
+    #: of a model: whether a classifier can stand on it
+    encodes: ClassVar[bool] = False
+    #: of a model: whether its layers can learn at rates of their own
+    layered: ClassVar[bool] = False
+
+    def nested(self) -> dict[str, Section]:
+        """Tables within this table, such as a classifier's encoder: key → checked settings."""
+        return {}
+
+
+class TextConfig(Section):
+    """How text becomes ids."""
+
+    tokenizer: str = Field(
+        "bpe",
+        description="what a token is: a word, a character, a byte, or a piece of a word",
+        json_schema_extra={"kind": "tokenizer"},
+    )
+    vocab_size: Annotated[int, Field(ge=3)] | Literal["auto"] | None = Field(
+        "auto",
+        description="largest vocabulary, <unk> and <eos> included; auto = 8000, and for bpe and "
+        "wordpiece one token for every 200 bytes of a small text; none = no limit",
+    )
+    min_count: int = Field(
+        1,
+        ge=1,
+        description="tokens that occur less often become <unk>; with bpe and wordpiece, pairs that "
+        "occur less often are not merged",
+    )
+    lower: bool = Field(False, description="the text is lower-cased first")
+    split: Literal["auto", "whitespace", "words"] = Field(
+        "auto",
+        description="where the word tokenizer cuts: at white space alone (whitespace), or also "
+        "around punctuation and between Chinese characters (words); auto decides by the text",
+    )
+    sentences: bool = Field(
+        False,
+        description="wordpiece: <eos> follows every sentence instead of every line only",
+    )
+    vectors: str | None = Field(
+        None, description="a word2vec or GloVe text file whose vectors the embedding begins with"
+    )
+
+    @field_validator("vocab_size", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value  # a recipe has no other word for it
+
+    def limit(self) -> int | None:
+        """The largest vocabulary; None = no limit."""
+        return 8000 if self.vocab_size == "auto" else self.vocab_size
+
+
+class TrainConfig(Section):
+    """How long, how much at a time, and what is kept."""
+
+    epochs: int = Field(10, ge=1, description="passes over the training text")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="wall time of the training, preparation included, in the place of epochs; the "
+        "learning-rate schedule then runs over this time",
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="sequences in a batch; none = 4 to 32, so that a pass has about 100 steps or "
+        "more",
+    )
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="sentence pairs: the most tokens that a batch has on either side, padding "
+        "included; none = 256 to 2048, so that a pass has about 100 steps or more",
+    )
+    longest: int = Field(
+        200,
+        ge=1,
+        description="sentence pairs: pairs with a longer sentence, in tokens, are left out, and "
+        "their number is printed",
+    )
+    bleu_lines: int = Field(
+        0,
+        ge=0,
+        description="sentence pairs: how many are translated (greedily) at each validation to "
+        "measure BLEU",
+    )
+    vocabulary: Literal["keep", "new"] = Field(
+        "keep",
+        description="with --from: keep = that run's vocabulary; new = one learnt from the new "
+        "text. Tokens that both have keep their vectors, the others begin with the mean",
+    )
+    bptt: int = Field(
+        64,
+        ge=1,
+        description="tokens of a training sequence: the gradient reaches back no further; longer "
+        "labelled texts are cut",
+    )
+    stream: str = Field(
+        "stripes",
+        description="how ids become batches: stripes carry the state from one batch to the next, "
+        "variable are stripes of varying lengths around bptt, windows begin with a fresh state; "
+        "pairs are sentence pairs of similar lengths, masked is for BERT, labelled for "
+        "classifiers, tagged for taggers",
+        json_schema_extra={"kind": "stream"},
+    )
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="windows: tokens from the start of one window to the start of the next; none = "
+        "bptt",
+    )
+    shuffle: bool = Field(
+        True, description="windows: read in random order instead of the text's order"
+    )
+    seed: int = Field(
+        1, ge=0, description="start of all random numbers: the same seed gives the same run"
+    )
+    clip: float | None = Field(
+        1.0,
+        gt=0,
+        description="gradients are scaled down together so that their norm is at most this",
+    )
+    clip_value: float | None = Field(
+        None, gt=0, description="each single gradient is cut to this size"
+    )
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients are added up for one optimizer step"
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="training stops after this many validations without a better one; none = never",
+    )
+    average: Literal["none", "non-monotone", "always", "checkpoints"] = Field(
+        "none",
+        description="the run keeps the mean of the weights: over all steps (always), over the "
+        "steps after validation stops getting better (non-monotone; with sgd these are ASGD and "
+        "NT-ASGD), or over the last validations (checkpoints)",
+    )
+    checkpoints: int = Field(
+        5, ge=1, description="average=checkpoints: how many validations the mean is taken over"
+    )
+    non_monotone: int = Field(
+        5,
+        ge=1,
+        description="n: validation has stopped getting better when its loss is worse than the best "
+        "of those more than n validations ago",
+    )
+    non_monotone_stop: bool = Field(
+        False, description="the training ends when validation has stopped getting better"
+    )
+    metric: Literal["loss", "accuracy", "f1", "matthews"] = Field(
+        "loss",
+        description="what validations choose the best weights by, and what patience looks at; "
+        "all but the loss are for classifiers and taggers",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="which weights the run keeps: of the best validation, or of the last"
+    )
+    eval_every: int | None = Field(
+        None,
+        ge=1,
+        description="steps from one validation to the next; none = one after every epoch",
+    )
+    save_every_minutes: float = Field(
+        5.0, gt=0, description="minutes between savings of the state that --resume goes on from"
+    )
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32",
+        description="number format of matrix products; auto = bf16 where the processor or GPU "
+        "multiplies it itself, else fp32",
+    )
+    backend: Literal["auto", "fast", "torch", "step"] = Field(
+        "auto",
+        description="what computes recurrent layers: our compiled loops (fast), torch's layer "
+        "(torch) or the readable code (step); auto = the fastest for the shape",
+    )
+    graphs: bool = Field(
+        False,
+        description="CUDA: forward and backward pass are recorded once for each shape of batch and "
+        "replayed as one; for small models, whose kernels take longer to start than to run",
+    )
+    tensorboard: bool = Field(
+        False, description="TensorBoard events are written too (extra nextword[tensorboard])"
+    )
+    memory: str | None = Field(
+        None,
+        description="n-grams: the most memory that the process may take, for example 500MB; none = "
+        "no bound",
+    )
+
+    @field_validator("average", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return "none" if value is None else value  # `--set train.average=none` arrives as None
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _a_size(cls, value: Any) -> Any:
+        if value is not None:
+            parse_size(value)
+        return None if value is None else str(value)
+
+
+def parse_size(text: str | int) -> int:
+    """`200MB`, `1.5G`, 4096 → bytes.
+
+    Raises:
+        ValueError: it is not a size.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
+    if not match:
+        raise ValueError(f"'{text}' is not a size; write for example 200MB or 2GB")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
+class SourceConfig(TextConfig):
+    """How the source side of sentence pairs becomes ids; `[text]` is the target's."""
+
+    joint: bool = Field(
+        False,
+        description="source and target share one vocabulary, learnt from both sides as [text] says",
+    )
