@@ -14,7 +14,7 @@ Estimation, in the order of its steps (`estimate` takes them one after the other
     storage            arrays in memory, or in files where memory is bounded
 
 The finished model:
-    trie               how it is laid out, and walked
+    trie               how it is laid out
     table, queries     the questions asked of it, and the compiled loops that answer them
     file               a table and its vocabulary in one file, which is mapped
     kenlm              KenLM's Python class, answered by a table

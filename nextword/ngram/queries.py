@@ -1,4 +1,7 @@
-"""The questions asked of a finished model, as compiled loops; `Table` is how they are asked."""
+"""The questions asked of a finished model, as compiled loops; `Table` is how they are asked.
+
+All of them walk the trie by two steps: `find_follower` and, built on it, `score_word`.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,58 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, compiled, inlined
 from ..text.tokenizer import UNK
-from .trie import (
-    BACKOFF,
-    FIRST_FOLLOWER,
-    LOG_PROB,
-    NEXT_STATE,
-    SHORTER,
-    WORD,
-    find_among,
-    find_follower,
-    score_word,
-)
+from .trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, NEXT_STATE, SHORTER, WORD
 
 Array = np.ndarray[Any, Any]
 
 _LANES = 8  # lines read side by side
+
+
+@inlined
+def _find_among(nodes: Array, low: Int, size: Int, word: Int) -> Int:
+    """The node that is `word` among `size` nodes from `low` on, which stand in the order of their
+    words; 0 = none."""
+    while size > 4:
+        half = size >> 1
+        low = low + half if nodes[low + half, WORD] <= word else low
+        size -= half
+    end = low + size
+    while low < end and nodes[low, WORD] < word:
+        low += 1
+    if low < end and nodes[low, WORD] == word:
+        return low
+    return 0
+
+
+@compiled
+def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
+    """The node of `word` among the followers of a state, or 0.
+
+    Followers stand in the order of their words, so that of word w is among the first w + 1: for
+    the frequent words, which have the lowest ids, a few of the first.
+    """
+    low = np.int64(contexts[state, FIRST_FOLLOWER])
+    if state == 0:
+        return low + word
+    return _find_among(
+        nodes, low, min(np.int64(contexts[state + 1, FIRST_FOLLOWER]) - low, word + 1), word
+    )
+
+
+@compiled
+def score_word(
+    contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, word: Int
+) -> tuple[Any, Int]:
+    """(log10 p, node) of a word after a state, the node being that of the longest n-gram found."""
+    log_prob = 0.0
+    while True:
+        node = find_follower(contexts, nodes, state, word)
+        if node:
+            return log_prob + probs[node, LOG_PROB], node
+        log_prob += weights[state, BACKOFF]
+        state = np.int64(contexts[state, SHORTER])
 
 
 @compiled
@@ -89,7 +127,7 @@ def sum_lines(
             if context == 0:
                 node = low[lane] + word[lane]
             else:
-                node = find_among(nodes, low[lane], size[lane], word[lane])
+                node = _find_among(nodes, low[lane], size[lane], word[lane])
             if node == 0:
                 total[lane] += weights[context, BACKOFF]
                 state[lane] = np.int64(contexts[context, SHORTER])

@@ -20,7 +20,6 @@ from .trie import (
     NEXT_STATE,
     NODE_COLUMNS,
     WORD,
-    find_follower,
 )
 
 Array = np.ndarray[Any, Any]
@@ -178,7 +177,7 @@ class Table:
         for depth, word in enumerate(words):
             if depth >= self.order:
                 return None
-            node = int(find_follower(self.contexts, self.nodes, node, word))
+            node = int(queries.find_follower(self.contexts, self.nodes, node, word))
             if not node:
                 return None
         return node

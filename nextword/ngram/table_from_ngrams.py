@@ -13,6 +13,7 @@ import numpy as np
 from ..compiled import chunks, compiled, spread
 from ..errors import InputError
 from ..text.lexicon import Lexicon
+from .queries import find_follower, score_word
 from .table import Table
 from .trie import (
     BACKOFF,
@@ -23,8 +24,6 @@ from .trie import (
     NODE_COLUMNS,
     SHORTER,
     WORD,
-    find_follower,
-    score_word,
 )
 
 Array = np.ndarray[Any, Any]
