@@ -59,6 +59,8 @@ class Work:
         import torch
 
         from nextword.config import Config
+        from nextword.text.char import CharTokenizer
+        from nextword.training.loop.loop import learner
         from nextword.training.loop.training import Training
         from nextword.types import Batch
 
@@ -80,9 +82,10 @@ class Work:
         device = torch.device("cuda")
         model = self.config.model.build(case["vocab"]).to(device).train()
         corpus: Any = None
-        self.training = Training(
-            Path(), self.config, model, corpus, None, device, time.perf_counter()
-        )
+        unread = CharTokenizer(["<unk>", "<eos>"], lower=False)
+        began = time.perf_counter()
+        self.training = Training(Path(), self.config, model, corpus, None, device, began, unread)
+        self.learn = learner(self.training)
         self.optimizer = self.config.optimizer.build(model.parameters())
         rows, steps = case["batch"]
         ids = torch.randint(2, case["vocab"], (rows, steps + 1), device=device)
@@ -91,14 +94,16 @@ class Work:
 
     def step(self) -> float:
         """Make one; the loss before it."""
+        from nextword.state import detach
         from nextword.training.loop.step import clip_gradients
 
         with torch_layers(self.side == "torch"):
-            _, loss, self.state = self.training.learn(self.batch, self.state)
+            state = None if self.state is None else detach(self.state)
+            _, loss, self.state = self.learn(self.batch, state)
         clip_gradients(self.training.model, self.config.train)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return loss
+        return float(loss)
 
     def tokens_per_second(self, steps: int) -> float:
         import torch

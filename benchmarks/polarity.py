@@ -22,9 +22,9 @@ from typing import Any
 
 from nextword.evaluation.classification import evaluate_classifier
 from nextword.evaluation.seed_statistics import SeedStatistics, seed_statistics
+from nextword.experiments.seeds import train_seeds
 from nextword.run import load, read_config, seeds_of, settings_of
 from nextword.training.loop.journal import read_metrics
-from nextword.experiments.seeds import train_seeds
 
 NAMES = ("bag of words", "bi-LSTM", "LM scratch", "ULMFiT", "BERT scratch", "BERT", "hub")
 
@@ -66,7 +66,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
     """Name → recipe, the run to begin with, settings."""
     found: dict[str, Any] = {"bi-LSTM": ("classifier", None, {})}
     if options.lm:
-        encoder = configure(options.lm)
+        encoder = read_config(options.lm)
         own = {
             "model.encoder.name": "recurrent",
             **{
@@ -126,8 +126,12 @@ def trained(
         start_from=start,
     )
     runs = [load(folder) for folder in seeds_of(out)]
-    figures = seed_statistics([evaluate_classifier(run, data / "test.tsv").as_dict() for run in runs])
-    valid = seed_statistics([evaluate_classifier(run, data / "valid.tsv").as_dict() for run in runs])
+    figures = seed_statistics(
+        [evaluate_classifier(run, data / "test.tsv").as_dict() for run in runs]
+    )
+    valid = seed_statistics(
+        [evaluate_classifier(run, data / "valid.tsv").as_dict() for run in runs]
+    )
     seconds = [
         [r["seconds"] for r in read_metrics(folder) if "seconds" in r][-1]
         for folder in seeds_of(out)
@@ -167,7 +171,8 @@ def main() -> None:
         if name in table:
             row = table[name]
             test, valid = (
-                f"{SeedStatistics(*(100 * value for value in row[key]))} %" for key in ("accuracy", "valid")
+                f"{SeedStatistics(*(100 * value for value in row[key]))} %"
+                for key in ("accuracy", "valid")
             )
             print(f"{name:<14}{test:>18}{valid:>18}{row['seconds']:>9,.0f}{row['parameters']:>12,}")
 

@@ -40,14 +40,16 @@ class Watch:
         return {"seconds": took / sum(self.tokens[_FIRST:-1]), "losses": self.losses}
 
 
-def working(config: Any, model: Any, corpus: Any, folder: str = ".", kind: Any = None) -> Any:
-    """A training, of the class `kind`."""
+def working(config: Any, model: Any, corpus: Any, folder: str = ".") -> Any:
+    """A training on prepared ids."""
     import torch
 
+    from nextword.text.char import CharTokenizer
     from nextword.training.loop.training import Training
 
-    kind = kind or Training
-    return kind(Path(folder), config, model, corpus, None, torch.device("cpu"), time.perf_counter())
+    unread = CharTokenizer(["<unk>", "<eos>"], lower=False)
+    device, began = torch.device("cpu"), time.perf_counter()
+    return Training(Path(folder), config, model, corpus, None, device, began, unread)
 
 
 def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
@@ -56,15 +58,20 @@ def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
 
     watch = Watch()
 
-    class Timed(loop.Training):
-        def learn(self, batch: Any, state: Any) -> Any:
-            watch.begin(batch.tokens)
-            answer = super().learn(batch, state)
-            watch.losses.append(answer[1])
-            return answer
+    backward = loop.backward
 
-    with tempfile.TemporaryDirectory() as folder:
-        loop.fit(working(config, model, corpus, folder, Timed), quiet=True)
+    def timed(training: Any, batch: Any, state: Any) -> Any:
+        watch.begin(batch.tokens)
+        answer = backward(training, batch, state)
+        watch.losses.append(float(answer[1]))
+        return answer
+
+    loop.backward = timed  # type: ignore[assignment]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            loop.fit(working(config, model, corpus, folder), quiet=True)
+    finally:
+        loop.backward = backward
     return watch.result()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,9 +17,13 @@ from nextword.cli.main import main
 from nextword.models.recurrent import RecurrentConfig
 from nextword.ngram.storage import Storage, resident
 from nextword.nn.recurrent import RecurrentLayer
-from nextword.state import leaves
+from nextword.state import detach, leaves
+from nextword.text.char import CharTokenizer
 from nextword.text.tokenizer import EOS
+from nextword.training.loop import loop
+from nextword.training.loop.step import Backward
 from nextword.training.loop.training import Training
+from nextword.types import Batch, State, Term
 
 STORY = "the cat sat on the mat .\nthe dog ate the cat .\n" * 12
 
@@ -51,18 +55,17 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-    """Send Ctrl-C inside the given call of `Training.learn`."""
-    original: Callable[..., Any] = Training.learn
-    calls = 0
+    """Send Ctrl-C inside the given call of what learns from a batch."""
+    original, calls = loop.backward, 0
 
-    def learn(self: Training, *args: Any) -> Any:
+    def backward(*given: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
+        return original(*given)
 
-    monkeypatch.setattr(Training, "learn", learn)
+    monkeypatch.setattr(loop, "backward", backward)
 
 
 # ------------------------------------------------------------------------------- modules of numbers
@@ -167,3 +170,21 @@ def bounded(folder: Path, work: int) -> Storage:
     storage = Storage(folder, resident() + (1 << 30))
     storage.work = work
     return storage
+
+
+#: A tokenizer for tests that read no text.
+NO_WORDS = CharTokenizer(["<unk>", "<eos>"], lower=False)
+
+
+@dataclass
+class Learning(Training):
+    """A training whose steps are taken one by one."""
+
+    recorded: Backward | None = None  # learns from a batch; none = as the loop would
+
+    def learn(self, batch: Batch, state: State) -> tuple[dict[str, Term], float, State]:
+        """Terms, loss, and the state after the batch, cut off from the graph."""
+        self.recorded = self.recorded or loop.learner(self)
+        state = detach(state) if batch.continues else None
+        terms, loss, state = self.recorded(batch.to(self.device), state)
+        return terms, float(loss), detach(state)

@@ -33,9 +33,10 @@ from nextword.nn.recurrent import RecurrentLayer
 from nextword.text.corpus import Corpus, Counts
 from nextword.training.loop.graphs import Graphs, on_cuda
 from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.loop import learner
 from nextword.training.loop.step import clip_gradients
-from nextword.training.loop.training import Training
 from nextword.types import Batch, State
+from tests.support import NO_WORDS, Learning, interrupt_at
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -324,7 +325,7 @@ V, B = 23, 4  # vocabulary, rows
 LENGTHS = [10, 10, 7, 10, 10, 7, 10, 7, 7, 3, 10, 7, 3, 10, 3, 7, 3, 10, 3, 7]
 
 
-def made(**settings: Any) -> Training:
+def made(**settings: Any) -> Learning:
     """A training of a small model; the same weights each time."""
     overrides: dict[str, Any] = {
         "model.layers": 2,
@@ -340,13 +341,13 @@ def made(**settings: Any) -> Training:
     model = config.model.build(V).to(DEVICE)
     ids = np.random.default_rng(2).integers(0, V, 500).astype(np.uint16)
     corpus = Corpus(ids, Counts(tokens=len(ids)), "")
-    return Training(Path(), config, model, corpus, None, torch.device(DEVICE), 0.0)
+    return Learning(Path(), config, model, corpus, None, torch.device(DEVICE), 0.0, NO_WORDS)
 
 
-def recorded(**settings: Any) -> tuple[Training, Graphs]:
+def recorded(**settings: Any) -> tuple[Learning, Graphs]:
     """A training whose steps are recorded."""
     training = made(train__graphs=True, **settings)
-    graphs = training.descend
+    graphs = training.recorded = learner(training)
     assert isinstance(graphs, Graphs)
     return training, graphs
 
@@ -359,7 +360,7 @@ def batches(lengths: list[int]) -> list[Batch]:
 
 
 def followed(
-    training: Training, given: list[Batch], seed: Callable[[int], int | None], learn: bool = True
+    training: Learning, given: list[Batch], seed: Callable[[int], int | None], learn: bool = True
 ) -> list[dict[str, Tensor]]:
     """Terms, loss, state and gradients of each step; `learn`: the weights change meanwhile."""
     model, accumulate = training.model, training.config.train.accumulate
@@ -406,9 +407,9 @@ def test_graphs_equal_the_usual_way(cell: str, accumulate: int, precision: str) 
     training, graphs = recorded(**settings)
     found = followed(training, batches(LENGTHS), lambda index: 100 + index, learn=False)
     usual = made(**settings)
-    assert not isinstance(usual.descend, Graphs)
+    assert not isinstance(learner(usual), Graphs)
     expected = followed(usual, batches(LENGTHS), lambda index: 100 + index, learn=False)
-    assert set(graphs.graphs) == {(B, 10), (B, 7), (B, 3)}
+    assert set(graphs.graphs) == {((B, 10), False), ((B, 7), False), ((B, 3), False)}
     all_near(found, expected)
     drops = [step["loss"] for step in found]
     assert len(set(map(float, drops))) == len(drops)
@@ -474,7 +475,7 @@ def test_a_frozen_parameter_stays_frozen() -> None:
         training = made(train__graphs=graphs)
         training.model.stack.layers[0].W.requires_grad_(False)
         runs.append(followed(training, batches([10] * 5), lambda index: index, learn=False))
-        assert isinstance(training.descend, Graphs) == graphs
+        assert isinstance(training.recorded, Graphs) == graphs
         assert all("d stack.layers.0.W" not in step for step in runs[-1])
     all_near(*runs)
 
@@ -490,7 +491,7 @@ def test_work_that_depends_on_words_is_not_recorded(softmax: str) -> None:
     """An adaptive softmax opens clusters as the data has it, a sampled one draws what counts."""
     asked = made(train__graphs=True, **SOFTMAXES[softmax])
     assert not asked.by_graphs
-    assert not isinstance(asked.descend, Graphs)
+    assert not isinstance(learner(asked), Graphs)
     found, expected = (
         followed(one, batches([10] * 5), lambda index: index, learn=False)
         for one in (asked, made(**SOFTMAXES[softmax]))
@@ -503,7 +504,7 @@ def test_a_mixture_of_softmaxes_is_recorded() -> None:
     training, graphs = recorded(model__softmaxes=3)
     found = followed(training, batches(LENGTHS), lambda index: index, learn=False)
     expected = followed(made(model__softmaxes=3), batches(LENGTHS), lambda i: i, learn=False)
-    assert set(graphs.graphs) == {(B, 10), (B, 7), (B, 3)}
+    assert set(graphs.graphs) == {((B, 10), False), ((B, 7), False), ((B, 3), False)}
     all_near(found, expected)
 
 
@@ -636,17 +637,8 @@ def test_resume_is_exact(
     """Weights, optimizer and random state are those of a training never interrupted: to the last
     bit, or by graphs, which a resumed training records at other steps, nearly so."""
     fit(text, tmp_path / "whole", **settings)
-    learn, calls = Training.learn, 0
-
-    def interrupted(self: Training, *given: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise KeyboardInterrupt
-        return learn(self, *given)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "learn", interrupted)
+        interrupt_at(patch, 18)
         with pytest.raises(Interrupted):
             fit(text, tmp_path / "parts", **settings)
     torch.manual_seed(999)  # whatever happened since must not matter

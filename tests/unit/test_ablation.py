@@ -25,10 +25,10 @@ from nextword import plot
 from nextword.cli.main import main
 from nextword.config import configure, parse_override
 from nextword.errors import Interrupted
-from nextword.files import locked, read_tensors
 from nextword.experiments import ablation
-from nextword.training.loop import checkpoint
 from nextword.experiments.ablation import Row, ablate, draw, plan
+from nextword.files import locked, read_tensors
+from nextword.training.loop import checkpoint
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training
 

@@ -14,7 +14,6 @@ import pytest
 import nextword
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.evaluation import compare_labels as module
 from nextword.evaluation.bootstrap import p_value
 from nextword.evaluation.classification import ClassifierEvaluation, Quality, measure
 from nextword.evaluation.compare_labels import compare_labels
@@ -52,9 +51,8 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`compare_labels` for evaluations that are given."""
 
     def compare(model: str, evaluations: dict[str, Any]) -> Any:
-        name = "evaluate_classifier" if model == "classifier" else "evaluate_tagger"
-        monkeypatch.setattr(module, name, lambda run, data: evaluations[run.name])
-        return compare_labels([run_of(name, model) for name in evaluations], "data")
+        runs = [run_of(name, model) for name in evaluations]
+        return compare_labels(runs, list(evaluations.values()))
 
     return compare
 

@@ -18,13 +18,14 @@ from nextword.errors import InputError
 from nextword.evaluation import dynamic as dynamic_module
 from nextword.evaluation import sentences
 from nextword.evaluation.dynamic import Dynamic, restored, score_dynamic
-from nextword.evaluation.perplexity import evaluate_text, safe_exp, spelled_bits, summarise
-from nextword.tasks.verbs import score
+from nextword.evaluation.figures import safe_exp, spelled_bits, summarise
+from nextword.evaluation.perplexity import evaluate_text
 from nextword.evaluation.token_scores import TokenScores, score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.windowed import Windowed
 from nextword.run import Run
+from nextword.tasks.verbs import score
 from nextword.text.char import CharTokenizer
 from nextword.text.corpus import Counts
 from nextword.text.tokenizer import EOS, UNK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from nextword.config import configure
 from nextword.errors import Interrupted, TrainingError
 from nextword.nn import kernels
 from nextword.text.corpus import Corpus, Counts
-from nextword.training.loop import loop
 from nextword.training.by_gradient import _notes
-from nextword.training.loop.graphs import Graphs, descend
+from nextword.training.loop import loop
+from nextword.training.loop.graphs import Graphs
 from nextword.training.loop.journal import read_metrics
-from nextword.training.loop.step import clip_gradients
+from nextword.training.loop.step import add_gradients, backward, clip_gradients
 from nextword.training.loop.training import Training
 from nextword.types import Batch, State, Term
+from tests.support import NO_WORDS, Learning
 
 V, B = 13, 4  # vocabulary, rows
 LENGTHS = [10, 10, 7, 10, 10, 7, 10, 7, 7, 3, 10, 7, 3, 10, 3, 7, 3, 10, 3, 7]
@@ -106,7 +107,7 @@ def tensors(answer: Any) -> Iterator[Tensor]:
             yield from tensors(part)
 
 
-def made(recorder: Recorder | None = None, **settings: Any) -> Training:
+def made(recorder: Recorder | None = None, **settings: Any) -> Learning:
     """A training of a small model; with a recorder its steps are recorded. The same weights each
     time."""
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
@@ -115,16 +116,16 @@ def made(recorder: Recorder | None = None, **settings: Any) -> Training:
     model = config.model.build(V)
     ids = np.random.default_rng(2).integers(0, V, 500).astype(np.uint16)
     corpus = Corpus(ids, Counts(tokens=len(ids)), "")
-    training = Training(Path(), config, model, corpus, None, torch.device("cpu"), 0.0)
+    training = Learning(Path(), config, model, corpus, None, torch.device("cpu"), 0.0, NO_WORDS)
     if recorder:
         record(training, recorder)
     return training
 
 
-def record(training: Training, recorder: Recorder) -> Graphs:
-    graphs = Graphs(training.forward, list(training.model.parameters()), recorder)
-    training.descend = graphs
-    return graphs
+def record(training: Learning, recorder: Recorder) -> Graphs:
+    learn = partial(backward, training)
+    training.recorded = Graphs(learn, list(training.model.parameters()), recorder)
+    return training.recorded
 
 
 def batches(lengths: list[int], continues: Callable[[int], bool] = bool) -> list[Batch]:
@@ -145,7 +146,7 @@ def gradients(model: nn.Module) -> dict[str, Tensor | None]:
 
 
 def followed(
-    training: Training, given: list[Batch], to_none: bool = True, backend: str = "auto"
+    training: Learning, given: list[Batch], to_none: bool = True, backend: str = "auto"
 ) -> list[Any]:
     """A training, step by step: terms, loss, state and gradients of each, and the weights at the
     end. What a call returned is still the same when all is over."""
@@ -296,15 +297,16 @@ def test_a_parameter_that_some_shapes_use() -> None:
     for recorded in (True, False):
         a, b = nn.Parameter(torch.arange(1.0, 5.0)), nn.Parameter(torch.arange(2.0, 6.0))
 
-        def forward(batch: Batch, state: State, a: Tensor = a, b: Tensor = b) -> Any:
+        def usual(batch: Batch, state: State, a: Any = a, b: Any = b) -> Any:
             x = batch.ids.float().mean() * a
             total = (x * b if batch.ids.shape[1] > 5 else x).sum()
-            return {"nll": Term(total, 1)}, total, state
+            add_gradients([a, b], torch.autograd.grad(total, [a, b], allow_unused=True))
+            return {"nll": Term(total.detach(), 1)}, total.detach(), state
 
-        learn = Graphs(forward, [a, b], Recorder()) if recorded else None
+        learn = Graphs(usual, [a, b], Recorder()) if recorded else None
         steps: list[Any] = []
         for index, batch in enumerate(batches([3, 3, 3, 10, 10, 10, *[3, 3, 10, 3] * 2])):
-            answer = learn(batch, None) if learn else descend(forward, batch, None)
+            answer = (learn or usual)(batch, None)
             steps.append(copied((answer, a.grad, b.grad)))
             if index < 6 or index % 4 == 1:
                 a.grad = b.grad = None
@@ -321,7 +323,8 @@ def test_a_state_of_nothing() -> None:
 
     def forward(batch: Batch, state: State) -> Any:
         loss = weight[batch.ids].mean()
-        return {"nll": Term(loss, 1)}, loss, state
+        add_gradients([weight], torch.autograd.grad(loss, [weight]))
+        return {"nll": Term(loss.detach(), 1)}, loss.detach(), state
 
     graphs = Graphs(forward, [weight], Recorder())
     for batch in batches([5] * 5):
@@ -360,7 +363,7 @@ def test_a_shape_is_recorded_when_it_comes_a_third_time() -> None:
         training.learn(batch, None)
         counts.append(recorder.count)
     assert counts == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert set(graphs.graphs) == {(B, 10), (2, 10)}
+    assert set(graphs.graphs) == {((B, 10), True), ((2, 10), True)}
 
 
 def test_masked_batches_go_the_usual_way() -> None:
@@ -443,7 +446,7 @@ def test_graphs_are_for_cuda_and_full_softmaxes(
         training.device = torch.device(where)
         used = wanted and fixed and where == "cuda"
         assert training.by_graphs == used
-        assert isinstance(training.descend, Graphs) == used
+        assert isinstance(loop.learner(training), Graphs) == used
         said = [note for note in _notes(training) if "graphs" in note]
         if not wanted or used:
             assert said == []
@@ -452,15 +455,6 @@ def test_graphs_are_for_cuda_and_full_softmaxes(
             assert said == [words]
         else:
             assert said == ["train.graphs is for CUDA and does nothing here"]
-
-
-def test_a_model_that_says_nothing_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who promises fixed shapes goes by graphs."""
-    monkeypatch.setattr(loop, "on_cuda", Recorder)
-    training = made(train__graphs=True)
-    training.device = torch.device("cuda")
-    training.model = nn.Linear(2, 2)
-    assert not training.by_graphs
 
 
 def test_a_mixture_of_softmaxes_equals_the_usual_way() -> None:
@@ -478,7 +472,7 @@ def test_a_mixture_of_softmaxes_equals_the_usual_way() -> None:
 
 def test_on_a_cpu_the_setting_changes_nothing() -> None:
     """The steps are the usual ones."""
-    assert not isinstance(made(train__graphs=True).descend, Graphs)
+    assert not isinstance(loop.learner(made(train__graphs=True)), Graphs)
     given = batches([10] * 4)
     equal(followed(made(train__graphs=True), given), followed(made(), given))
 
@@ -555,12 +549,10 @@ def test_mistakes_are_not_hidden() -> None:
 def use(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
     """Every training from now on is recorded."""
 
-    def recorded(self: Training) -> Graphs:
-        return Graphs(self.forward, list(self.model.parameters()), recorder)
+    def recorded(training: Training) -> Graphs:
+        return Graphs(partial(backward, training), list(training.model.parameters()), recorder)
 
-    wanted: Any = cached_property(recorded)
-    wanted.__set_name__(Training, "descend")
-    monkeypatch.setattr(Training, "descend", wanted)
+    monkeypatch.setattr(loop, "learner", recorded)
 
 
 def fit(text: Path, out: Path, quiet: bool = True, **settings: Any) -> nextword.Run:
@@ -608,17 +600,22 @@ def test_a_training_by_replays_resumes(
     settings: dict[str, Any] = {"train__accumulate": 3, "train__epochs": 4}
     fit(text, tmp_path / "usual", **settings)
     use(monkeypatch, Recorder())
-    learn, calls = Training.learn, 0
+    learner, calls = loop.learner, 0
 
-    def interrupted(self: Training, *given: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 18:
-            raise KeyboardInterrupt
-        return learn(self, *given)
+    def interrupted(training: Training) -> Any:
+        learn = learner(training)
+
+        def counted(*given: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 18:
+                raise KeyboardInterrupt
+            return learn(*given)
+
+        return counted
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "learn", interrupted)
+        patch.setattr(loop, "learner", interrupted)
         with pytest.raises(Interrupted):
             fit(text, tmp_path / "parts", **settings)
     assert any(name.startswith("grad.") for name in load_file(tmp_path / "parts/state.safetensors"))

@@ -12,8 +12,8 @@ import torch
 
 from nextword.config import Config
 from nextword.errors import InputError
-from nextword.evaluation.perplexity import evaluate_text
 from nextword.evaluation.mc_dropout import score_mc_dropout
+from nextword.evaluation.perplexity import evaluate_text
 from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig

@@ -20,7 +20,9 @@ from nextword.errors import InputError
 from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM, mix
 from nextword.models.ngram import NgramConfig
+from nextword.training.by_mixing import mix_runs
 from nextword.training.mixture_weights import _newton, expectation_maximisation
+from nextword.training.request import Request
 from nextword.types import LanguageModel
 from tests.support import Cli, snapshot
 
@@ -72,14 +74,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def make(runs: Runs, members: list[str], out: Path, **settings: Any) -> nextword.Run:
     overrides = {key.replace("__", "."): value for key, value in settings.items()}
-    make_mixture(
-        "mixture",
-        [runs[name] for name in members],
-        [runs["valid"]],
-        out,
-        overrides=overrides,
-        quiet=True,
-    )
+    request = Request.of("mixture", (), valid=runs["valid"], overrides=overrides, quiet=True)
+    mix_runs(request, [runs[name] for name in members], out)
     return nextword.load(out)
 
 
@@ -363,7 +359,7 @@ def test_members_without_smoothing(runs: Runs, tmp_path: Path) -> None:
     members = [tmp_path / "a", tmp_path / "b"]
     for valid, finite in (("text", True), ("valid", False)):
         out = tmp_path / valid
-        make_mixture("mixture", members, [runs[valid]], out, quiet=True)
+        mix_runs(Request.of("mixture", (), valid=runs[valid], quiet=True), members, out)
         run = nextword.load(out)
         assert sum(run.config.model.weights) == pytest.approx(1)
         assert math.isfinite(nextword.evaluate(run, runs[valid]).perplexity) == finite
@@ -589,14 +585,8 @@ def test_overwrite_with_a_member(runs: Runs, tmp_path: Path) -> None:
     """A mixture may take the place of a run that it is made of, which it then holds."""
     shutil.copytree(runs["two"], tmp_path / "two")
     wanted = make(runs, ["two", "lstm"], tmp_path / "wanted")
-    make_mixture(
-        "mixture",
-        [tmp_path / "two", runs["lstm"]],
-        [runs["valid"]],
-        tmp_path / "two",
-        overwrite=True,
-        quiet=True,
-    )
+    request = Request.of("mixture", (), valid=runs["valid"], overwrite=True, quiet=True)
+    mix_runs(request, [tmp_path / "two", runs["lstm"]], tmp_path / "two")
     run = nextword.load(tmp_path / "two")
     assert run.config.model.name == "mixture"
     assert nextword.evaluate(run, runs["test"]).nll == nextword.evaluate(wanted, runs["test"]).nll

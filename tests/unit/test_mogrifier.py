@@ -13,7 +13,6 @@ from torch.func import functional_call
 
 from nextword import registry
 from nextword.config import Config
-from nextword.tasks.verbs import score
 from nextword.files import read_tensors
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
 from nextword.nn import kernels
@@ -22,6 +21,7 @@ from nextword.nn.mogrifier import Mogrifier
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.run import Run, count_parameters, load_weights, write_weights
 from nextword.state import select
+from nextword.tasks.verbs import score
 from nextword.text.char import CharTokenizer
 from tests.support import scatter
 

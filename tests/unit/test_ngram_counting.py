@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from nextword.errors import InputError
 from nextword.ngram import counting, partition
 from nextword.ngram.counting import NgramCounts, count_ngrams
-from nextword.ngram.storage import Storage, resident
-from nextword.ngram import counting
-from nextword.ngram.counting import Counts, count
 from nextword.ngram.storage import Storage
 from nextword.text.tokenizer import EOS
 from tests.support import bounded

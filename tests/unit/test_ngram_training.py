@@ -223,7 +223,7 @@ def test_arpa_file_is_not_overwritten(
         status, _, err = cli(*command, tmp_path / path)
         assert (status, err.count("\n")) == (2, 1)
         assert message in err
-    monkeypatch.setattr(count, "estimate", interrupted)
+    monkeypatch.setattr(by_counting, "estimate", interrupted)
     assert cli(*command, out, "--overwrite")[0] == 130
     assert out.read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"a.arpa", "b.arpa"}
@@ -827,7 +827,7 @@ def test_ctrl_c_leaves_what_was_there(
     assert cli(*command, "--set", "model.order=2")[0] == 0
     before = snapshot(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(count, where, interrupted)
+        patch.setattr(by_counting, where, interrupted)
         status, out, err = cli(*command)
     assert (status, out) == (130, "")
     assert err == "nextword: stopped\n"
@@ -859,9 +859,9 @@ def test_no_space_left(
     elif what == "reserve":
         monkeypatch.setattr(os, "posix_fallocate", full)
     elif what == "ids":
-        monkeypatch.setattr(count._Sink, "add", full)
+        monkeypatch.setattr(by_counting._Sink, "add", full)
     else:
-        monkeypatch.setattr(count, "_write_words", full)
+        monkeypatch.setattr(by_counting, "_write_words", full)
     status, out, err = cli(*command)
     assert (status, out) == (2, "")
     assert err.startswith("nextword: no space left on the disk")
@@ -887,13 +887,13 @@ def test_somebody_else_was_faster(
     """A run that appears while another is counted stays; the slower one gives up."""
     command = [sys.executable, "-m", "nextword", "train", "unigram", "--train", str(text)]
     command += ["--out", str(tmp_path / "run"), "--quiet", "--set", "text.tokenizer=char"]
-    original = count.estimate
+    original = by_counting.estimate
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         subprocess.run(command, check=True)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(count, "estimate", slow)
+    monkeypatch.setattr(by_counting, "estimate", slow)
     with pytest.raises(InputError, match="exists"):
         fit(text, tmp_path / "run")
     assert nextword.load(tmp_path / "run").tokenizer.name == "char"

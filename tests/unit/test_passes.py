@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import nextword
-from nextword.config import configure
 from nextword.experiments.lr_finder import find_lr
+from nextword.training.request import Request
 
 LINES = "the cat sat on the mat .\nthe dog ate the cat .\na cat is no dog .\n" * 4
 STILL = 1e-30  # a learning rate that changes no weight
@@ -124,8 +124,8 @@ def test_the_suggested_rate_is_where_the_loss_falls_fastest(cell: str, tmp_path:
         "train.bptt": 10,
         "optimizer.name": "sgd",
     }
-    config = configure("lstm", overrides)
-    found = find_lr(config, [tmp_path / "text.txt"], steps=60, low=1e-4, high=1e3)
+    request = Request.of("lstm", tmp_path / "text.txt", overrides=overrides)
+    found = find_lr(request, steps=60, low=1e-4, high=1e3)
     loss, at = np.array(found.loss), found.lr.index(found.suggestion)
     drops = [loss[0] - loss[1], *(loss[:-2] - loss[2:]) / 2, loss[-2] - loss[-1]]
     assert drops[at] == pytest.approx(max(drops))

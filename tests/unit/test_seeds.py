@@ -15,9 +15,9 @@ import torch
 import nextword
 from nextword.errors import InputError
 from nextword.evaluation.seed_statistics import SeedStatistics, seed_statistics
+from nextword.experiments.seeds import train_seeds
 from nextword.run import seeds_of
 from nextword.training.loop.journal import read_metrics
-from nextword.experiments.seeds import train_seeds
 from tests.support import Cli
 
 TINY = {
@@ -38,13 +38,15 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def test_spread_by_hand() -> None:
-    found = seed_statistics([{"a": 1, "b": 2.0, "name": "x"}, {"a": 2, "b": 2.0}, {"a": 6, "b": 2.0}])
+def test_statistics_by_hand() -> None:
+    found = seed_statistics(
+        [{"a": 1, "b": 2.0, "name": "x"}, {"a": 2, "b": 2.0}, {"a": 6, "b": 2.0}]
+    )
     assert found.keys() == {"a", "b"}
     assert found["a"] == (3.0, pytest.approx(math.sqrt((4 + 1 + 9) / 2)))
     assert str(SeedStatistics(0.81234, 0.0123)) == "0.812 ± 0.012"
     assert str(SeedStatistics(94.291, 12.3)) == "94 ± 12"
-    assert str(SeedStatistics(2.0, 0.0)) == "2" and str(Spread(2.5, math.nan)) == "2.5"
+    assert str(SeedStatistics(2.0, 0.0)) == "2" and str(SeedStatistics(2.5, math.nan)) == "2.5"
 
 
 def test_each_seed_is_the_run_it_would_be_alone(text: Path, tmp_path: Path) -> None:

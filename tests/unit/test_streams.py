@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextword import registry
-from nextword.config import READS, TrainConfig, configure
+from nextword.config import TrainConfig, configure
 from nextword.data.stream import Ids, Stream, auto_batch, fit_batch, rows
 from nextword.data.stripes import Stripes
 from nextword.data.variable import Variable
@@ -21,7 +21,9 @@ from nextword.data.windows import Windows
 from nextword.text.corpus import Corpus, Counts
 from nextword.text.tokenizer import EOS
 
-OTHERS = {name for kind in READS.values() for name in kind[1:]}  # not of running text
+OTHERS = {  # streams not of running text
+    stream for task in registry.names("task") for stream in registry.load("task", task).streams
+}
 NAMES = [name for name in registry.names("stream") if name not in OTHERS]
 FIRST = EOS + 1  # every token of the test text is another one, so its place is known
 

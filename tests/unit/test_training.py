@@ -19,22 +19,27 @@ from safetensors.torch import load_file
 from torch import optim
 
 import nextword
+from nextword import registry
 from nextword.cli.main import main
-from nextword.config import READS, RECIPES, configure
+from nextword.config import RECIPES, configure
 from nextword.errors import InputError, Interrupted, TrainingError
+from nextword.experiments.lr_finder import find_lr
 from nextword.files import read_tensors
 from nextword.models.windowed import Windowed
 from nextword.registry import names
 from nextword.text.corpus import open_corpus
+from nextword.training.loop import loop
 from nextword.training.loop.budget import Budget
-from nextword.training.loop.standing import Standing
 from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.standing import Standing
 from nextword.training.loop.training import Training
-from nextword.experiments.lr_finder import find_lr
-from nextword.training.loop.checkpoint import Standing
+from nextword.training.request import Request
+from nextword.types import Batch, State
 from tests.support import interrupt_at
 
-OTHERS = {name for kind in READS.values() for name in kind[1:]}  # streams not of running text
+OTHERS = {  # streams not of running text
+    stream for task in registry.names("task") for stream in registry.load("task", task).streams
+}
 
 TINY: dict[str, Any] = {
     "text.tokenizer": "char",
@@ -463,13 +468,13 @@ def test_unigram_counts(text: Path, tmp_path: Path) -> None:
 def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
     """The suggestion lies between a rate that does nothing and one that blows up."""
     overrides = TINY | {"optimizer.name": "sgd", "schedule.name": "constant"}
-    found = find_lr(configure("lstm", overrides), [text], steps=60, low=1e-4, high=1e3)
+    found = find_lr(Request.of("lstm", text, overrides=overrides), steps=60, low=1e-4, high=1e3)
     assert 1e-3 < found.suggestion < 1e2
     assert found.lr == sorted(found.lr)
     found.draw(tmp_path / "lr.png")
     assert (tmp_path / "lr.png").stat().st_size > 1000
     with pytest.raises(InputError, match="below"):
-        find_lr(configure("lstm", overrides), [text], low=1.0, high=0.1)
+        find_lr(Request.of("lstm", text, overrides=overrides), low=1.0, high=0.1)
 
 
 def test_a_curve_is_drawn(text: Path, tmp_path: Path) -> None:
@@ -484,13 +489,13 @@ def test_arithmetic_is_left_as_it_was(
     interruption."""
     near_zero = torch.tensor(2e-308, dtype=torch.float64)
     seen = []
-    original = Training.learn
+    original = loop.backward
 
-    def learn(self: Training, *args: Any) -> Any:
+    def backward(*args: Any) -> Any:
         seen.append(float(near_zero / 4))
-        return original(self, *args)
+        return original(*args)
 
-    monkeypatch.setattr(Training, "learn", learn)
+    monkeypatch.setattr(loop, "backward", backward)
     fit(text, tmp_path / "run")
     assert set(seen) == {0.0}
     assert float(near_zero / 4) > 0
@@ -570,17 +575,17 @@ def test_the_learning_rate_goes_by_the_length_of_a_batch(
     """Variable lengths L: the optimizer steps with the schedule's rate times L / bptt. Stripes:
     with the schedule's, the last batch of a pass too."""
     lengths, rates = [], []
-    learn, step = Training.learn, optim.SGD.step
+    backward, step = loop.backward, optim.SGD.step
 
-    def watched_learn(self: Training, *args: Any) -> Any:
-        lengths.append(args[0].ids.shape[1])
-        return learn(self, *args)
+    def watched_backward(training: Training, batch: Batch, state: State) -> Any:
+        lengths.append(batch.ids.shape[1])
+        return backward(training, batch, state)
 
     def watched_step(self: optim.Optimizer, *args: Any, **named: Any) -> Any:
         rates.append([group["lr"] for group in self.param_groups])
         return step(self, *args, **named)
 
-    monkeypatch.setattr(Training, "learn", watched_learn)
+    monkeypatch.setattr(loop, "backward", watched_backward)
     monkeypatch.setattr(optim.SGD, "step", watched_step)
     fit(
         text,

@@ -11,8 +11,8 @@ import torch
 import nextword
 from nextword.errors import InputError
 from nextword.run import load
-from nextword.text.word import WordTokenizer
 from nextword.tasks.transfer import carry_vocabulary
+from nextword.text.word import WordTokenizer
 
 OLD = WordTokenizer(["<unk>", "<eos>", "the", "cat", "sat"], "whitespace", False)
 NEW = WordTokenizer(["<unk>", "<eos>", "dog", "cat", "the", "ran"], "whitespace", False)

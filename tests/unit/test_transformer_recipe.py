@@ -17,6 +17,8 @@ from nextword.evaluation.perplexity import tune_cache
 from nextword.evaluation.token_scores import score_tokens
 from nextword.generation.sample import search_text
 from nextword.text.corpus import open_corpus
+from nextword.training.by_mixing import mix_runs
+from nextword.training.request import Request
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {
@@ -123,7 +125,8 @@ def test_compares(run: nextword.Run, lstm: nextword.Run, text: Path) -> None:
 def test_mixes(run: nextword.Run, lstm: nextword.Run, text: Path, tmp_path: Path) -> None:
     """As a member beside a recurrent model: never worse than either on the text weighed by."""
     members = [text.parent / "transformer", text.parent / "lstm"]
-    make_mixture("mixture", members, [text], tmp_path / "mixture", quiet=True)
+    request = Request.of("mixture", (), valid=text, quiet=True)
+    mix_runs(request, members, tmp_path / "mixture")
     mixture = nextword.load(tmp_path / "mixture")
     together = nextword.evaluate(mixture, text).perplexity
     alone = [nextword.evaluate(one, text).perplexity for one in (run, lstm)]

@@ -29,7 +29,6 @@ from nextword.evaluation.compare_translations import (
     draw_lengths,
 )
 from nextword.evaluation.pairs import score_pairs
-from nextword.tasks.verbs import score
 from nextword.evaluation.translation import evaluate_translation, quality, quick_bleu
 from nextword.generation import translate as module
 from nextword.generation.sample import Sampling, search_text
@@ -42,6 +41,7 @@ from nextword.generation.translate import (
     translate_lines,
 )
 from nextword.run import Run
+from nextword.tasks.verbs import score
 from nextword.text.pairs import PairFile, encode_lines, prepare_pairs
 from nextword.text.tokenizer import EOS, UNK, train_tokenizer
 

@@ -48,7 +48,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     budget = Budget(config, at, training.began, len(stream), training.valid_tokens)
     interrupt = Interrupt()
     journal = Journal(training.folder, at, config.tensorboard, quiet=quiet, resume=resume)
-    learn = _recorded(training)
+    learn = learner(training)
     model.train()
     with interrupt.listening(), journal, kernels.backend(config.backend) as layers, _clean(model):
         try:
@@ -94,8 +94,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
             raise
 
 
-def _recorded(training: Training) -> Backward:
-    """The backward pass, recorded as CUDA graphs if that is wanted."""
+def learner(training: Training) -> Backward:
+    """What learns from a batch: the backward pass, recorded as CUDA graphs if that is wanted."""
     learn: Backward = partial(backward, training)
     if not training.by_graphs:
         return learn
