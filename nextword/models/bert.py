@@ -1,4 +1,6 @@
-"""BERT: a Transformer encoder that reads text both ways (Devlin et al. 2019, arXiv:1810.04805).
+"""BERT is a Transformer encoder that reads text both ways: every token sees all others. It learns
+to predict masked words, and whether the second of two pieces of text follows the first: ids (B, T)
+→ hidden vectors (B, T, H) (Devlin et al. 2019, arXiv:1810.04805, section 3).
 
 x_t = LN(E[w_t] + P[t] + S[segment_t])      h = layers(x)
 p(w_t | the rest) = softmax(E LN(act(M h_t + m)) + b)
@@ -63,7 +65,7 @@ class BertConfig(Sizes, EncoderConfig):
 
 
 class Bert(Encoder):
-    """An encoder, with what predicts masked words and whether one piece follows another."""
+    """An encoder with two heads: one predicts masked words, one whether a piece follows another."""
 
     begin_id, end_id = CLS, EOS
 

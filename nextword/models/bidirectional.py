@@ -1,4 +1,6 @@
-"""A recurrent encoder that reads both ways: embedding and bidirectional layers."""
+"""A recurrent encoder reads a text that is all there both ways: it looks words up in an embedding
+and runs bidirectional layers over them (Schuster and Paliwal 1997): ids (B, T) → vectors (B, T, H).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Several language models with one vocabulary, mixed.
+"""A mixture predicts by several language models with one vocabulary at once: ids (B, T) → logits
+(B, T, V), the logarithm of
 
     linear      p(w) = Σ_i λ_i p_i(w)                    Σ λ_i = 1   (Jelinek and Mercer 1980)
     log-linear  p(w) = Π_i p_i(w)^{λ_i} / Z                          (Klakow 1998)

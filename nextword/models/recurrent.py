@@ -1,4 +1,5 @@
-"""The recurrent language model: embedding, stack of cells, softmax.
+"""A recurrent language model looks words up in an embedding, runs a stack of recurrent layers over
+them, and predicts each next word by a softmax: ids (B, T) → logits (B, T, V).
 
     x_t = E[w_t]      h_t, state = stack(x_t, state)      p(w_{t+1}) = softmax(E' h_t + b)
 
@@ -130,7 +131,7 @@ class RecurrentLM(Headed, Encoder):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """The cell's."""
+        """Those of its cell."""
         return self.stack.layers[0].cell.state_names
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:

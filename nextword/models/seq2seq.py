@@ -1,5 +1,7 @@
-"""Recurrent sequence-to-sequence models, without attention (Sutskever, Vinyals, Le 2014,
-arXiv:1409.3215) and with it (Luong, Pham, Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3).
+"""A recurrent encoder reads a source (B, S), and a recurrent decoder predicts the target (B, T)
+from its last states: without attention (Sutskever, Vinyals, Le 2014, arXiv:1409.3215), or with
+attention to the encoder's outputs (Luong, Pham, Manning 2015, arXiv:1508.04025, sections 3.1 and
+3.3).
 
     m, s = encoder(source)               the last states s begin the decoder
     h_t = decoder(E[w_t], h_{t-1})       with input feeding: decoder([E[w_t]; a_{t-1}], h_{t-1})
@@ -93,7 +95,7 @@ class Seq2SeqConfig(SoftmaxSettings):
 
 
 class Seq2Seq(Headed):
-    """A recurrent encoder and a recurrent decoder.
+    """A language model of targets whose first state comes from a source.
 
     State: what attention needs of the source, if there is any (its mask (B, S), the encoder's
     outputs and its keys (B, S, H)); the decoder's state; with input feeding a_t (B, H).

@@ -1,5 +1,6 @@
-"""The Transformer as published: an encoder reads a source, a decoder writes the target (Vaswani et
-al. 2017, arXiv:1706.03762)."""
+"""The Transformer translates: an encoder reads a source (B, S), and a decoder predicts the target
+(B, T) by causal self-attention and by cross-attention to the encoder's outputs (Vaswani et al.
+2017, arXiv:1706.03762, section 3)."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
 
 
 class Transformer(Headed):
-    """A sequence-to-sequence model: a language model that also sees a source.
+    """A language model of targets that also sees a source.
 
     State: the source's mask (B, S), its keys and values in each decoder layer (B, S, H), then the
     decoder's own (see `CausalStack`). Targets are at most `context` tokens long.
@@ -81,7 +82,7 @@ class Transformer(Headed):
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
         """ids (B, T) → what the head sees (B, T, H), the state."""
-        mask, sources, past = state
-        x = self.embedded(ids, self.embedding, past[0])
-        h, past = self.stack(x, past, sources, mask)
-        return h, None, (mask, sources, past)
+        mask, sources, cached = state
+        x = self.embedded(ids, self.embedding, cached[0])
+        h, cached = self.stack(x, cached, sources, mask)
+        return h, None, (mask, sources, cached)

@@ -1,6 +1,7 @@
-"""The Transformer as a language model: layers of self-attention in which nothing looks ahead
-(decoder-only: Liu et al. 2018, arXiv:1801.10198; Radford et al. 2019, whose settings are norm=pre,
-positions=learned, activation=gelu-tanh, scale_embedding=false).
+"""A Transformer language model predicts each next token by layers of causal self-attention, in
+which no token sees a later one: ids (B, T) → logits (B, T, V). It is the decoder-only Transformer
+of Liu et al. 2018, arXiv:1801.10198; with norm=pre, positions=learned, activation=gelu-tanh and
+scale_embedding=false it is GPT-2 (Radford et al. 2019).
 
     x_t = E[w_t] + P[t]      h = layers(x)      p(w_{t+1}) = softmax(E' h_t + b)
 """
@@ -32,11 +33,12 @@ class TransformerLMConfig(TransformerSettings, EncoderConfig):
 
 
 class TransformerLM(Headed, Encoder):
-    """A language model whose past is the tokens it can still see, with their keys and values.
+    """A language model whose past is a KV cache: the tokens it can still see, with the keys and
+    values of each layer.
 
     A context of C tokens slides by halves: when it is full, the younger half is read anew from
-    place 0, and the next tokens follow it. So every token sees at least the C / 2 before it and at
-    most C - 1, whatever pieces a text is given in.
+    position 0, and the next tokens follow it. So every token sees at least the C / 2 before it and
+    at most C - 1, whatever pieces a text is given in.
 
     State: the visible ids (B, P), then the layers' (see `CausalStack`).
     """
@@ -84,10 +86,10 @@ class TransformerLM(Headed, Encoder):
 
     def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """`hidden` of tokens for which there is room."""
-        visible, past = state
-        x = self.embedded(ids, self.embedding, past[0])
-        h, past = self.stack(x, past)
-        return h, (torch.cat([visible, ids], dim=1), past)
+        visible, cached = state
+        x = self.embedded(ids, self.embedding, cached[0])
+        h, cached = self.stack(x, cached)
+        return h, (torch.cat([visible, ids], dim=1), cached)
 
     def _slide(self, state: State) -> State:
         """Rows whose context is full go on from the younger half of it."""

@@ -1,4 +1,5 @@
-"""What the models made of Transformer layers have in common."""
+"""What the models made of Transformer layers have in common: settings, embedded positions, and the
+stack of causal layers with its KV cache."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from ..config import Part
 from ..nn.dropout import dropout
 from ..nn.transformer import (
     Activation,
-    Places,
+    PositionKind,
     Positions,
     Shape,
     TransformerLayer,
@@ -25,7 +26,7 @@ from .softmax import SoftmaxSettings
 
 
 class Sizes(Part):
-    """Of a stack of Transformer layers."""
+    """Sizes of a stack of Transformer layers."""
 
     hidden: int = Field(256, ge=2, description="width of every vector")
     layers: int = Field(4, ge=1, description="number of Transformer layers")
@@ -58,10 +59,10 @@ class Sizes(Part):
 
 
 class TransformerSettings(Sizes, SoftmaxSettings):
-    """What a stack that predicts the next token can be."""
+    """Settings of a stack that predicts the next token."""
 
     context: int = Field(256, ge=2, description="the most tokens that the model sees at once")
-    positions: Places = Field("sinusoidal", description="how a token's place is encoded")
+    positions: PositionKind = Field("sinusoidal", description="how a token's place is encoded")
     norm: Literal["pre", "post"] = Field(
         "pre",
         description="where layer normalisation stands: before each part (pre), or after each "
@@ -96,7 +97,8 @@ class TransformerSettings(Sizes, SoftmaxSettings):
 
 
 class Embedded(nn.Module):
-    """Words and their places: x_t = √H E[w_t] + P[t] (Vaswani et al. 2017, sections 3.4, 3.5)."""
+    """Words and their positions: x_t = √H E[w_t] + P[t] (Vaswani et al. 2017, sections 3.4 and
+    3.5)."""
 
     def __init__(self, config: TransformerSettings) -> None:
         super().__init__()
@@ -104,7 +106,7 @@ class Embedded(nn.Module):
         self.positions = Positions(config.positions, config.context, config.hidden)
 
     def forward(self, ids: Tensor, embedding: nn.Embedding, first: Tensor | None = None) -> Tensor:
-        """ids (B, T), whose first token stands at place `first` (B,) → (B, T, H)."""
+        """ids (B, T), whose first token stands at position `first` (B,) → (B, T, H)."""
         c = self.config
         places = torch.arange(ids.shape[1], device=ids.device)[None]
         if first is not None:
@@ -118,8 +120,8 @@ class Embedded(nn.Module):
 class CausalStack(nn.Module):
     """Layers in which no token sees a later one.
 
-    State: how many tokens have been read (B,), and of each layer their keys and values (B, P, H),
-    the last token's at the end.
+    State, the KV cache: how many tokens have been read (B,), and of each layer their keys and
+    values (B, P, H), the last token's at the end.
     """
 
     def __init__(self, config: TransformerSettings, *, source: bool, name: str) -> None:
@@ -139,7 +141,7 @@ class CausalStack(nn.Module):
         return count, tuple((none, none) for _ in self.layers)
 
     def sources(self, memory: Tensor) -> State:
-        """memory (B, S, H) → its keys and values (B, S, H) for each layer that looks at it."""
+        """memory (B, S, H) → its keys and values (B, S, H) for each layer that attends to it."""
         attentions = [layer.source_attention for layer in self.layers]
         return tuple(a.keys_values(memory) for a in attentions if a is not None)
 
@@ -148,19 +150,19 @@ class CausalStack(nn.Module):
     ) -> tuple[Tensor, State]:
         """x (B, T, H), state, of each layer the source's keys and values (B, S, H), the source's
         mask (B, S) → (B, T, H), the state after it."""
-        count, past = state
-        mask, causal = causal_mask(count, past[0][0].shape[1], x.shape[1])
+        count, cached = state
+        mask, causal = causal_mask(count, cached[0][0].shape[1], x.shape[1])
         if source_mask is not None:
             source_mask = source_mask[:, None, None]
-        seen = []
+        kept = []
         for index, layer in enumerate(self.layers):
             x, keys_values = layer(
                 x,
                 mask,
                 causal=causal,
-                past=past[index],
+                cached=cached[index],
                 source=None if sources is None else sources[index],
                 source_mask=source_mask,
             )
-            seen.append(keys_values)
-        return self.norm(x), (count + x.shape[1], tuple(seen))
+            kept.append(keys_values)
+        return self.norm(x), (count + x.shape[1], tuple(kept))

@@ -1,4 +1,5 @@
-"""Any language model, allowed to see no more than the last C tokens.
+"""A window lets any language model see no more than the last C tokens: ids (B, T) → logits
+(B, T, V).
 
 A model trained on fresh windows has never seen a state carried far (an identity-initialised
 ReLU RNN even explodes in one). Used through this wrapper it predicts every token from exactly

@@ -15,7 +15,7 @@ from .attention import KeysValues, MultiHeadAttention
 from .dropout import dropout
 
 Activation = Literal["relu", "gelu", "gelu-tanh"]
-Places = Literal["sinusoidal", "learned"]
+PositionKind = Literal["sinusoidal", "learned"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Shape:
 
 
 class Positions(nn.Module):
-    """A vector for each place in the context, sinusoidal (section 3.5) or learnt."""
+    """A vector for each position in the context, sinusoidal (section 3.5) or learnt."""
 
-    def __init__(self, kind: Places, context: int, width: int) -> None:
+    def __init__(self, kind: PositionKind, context: int, width: int) -> None:
         super().__init__()
         self.table: Tensor
         if kind == "learned":
@@ -44,9 +44,9 @@ class Positions(nn.Module):
         else:
             self.register_buffer("table", sinusoids(context, width), persistent=False)
 
-    def forward(self, places: Tensor) -> Tensor:
-        """places (B, T) from 0 → (B, T, H)."""
-        return F.embedding(places, self.table)
+    def forward(self, positions: Tensor) -> Tensor:
+        """positions (B, T) from 0 → (B, T, H)."""
+        return F.embedding(positions, self.table)
 
 
 def sinusoids(context: int, width: int) -> Tensor:
@@ -84,8 +84,8 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Attention to the text itself, attention to a source where there is one, and a feed-forward
-    part; what each part says is added to what it read."""
+    """Self-attention, cross-attention to a source where there is one, and a feed-forward part; the
+    output of each part is added to its input."""
 
     def __init__(self, shape: Shape, *, source: bool = False, name: str = "") -> None:
         """`source`: attends to one; `name`: begins the names under which attention weights are
@@ -108,24 +108,28 @@ class TransformerLayer(nn.Module):
         mask: Tensor | None,
         *,
         causal: bool = False,
-        past: KeysValues | None = None,
+        cached: KeysValues | None = None,
         source: KeysValues | None = None,
         source_mask: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, H) → (B, T, H), and the keys and values (B, P + T, H) of past and present.
+        """x (B, T, H) → (B, T, H), and the keys and values (B, P + T, H), the `cached` ones
+        (B, P, H) first.
 
         mask (B, 1, T, P + T); the source's keys and values (B, S, H), its mask (B, 1, 1, S).
         """
         read = self._read(x, self.norm)
-        seen = self.attention.keys_values(read)
-        if past is not None and past[0].shape[1]:
-            seen = (torch.cat([past[0], seen[0]], dim=1), torch.cat([past[1], seen[1]], dim=1))
-        x = self._add(x, self.attention(read, seen, mask, causal), self.norm)
+        keys, values = self.attention.keys_values(read)
+        if cached is not None and cached[0].shape[1]:
+            keys, values = (
+                torch.cat([cached[0], keys], dim=1),
+                torch.cat([cached[1], values], dim=1),
+            )
+        x = self._add(x, self.attention(read, (keys, values), mask, causal), self.norm)
         if self.source_attention is not None and source is not None:
             read = self._read(x, self.source_norm)
             x = self._add(x, self.source_attention(read, source, source_mask), self.source_norm)
         read = self._read(x, self.feed_forward_norm)
-        return self._add(x, self.feed_forward(read), self.feed_forward_norm), seen
+        return self._add(x, self.feed_forward(read), self.feed_forward_norm), (keys, values)
 
     def _read(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         out: Tensor = norm(x) if self.shape.pre_norm else x
@@ -137,22 +141,22 @@ class TransformerLayer(nn.Module):
         return out
 
 
-def causal_mask(count: Tensor, past: int, steps: int) -> tuple[Tensor | None, bool]:
-    """What `steps` new tokens may look at: themselves, those before them, and of `past` carried
-    places the last `count` (B,) of each row.
+def causal_mask(count: Tensor, cached: int, steps: int) -> tuple[Tensor | None, bool]:
+    """What `steps` new tokens may attend to: themselves, those before them, and of `cached` keys
+    the last `count` (B,) of each row.
 
     Returns:
-        A mask (B or 1, 1, steps, past + steps), None where one is not needed; and whether the
+        A mask (B or 1, 1, steps, cached + steps), None where one is not needed; and whether the
         new tokens' order alone decides (`causal`).
     """
-    if past == 0:
+    if cached == 0:
         return None, steps > 1
-    ragged = bool((count < past).any())
+    ragged = bool((count < cached).any())
     if steps == 1 and not ragged:
         return None, False
-    mask = torch.ones(steps, past + steps, dtype=torch.bool, device=count.device).tril(past)
+    mask = torch.ones(steps, cached + steps, dtype=torch.bool, device=count.device).tril(cached)
     mask = mask[None, None]
     if ragged:
-        place = torch.arange(past + steps, device=count.device)
-        mask = mask & (place >= past - count[:, None])[:, None, None]
+        position = torch.arange(cached + steps, device=count.device)
+        mask = mask & (position >= cached - count[:, None])[:, None, None]
     return mask, False

@@ -638,7 +638,7 @@ def test_resume_is_exact(
     bit, or by graphs, which a resumed training records at other steps, nearly so."""
     fit(text, tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 18)
+        interrupt_at(patch, call)
         with pytest.raises(Interrupted):
             fit(text, tmp_path / "parts", **settings)
     torch.manual_seed(999)  # whatever happened since must not matter

@@ -197,7 +197,7 @@ def test_decoder_layer(padded: bool, activation: Any, pre_norm: bool) -> None:
     assert seen[0].shape == seen[1].shape == (B, T, H)
     first, past = ours(x[:, :2], None, causal=True, source=source, source_mask=wide)
     mask = ~ahead(T)[2:][None, None]
-    second, last = ours(x[:, 2:], mask, past=past, source=source, source_mask=wide)
+    second, last = ours(x[:, 2:], mask, cached=past, source=source, source_mask=wide)
     torch.testing.assert_close(torch.cat([first, second], 1), out, **EXACT)
     torch.testing.assert_close(last, seen, **EXACT)
     compare(out, expected, same, [(x, y), (memory, other)])

@@ -104,7 +104,7 @@ def test_sliding_is_its_slow_twin(context: int, piece: int) -> None:
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_sliding_with_sinusoids(norm: Any) -> None:
-    """Places are counted anew, so a table of C rows is enough."""
+    """Positions are counted anew, so a table of C rows is enough."""
     model, ids = build(4, positions="sinusoidal", norm=norm, tied=True), draw(15)
     expected = torch.stack([slowly(model, row, 4) for row in ids])
     torch.testing.assert_close(model.forward(ids, model.start(B)).logits, expected)
