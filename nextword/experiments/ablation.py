@@ -158,7 +158,7 @@ def ablate(
         Interrupted: Ctrl-C; everything is saved.
     """
     config = configure(recipe, overrides)
-    if config.model.trained_by != "gradient" or config.model.name != "recurrent":
+    if "dropout_weight" not in type(config.model).model_fields:
         raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
     for text in (train, valid, test):
         if text:
