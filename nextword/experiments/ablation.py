@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plot
-from ..config import Config, configure
+from ..config import Config, Overrides, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import locked, write_text
@@ -136,7 +136,7 @@ def ablate(
     out: str | os.PathLike[str],
     *,
     test: list[Path] | None = None,
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     fine_tune: int = 0,
     device: str = "cpu",
     quiet: bool = False,

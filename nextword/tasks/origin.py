@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ..config import Config, configure, read_recipe
+from ..config import Config, Overrides, configure, read_recipe
 from ..errors import InputError
-from .task import Task
 
 
 def keep_vocabulary(
-    task: Task, recipe: str, overrides: Any, origin: Path, before: Config
+    task: str,
+    recipe: str,
+    overrides: Overrides,
+    origin: Path,
+    before: Config,
+    *,
+    new_vocabulary: bool,
 ) -> Config:
     """A recipe's settings with the vocabulary of an earlier run of the same task, and with its
     model's settings if it is the same kind of model.
 
     Args:
+        task: the name of the recipe's task.
         before: the earlier run's settings.
+        new_vocabulary: the task allows `train.vocabulary=new`.
 
     Raises:
         InputError: the run is of another task, or a setting of its vocabulary is to change.
     """
-    if task.name != before.model.task:
+    if task != before.model.task:
         raise InputError(
             f"--from {origin}: that run is for the task '{before.model.task}', the recipe "
-            f"'{recipe}' is for '{task.name}'"
+            f"'{recipe}' is for '{task}'"
         )
     fresh = configure(recipe, overrides).train.vocabulary == "new"
-    if fresh and not task.new_vocabulary:
+    if fresh and not new_vocabulary:
         raise InputError("train.vocabulary=new is for models of running text")
     base = {} if fresh else {"text": before.text.model_dump(mode="json")}
     if before.source is not None:
@@ -45,7 +51,7 @@ def keep_vocabulary(
     return config
 
 
-def onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
+def onto_encoder(recipe: str, overrides: Overrides, before: Config) -> Config:
     """The settings of a classifier or tagger whose encoder is the model of an earlier run.
 
     What the recipe says of an encoder of that kind (its dropout) replaces what that run had.

@@ -21,7 +21,7 @@ from ..screen import Bar, Bars
 from ..types import Ability
 
 if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked at once
-    from ..config import Config
+    from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
@@ -274,7 +274,7 @@ class Task(ABC):
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
         """What to tell the user if the text is shorter than one batch of the wanted size."""
 
-    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
+    def start_from(self, recipe: str, overrides: Overrides, origin: Path, before: Config) -> Config:
         """The settings of a training that starts from a run with the settings `before`.
 
         Raises:
@@ -282,7 +282,9 @@ class Task(ABC):
         """
         from .origin import keep_vocabulary
 
-        return keep_vocabulary(self, recipe, overrides, origin, before)
+        return keep_vocabulary(
+            self.name, recipe, overrides, origin, before, new_vocabulary=self.new_vocabulary
+        )
 
     def vectors_key(self, path: Path) -> str:
         """The setting that a file of word vectors given with --from goes to."""

@@ -111,7 +111,7 @@ def test_succeeds_or_says_what_the_run_is_for(
     copy = Path(shutil.copytree(FOLDER / run, tmp_path / run))
     arguments, ability = VERBS[name]
     task = task_of(read_config(copy))
-    status, out, err = cli(*arguments(copy, FOLDER / EXPECTED[run]["data"], tmp_path))
+    status, _, err = cli(*arguments(copy, FOLDER / EXPECTED[run]["data"], tmp_path))
     assert "Traceback" not in err
     if status == 0:
         assert ability is None or ability in task.abilities
