@@ -74,7 +74,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_helpers)  # a child has none of its parent's threads
 
 
-def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> list[B]:
+def parallel_map(
+    function: Callable[[A], B], items: Iterable[A], workers: int | None = None
+) -> list[B]:
     """`function` of every item, several at a time, results in the order of the items."""
     work = list(items)
     workers = min(workers or threads(), len(work))
@@ -84,10 +86,10 @@ def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None =
         return list(pool.map(function, work))
 
 
-def stream(
+def parallel_imap(
     function: Callable[[A], B], items: Iterable[A], workers: int | None = None
 ) -> Iterator[B]:
-    """As `spread`, each result handed out as soon as its turn comes, a few being made ahead."""
+    """As `parallel_map`, each result handed out as soon as its turn comes, a few being made ahead."""
     work = iter(items)
     workers = workers or threads()
     with ThreadPoolExecutor(workers) as pool:
