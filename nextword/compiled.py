@@ -89,7 +89,7 @@ def parallel_map(
 def parallel_imap(
     function: Callable[[A], B], items: Iterable[A], workers: int | None = None
 ) -> Iterator[B]:
-    """As `parallel_map`, each result handed out as soon as its turn comes, a few being made ahead."""
+    """`parallel_map`, result by result in order; a few are computed ahead."""
     work = iter(items)
     workers = workers or threads()
     with ThreadPoolExecutor(workers) as pool:
