@@ -198,6 +198,23 @@ def test_the_stream_needs_a_tag_for_every_token() -> None:
     assert sum(len(batch.ids) for batch in Tagged.of(tagged, settings, 0)) == 2
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(2, 9))
+def test_a_piece_is_as_long_as_it_can_be(begins: list[bool], most: int) -> None:
+    """Up to the last word that begins within `most` tokens; inside a word that is longer than
+    that, at `most`; a sentence of just so many tokens is one piece."""
+    ids = np.array([*range(10, 10 + len(begins)), EOS])
+    tags = np.array([0 if begin else NONE for begin in begins] + [NONE])
+    expected, start = [], 0
+    while len(ids) - start > most:
+        words = [place for place in range(start + 1, start + most + 1) if tags[place] != NONE]
+        stop = max(words, default=start + most)
+        expected.append(ids[start:stop].tolist())
+        start = stop
+    expected.append(ids[start:].tolist())
+    found = [batch.ids[0].tolist() for batch in Tagged(ids, tags, 1, most, shuffle=False)]
+    assert found == expected
+
+
 @pytest.mark.parametrize(("wanted", "rows"), [(None, 6), (7, 7)])
 def test_rows_are_those_set_or_go_by_the_sentences(wanted: int | None, rows: int) -> None:
     ids = np.array([5, 6, 7, 8, EOS] * 600)
