@@ -273,6 +273,14 @@ def test_the_objective_counts_words() -> None:
     assert terms["nll"].count == 3
 
 
+def test_words_without_tags_teach_nothing() -> None:
+    """A batch of none that are tagged has a loss of nought, not of nothing by nothing."""
+    ids = np.array([5, 6, EOS])
+    batch = Tagged(ids, np.full(3, NONE), 2, 8)[0]
+    terms, _ = Classify()(model("bidirectional"), batch, None)
+    assert all(float(term.total) / term.count == 0 for term in terms.values())
+
+
 # --------------------------------------------------------------------------------------- measuring
 
 
