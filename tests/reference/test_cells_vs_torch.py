@@ -148,18 +148,23 @@ def arrays(layer: RecurrentLayer) -> dict[str, np.ndarray]:
 
 
 def check(layer: RecurrentLayer, step) -> None:  # type: ignore[no-untyped-def]
-    """Run `step(x (I,), state ((H,), …)) → state` row by row and compare with the layer."""
+    """Run `step(x (I,), state ((H,), …)) → state` row by row and compare with the layer, in its
+    written-out form and in the one it chooses by itself."""
     x, first = leaves(layer)
-    out, last = layer(x, first)
     expected = np.zeros((T, B, H))
+    states = []
     for row in range(B):
         state = [part[row].detach().numpy() for part in first]
         for t in range(T):
             state = step(x[t, row].detach().numpy(), state)
             expected[t, row] = state[0]
-        for part, value in zip(last, state, strict=True):
-            np.testing.assert_allclose(part[row].detach().numpy(), value, atol=1e-12)
-    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12)
+        states.append(state)
+    for backend in ("step", "auto"):
+        with kernels.backend(backend):
+            out, last = layer(x, first)
+        np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12)
+        for part, values in zip(last, zip(*states, strict=True), strict=True):
+            np.testing.assert_allclose(part.detach().numpy(), np.stack(values), atol=1e-12)
 
 
 def test_peephole_equals_slow_loop() -> None:
