@@ -18,18 +18,21 @@ _FORMATS = ("arpa", "hf")
 
 def command(
     run: RunPath,
-    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The format to write.")],
+    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The file format to write.")],
     out: Annotated[
         Path,
         typer.Option(
-            metavar="PATH", help="arpa: a file .arpa, .arpa.gz or .arpa.xz; hf: a folder."
+            metavar="PATH", help="A file ending in .arpa, .arpa.gz or .arpa.xz; a folder for hf."
         ),
     ],
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model in a format that other programs read: n-gram models as ARPA, BERT for
-    transformers."""
+    """Write a model in a format of other programs.
+
+    `arpa` writes an n-gram model as an ARPA file. `hf` writes a BERT as a folder that the library
+    transformers reads.
+    """
     from .. import registry
     from ..errors import InputError
 

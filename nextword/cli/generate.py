@@ -14,7 +14,7 @@ NAME = "generate"
 
 
 class Weights(StrEnum):
-    """Precisions of weights."""
+    """The precisions that weights can be rounded to."""
 
     fp32 = "fp32"
     bf16 = "bf16"
@@ -22,37 +22,59 @@ class Weights(StrEnum):
 
 def command(
     run: RunPath,
-    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
-    tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 100,
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
+    tokens: Annotated[int, typer.Option(help="Maximum number of new tokens.")] = 100,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 bolder, above 1 wilder, 0 always the likeliest.")
+        float,
+        typer.Option(
+            help="Divide the logits by this number. Below 1 favours probable tokens, above 1 "
+            "flattens the distribution, 0 always takes the most probable token."
+        ),
     ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k most probable tokens only.")
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest tokens of together this probability.")
+        float | None,
+        typer.Option(
+            help="Sample from the most probable tokens whose probabilities add up to this number "
+            "(nucleus sampling)."
+        ),
     ] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Only tokens this share as likely as the likeliest.")
+        float | None,
+        typer.Option(
+            help="Sample only from tokens at least this fraction as probable as the most probable "
+            "one."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed, the same text.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed; without it every call differs.")
+    ] = None,
     stop: Annotated[
         list[str],
-        typer.Option(help="End before this text; repeatable; \\n is the end of a line."),
+        typer.Option(help="Stop before this text appears; \\n is a line end; repeatable."),
     ] = [],  # noqa: B006
-    allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be drawn.")] = False,
+    allow_unk: Annotated[
+        bool, typer.Option("--allow-unk", help="Let the token <unk> be generated.")
+    ] = False,
     samples: Annotated[
-        int, typer.Option(help="How many texts, drawn side by side; a blank line between.", min=1)
+        int, typer.Option(help="Number of texts; a blank line is printed between two.", min=1)
     ] = 1,
     beam: Annotated[
         int | None,
-        typer.Option(help="Search for the likeliest text instead of drawing one.", min=1),
+        typer.Option(help="Use beam search with this width instead of sampling.", min=1),
     ] = None,
     precision: Annotated[
-        Weights, typer.Option(help="Of the weights of large models while they are read.")
+        Weights,
+        typer.Option(help="Precision that weights are rounded to; bf16 makes large models faster."),
     ] = Weights.fp32,
     device: Device = "cpu",
 ) -> None:
-    """Continue a text. The prompt is printed first, then the new text as it is drawn."""
+    """Continue a text.
+
+    Prints the prompt, then the new text token by token as it is sampled.
+    """
     from ..config import parse_section
     from ..errors import InputError
     from ..generation.sample import Sampling, sample_texts, search_text, stream_text
@@ -73,7 +95,10 @@ def command(
     if missing:
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
     if beam and (samples > 1 or temperature != 1 or top_k or top_p or min_p):
-        raise InputError("--beam searches, it does not draw: leave the options of drawing out")
+        raise InputError(
+            "--beam does not sample; leave out --samples, --temperature, --top-k, --top-p and "
+            "--min-p"
+        )
     ends = [text.replace("\\n", "\n") for text in stop]
     if beam:
         print(

@@ -1,4 +1,4 @@
-"""The settings and weights that a training takes from an earlier run (`--from`)."""
+"""The settings that a training takes from the run it starts from (`--from`)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ def keep_vocabulary(
     *,
     new_vocabulary: bool,
 ) -> Config:
-    """A recipe's settings with the vocabulary of an earlier run of the same task, and with its
-    model's settings if it is the same kind of model.
+    """Combine a recipe with the vocabulary settings of an earlier run of the same task.
+
+    If both have the same kind of model, the earlier run's model settings are taken too. Overrides
+    apply on top.
 
     Args:
         task: the name of the recipe's task.
-        before: the earlier run's settings.
-        new_vocabulary: the task allows `train.vocabulary=new`.
+        origin: the earlier run, for messages.
+        before: the settings of the earlier run.
+        new_vocabulary: whether the task allows `train.vocabulary=new`.
 
     Raises:
-        InputError: the run is of another task, or a setting of its vocabulary is to change.
+        InputError: the run is of another task, or an override changes its vocabulary.
     """
     if task != before.model.task:
         raise InputError(
@@ -52,12 +55,16 @@ def keep_vocabulary(
 
 
 def onto_encoder(recipe: str, overrides: Overrides, before: Config) -> Config:
-    """The settings of a classifier or tagger whose encoder is the model of an earlier run.
+    """Return the settings of a classifier or tagger whose encoder is the model of an earlier run.
 
-    What the recipe says of an encoder of that kind (its dropout) replaces what that run had.
+    If the recipe has settings for an encoder of that kind, such as its dropout, they replace those
+    of the earlier run.
+
+    Args:
+        before: the settings of the earlier run.
 
     Raises:
-        InputError: that model cannot be an encoder.
+        InputError: the model of the earlier run cannot be an encoder.
     """
     if not before.model.encodes:
         raise InputError(f"a '{before.model.name}' model cannot be the encoder of another")
