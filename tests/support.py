@@ -88,6 +88,7 @@ def scattered(
     *,
     drop: float = 0.0,
     seed: int = 1,
+    std: float = 0.5,
 ) -> RecurrentLayer:
     """A layer with every parameter drawn at random (no cell near a special point); the same
     numbers in every precision."""
@@ -95,7 +96,7 @@ def scattered(
     layer = RecurrentLayer(cell, inputs, hidden, drop).to(dtype)
     with torch.no_grad():
         for parameter in layer.parameters():
-            parameter.copy_(0.5 * torch.randn(parameter.shape))
+            parameter.copy_(std * torch.randn(parameter.shape))
     return layer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +47,12 @@ def test_one_cycle_in_pieces(tmp_path: Path) -> None:
             [str(part) for part in command], cwd=ROOT, capture_output=True, text=True
         )
 
-    first = piece("0.15", "train.epochs=100000", *sizes)
-    assert first.returncode == 3, first.stderr
+    for minutes in ("0.15", "0.5", "2"):  # a busy machine may take long to begin
+        shutil.rmtree(out, ignore_errors=True)
+        first = piece(minutes, "train.epochs=100000", *sizes)
+        assert first.returncode == 3, first.stderr
+        if (out / STATE).is_file():
+            break
     assert (out / STATE).is_file()
     assert not (out / "result.json").exists()
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))

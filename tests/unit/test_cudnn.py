@@ -22,13 +22,16 @@ from nextword.nn import kernels
 from nextword.nn.dropout import mask_like
 from nextword.nn.kernels import Frozen, cudnn
 from nextword.nn.recurrent import RecurrentLayer, RecurrentStack
-from tests.support import scattered, sequence, weighted
+from tests import support
+from tests.support import sequence, weighted
 
 CELLS = [name for name in registry.names("cell") if registry.load("cell", name).torch_layer]
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
 PADDED, WHOLE = (5, 11), (8, 16)  # input's width, hidden width
 WIDTHS = [PADDED, (11, 7), WHOLE, (8, 3), (3, 8), (1, 1), (17, 24)]
 T, B = 4, 3
+
+scattered = partial(support.scattered, std=0.4)
 
 LAYERS = {0: ("rnn_relu", 1), 1: ("rnn_tanh", 1), 2: ("lstm", 4), 3: ("gru", 3)}  # name, gates
 NAMES = ("W", "U", "b_w", "b_u")
