@@ -1,5 +1,5 @@
-"""The values that travel between the parts (what a model answers, what a batch holds) and the
-protocols of models.
+"""The values that are passed between the parts of the package (outputs of models, batches, terms of
+losses), and the protocols of models.
 
 Letters used throughout: B batch, T time, V vocabulary, H width of the hidden layer.
 """
@@ -12,12 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
-if TYPE_CHECKING:  # a model that does without torch must not wait for it
+if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes a second
     from torch import Tensor, device, nn
 
 
 class Ability(StrEnum):
-    """What one can ask of a trained model. Which of them a model has, its task says."""
+    """What a trained model can do. The task of a model says which abilities it has."""
 
     GENERATE = "generate text"
     PREDICT = "predict running text"
@@ -35,77 +35,113 @@ class Ability(StrEnum):
     LENGTHS = "draw BLEU over the length of the source"
 
 
-#: A tree of tensors (tuples of tuples of tensors), the batch being dimension 0 of every leaf.
+#: A tree of tensors (nested tuples). The batch is dimension 0 of every leaf.
 State = Any
 
 
 class Output(NamedTuple):
-    """The answer of a language model to `forward`."""
+    """The result of `forward` of a language model."""
 
     logits: Tensor  # (B, T, V); log_softmax(logits)[:, t] = log p(next | state, ids[:, :t+1])
     state: State  # the state after the last token
-    hidden: Tensor | None = None  # (B, T, H) what the head saw, dropout applied (for AR)
+    hidden: Tensor | None = None  # (B, T, H) the input of the head, after dropout (for AR)
     raw: Tensor | None = None  # (B, T, H) the same before dropout (for TAR)
 
 
 class Scored(NamedTuple):
-    """The answer of a language model to `score`: how probable the given next tokens were."""
+    """The result of `score` of a language model: the probabilities of given tokens."""
 
     log_prob: Tensor  # (B, T) natural logarithms
     state: State
-    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token; see `Head`
+    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token, if known
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
-    mean_log_prob: Callable[[], Tensor] | None = None  # (B, T), over the whole vocabulary
+    mean_log_prob: Callable[[], Tensor] | None = None  # computes (B, T), the mean over all words
 
 
 class Predictor(Protocol):
-    """Ids and a state go in, a distribution over the next id and a state come out."""
+    """A model that predicts the next token: ids and a state go in, a distribution over the next id
+    and a new state come out.
 
-    vocab_size: int
+    Example:
+        >>> import torch
+        >>> from nextword.models.recurrent import RecurrentConfig
+        >>> model = RecurrentConfig(hidden=8).build(vocab_size=10)
+        >>> ids, targets = torch.tensor([[1, 2]]), torch.tensor([[2, 3]])
+        >>> output = model.forward(ids, model.start(1))
+        >>> scored = model.score(ids, targets, model.start(1))
+        >>> output.logits.shape, scored.log_prob.shape
+        (torch.Size([1, 2, 10]), torch.Size([1, 2]))
+    """
+
+    vocab_size: int  # V
     context: int | None  # the longest usable past in tokens; None = no limit of its own
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Trainable numbers; none of a model of counts."""
+        """The trainable parameters; an n-gram model has none."""
         ...
 
     def advance(self, ids: Tensor, state: State) -> State:
-        """The state after `ids` (B, T), when nobody asks for the logits on the way."""
+        """Read `ids` (B, T) after `state` and return the new state, without computing logits.
+
+        Example:
+            state = model.advance(prompt, model.start(len(prompt)))
+        """
         ...
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """`ids` (B, T) → logits (B, T, V) for the token that follows each of them."""
+        """Read `ids` (B, T) after `state`; predict the token that follows each of them: logits
+        (B, T, V) and the new state.
+
+        Example:
+            output = model.forward(ids, state)
+            next_ids = output.logits[:, -1].argmax(dim=-1)
+        """
         ...
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
-        """Log-probability (B, T) of `targets` (B, T), never holding (B·T, V) when no gradient
-        is asked for."""
+        """Read `ids` (B, T) after `state`; give the natural log-probability (B, T) that each of
+        `targets` (B, T) follows. Without gradient it never holds logits of all tokens (B·T, V).
+
+        Example:
+            nll = -model.score(ids, targets, state).log_prob.sum()
+        """
         ...
 
 
 @runtime_checkable
 class LanguageModel(Predictor, Protocol):
-    """Predicts a text from its beginning."""
+    """A model that predicts a text from its beginning."""
 
     def start(self, batch_size: int) -> State:
-        """The state before the first token."""
+        """The state before the first token, for B = `batch_size` texts."""
         ...
 
 
 class Seq2Seq(Predictor, Protocol):
-    """Predicts a text from another one: a language model whose first state comes from it."""
+    """A model that predicts a target text from a source text: a language model whose first state is
+    computed from the source."""
 
     def start(self, source: Tensor, mask: Tensor) -> State:
-        """The state before the first token of the target; source (B, S), mask (B, S) True = a
-        token, False = padding at the end."""
+        """The state before the first token of the target.
+
+        Args:
+            source: (B, S) int64 ids, `<eos>` last.
+            mask: (B, S) bool, True = a token, False = padding at the end.
+        """
         ...
 
 
 class MaskedLanguageModel(Protocol):
-    """Predicts masked tokens from all others of a text that is all there."""
+    """A model that predicts masked tokens of a complete text from all other tokens.
 
-    vocab_size: int
-    context: int | None  # most tokens of a text
+    Example:
+        hidden = model(ids, real)  # (B, T, H)
+        log_prob, hit = model.predict(hidden[mask], targets[mask])  # of the N masked tokens
+    """
+
+    vocab_size: int  # V
+    context: int | None  # the most tokens of a text
 
     def __call__(
         self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None
@@ -114,7 +150,7 @@ class MaskedLanguageModel(Protocol):
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., H) → logits (..., V) of the token at each place."""
+        """hidden (..., H) → logits (..., V) of the token at each position."""
         ...
 
     def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,47 +159,53 @@ class MaskedLanguageModel(Protocol):
         ...
 
     def next_sentence(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H) → logits (B, 2): the second piece follows the first, it does not."""
+        """hidden (B, T, H) → logits (B, 2); class 0: the second piece follows the first, class 1:
+        it does not."""
         ...
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """A model that keeps a file of its own kind in its run instead of weights."""
+    """A model that is stored in a file of its own format instead of `model.safetensors`."""
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """The number of parameters."""
         ...
 
     def read(self, path: Path) -> None:
-        """Become the model in a file."""
+        """Load the model that is in a file.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
         ...
 
     def to(self, device: str) -> Self:
-        """Where answers go."""
+        """Set the device of the results, and return the model."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens and the tokens that follow them."""
+    """The input and the targets of one training step. Each kind of stream fills the fields that its
+    models need."""
 
-    ids: Tensor  # (B, T) int64
-    targets: Tensor  # (B, T) int64
-    continues: bool  # the state of the batch before carries over into this one
-    mask: Tensor | None = None  # (B, T) bool, True = counts; None = everything counts
-    lr_scale: float = 1.0  # the learning rate is multiplied by this
-    source: Tensor | None = None  # (B, S) int64, of sentence pairs
-    source_mask: Tensor | None = None  # (B, S) bool, True = a token
-    done: float = 0.0  # share of the training that is over
-    real: Tensor | None = None  # (B, T) bool, of models that read both ways: False = padding
-    segments: Tensor | None = None  # (B, T) int64: first or second piece of text
-    labels: Tensor | None = None  # int64: (B,) of whole rows, (B, T) of tokens, -1 = none
+    ids: Tensor  # (B, T) int64, what the model reads
+    targets: Tensor  # (B, T) int64, what it shall predict
+    continues: bool  # the batch continues the one before, so the state carries over
+    mask: Tensor | None = None  # (B, T) bool, True = this target counts; None = all count
+    lr_scale: float = 1.0  # the learning rate of the step is multiplied by it
+    source: Tensor | None = None  # (B, S) int64, the sources of sentence pairs
+    source_mask: Tensor | None = None  # (B, S) bool, True = a token, False = padding
+    done: float = 0.0  # the share of the training that is over
+    real: Tensor | None = None  # (B, T) bool, False = padding; set for models that read both ways
+    segments: Tensor | None = None  # (B, T) int64: 0 in the first text of a pair, 1 in the second
+    labels: Tensor | None = None  # int64: (B,) of rows, or (B, T) of tokens with -1 = no label
 
     @property
     def tokens(self) -> int:
-        """How many targets count; of models that read both ways, how many tokens are read."""
+        """How many targets count; for models that read both ways, how many tokens are read."""
         if self.real is not None:
             return int(self.real.sum())
         return self.targets.numel() if self.mask is None else int(self.mask.sum())
@@ -180,7 +222,7 @@ class Batch:
         return replace(self, **move) if move else self
 
     def start(self, model: object) -> State:
-        """A model's state before the first token; none of a model that reads both ways."""
+        """The state of a model before the first token; None for models that read both ways."""
         if self.real is not None:
             return None
         if self.source is None:
@@ -190,11 +232,12 @@ class Batch:
 
 
 class Term(NamedTuple):
-    """One summand of a loss: a total over `count` items. Meters add both and divide once."""
+    """One term of a loss: a sum over `count` items; its mean is `total / count`. To average over
+    batches, add the totals and the counts, then divide once."""
 
     total: Tensor
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
-    learnt: bool = True  # else it is only told, and no part of the loss
+    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed
+    learnt: bool = True  # False: it is only reported and is no part of the loss
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.
