@@ -5,7 +5,7 @@ continues a prompt, a sequence-to-sequence model translates a source.
 
 Example:
     >>> import numpy as np
-    >>> from ..models.ngram import NgramConfig
+    >>> from nextword.models.ngram import NgramConfig
     >>> model = NgramConfig(order=2, smoothing="witten-bell").build(vocab_size=4)
     >>> _ = model.fit(np.array([2, 3, 1] * 9))  # nine times the line "a b"
     >>> [[best]] = beam_search(model, torch.tensor([1]), model.start(1), [5], beam=2, end=1)

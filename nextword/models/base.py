@@ -67,7 +67,7 @@ class Encoder(TrainableModel):
 
     Example:
         >>> import torch
-        >>> from .bidirectional import BidirectionalConfig
+        >>> from nextword.models.bidirectional import BidirectionalConfig
         >>> encoder = BidirectionalConfig(hidden=6).build_encoder(vocab_size=10)
         >>> ids = torch.tensor([[1, 4, 7], [1, 5, 1]])
         >>> real = torch.tensor([[True, True, True], [True, True, False]])
