@@ -64,7 +64,7 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     for number, part in enumerate(parts):
         ids += [MASK] * (number > 0) + run.tokenizer.encode(part.replace("\n", " "))
     ids.append(EOS)
-    model = cast(MaskedLanguageModel, run.model)  # as `check_fills` made sure
+    model = cast(MaskedLanguageModel, run.model)  # `check_fills` has checked it
     if model.context is not None and len(ids) > model.context:
         raise InputError(
             f"the text has {len(ids)} tokens, more than the model's context of {model.context}; "

@@ -35,9 +35,9 @@ class Decoding(Section):
     n_best: int = Field(1, ge=1)
     sample: Sampling | None = None
     seed: int | None = None
-    ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
-    extra: int = Field(50, ge=1, description="... and so many more")
-    attention: bool = Field(False, description="also tell what the best one attended to")
+    ratio: float = Field(3.0, ge=0, description="most tokens per source token, ...")
+    extra: int = Field(50, ge=1, description="... plus this number")
+    attention: bool = Field(False, description="also return the attention weights of the best")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
