@@ -1,7 +1,6 @@
-"""The values that are passed between the parts of the package (outputs of models, batches, terms of
-losses), and the protocols of models.
+"""Types that all parts share: the protocols of models, what models return, batches and losses.
 
-Letters used throughout: B batch, T time, V vocabulary, H width of the hidden layer.
+Letters in shapes: B batch, T time (tokens), S source tokens, V vocabulary, H hidden width.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
-if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes a second
+if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     from torch import Tensor, device, nn
 
 
 class Ability(StrEnum):
-    """What a trained model can do. The task of a model says which abilities it has."""
+    """What a trained model may be able to do; `Task.abilities` lists those of each task."""
 
     GENERATE = "generate text"
     PREDICT = "predict running text"
@@ -35,33 +34,32 @@ class Ability(StrEnum):
     LENGTHS = "draw BLEU over the length of the source"
 
 
-#: A tree of tensors (nested tuples). The batch is dimension 0 of every leaf.
+#: A tree of tensors (tuples of tuples of tensors) with the batch as dimension 0 of every leaf.
 State = Any
 
 
 class Output(NamedTuple):
-    """The result of `forward` of a language model."""
+    """What `forward` of a language model returns."""
 
     logits: Tensor  # (B, T, V); log_softmax(logits)[:, t] = log p(next | state, ids[:, :t+1])
     state: State  # the state after the last token
-    hidden: Tensor | None = None  # (B, T, H) the input of the head, after dropout (for AR)
+    hidden: Tensor | None = None  # (B, T, H) input of the output layer, after dropout (for AR)
     raw: Tensor | None = None  # (B, T, H) the same before dropout (for TAR)
 
 
 class Scored(NamedTuple):
-    """The result of `score` of a language model: the probabilities of given tokens."""
+    """What `score` of a language model returns: log-probabilities of the given next tokens."""
 
     log_prob: Tensor  # (B, T) natural logarithms
-    state: State
-    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token, if known
+    state: State  # the state after the last token
+    hit: Tensor | None = None  # (B, T) bool: the target was the most probable token; see `Head`
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
-    mean_log_prob: Callable[[], Tensor] | None = None  # computes (B, T), the mean over all words
+    mean_log_prob: Callable[[], Tensor] | None = None  # (B, T), over the whole vocabulary
 
 
 class Predictor(Protocol):
-    """A model that predicts the next token: ids and a state go in, a distribution over the next id
-    and a new state come out.
+    """A model that maps ids and a state to a distribution over the next id and a new state.
 
     Example:
         >>> import torch
@@ -74,144 +72,140 @@ class Predictor(Protocol):
         (torch.Size([1, 2, 10]), torch.Size([1, 2]))
     """
 
-    vocab_size: int  # V
-    context: int | None  # the longest usable past in tokens; None = no limit of its own
+    vocab_size: int
+    context: int | None  # the most past tokens it can use; None = unlimited
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The trainable parameters; an n-gram model has none."""
         ...
 
     def advance(self, ids: Tensor, state: State) -> State:
-        """Read `ids` (B, T) after `state` and return the new state, without computing logits.
-
-        Example:
-            state = model.advance(prompt, model.start(len(prompt)))
-        """
+        """Read `ids` (B, T) without computing logits, and return the state after them."""
         ...
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """Read `ids` (B, T) after `state`; predict the token that follows each of them: logits
-        (B, T, V) and the new state.
-
-        Example:
-            output = model.forward(ids, state)
-            next_ids = output.logits[:, -1].argmax(dim=-1)
-        """
+        """Predict the token after each of `ids` (B, T): logits (B, T, V) and the new state."""
         ...
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
-        """Read `ids` (B, T) after `state`; give the natural log-probability (B, T) that each of
-        `targets` (B, T) follows. Without gradient it never holds logits of all tokens (B·T, V).
+        """Return the log-probabilities (B, T) of `targets` (B, T) after `ids` (B, T).
 
-        Example:
-            nll = -model.score(ids, targets, state).log_prob.sum()
+        Without gradients it never holds all logits (B·T, V) in memory at once.
         """
         ...
 
 
 @runtime_checkable
 class LanguageModel(Predictor, Protocol):
-    """A model that predicts a text from its beginning."""
+    """A model that predicts a text from left to right."""
 
     def start(self, batch_size: int) -> State:
-        """The state before the first token, for B = `batch_size` texts."""
+        """Return the state before the first token."""
         ...
 
 
 class Seq2Seq(Predictor, Protocol):
-    """A model that predicts a target text from a source text: a language model whose first state is
-    computed from the source."""
+    """A language model of targets whose first state is computed from a source."""
 
     def start(self, source: Tensor, mask: Tensor) -> State:
-        """The state before the first token of the target.
+        """Return the state before the first token of the target.
 
         Args:
-            source: (B, S) int64 ids, `<eos>` last.
-            mask: (B, S) bool, True = a token, False = padding at the end.
+            source: ids (B, S).
+            mask: (B, S) True = a token, False = padding at the end.
+        """
+        ...
+
+
+class Labeller(Protocol):
+    """A model that gives scores of labels: of a text, or of each of its tokens."""
+
+    def __call__(self, ids: Tensor, real: Tensor | None, segments: Tensor | None = None) -> Tensor:
+        """Score the C labels of texts.
+
+        Args:
+            ids: (B, T), padded at the end.
+            real: (B, T) True = a token, False = padding.
+            segments: (B, T) 0 for the first text of a pair, 1 for the second.
+
+        Returns:
+            Logits (B, C) of the text's label, or (B, T, C) of each token's.
         """
         ...
 
 
 class MaskedLanguageModel(Protocol):
-    """A model that predicts masked tokens of a complete text from all other tokens.
+    """A model that predicts masked tokens from the other tokens on both sides."""
 
-    Example:
-        hidden = model(ids, real)  # (B, T, H)
-        log_prob, hit = model.predict(hidden[mask], targets[mask])  # of the N masked tokens
-    """
-
-    vocab_size: int  # V
-    context: int | None  # the most tokens of a text
+    vocab_size: int
+    context: int | None  # the most tokens of a text; None = unlimited
 
     def __call__(
         self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None
     ) -> Tensor:
-        """ids (B, T), real (B, T) False = padding, segments (B, T) → hidden vectors (B, T, H)."""
+        """Encode ids (B, T) into hidden vectors (B, T, H); `real` (B, T) is False for padding."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., H) → logits (..., V) of the token at each position."""
+        """Return logits (..., V) of the token at each position from `hidden` (..., H)."""
         ...
 
     def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden (N, H), targets (N,) → log-probabilities (N,), and whether each target was the
-        most probable token (N,)."""
+        """Score targets (N,) at positions with the vectors hidden (N, H).
+
+        Returns:
+            Log-probabilities (N,), and whether each target was the most probable token (N,).
+        """
         ...
 
     def next_sentence(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H) → logits (B, 2); class 0: the second piece follows the first, class 1:
-        it does not."""
+        """Return logits (B, 2) from `hidden` (B, T, H): segment 2 follows segment 1, or not."""
         ...
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """A model that is stored in a file of its own format instead of `model.safetensors`."""
+    """A model that reads its own file format from a run instead of tensors."""
 
     @property
     def size(self) -> int:
-        """The number of parameters."""
+        """The number of numbers in the model."""
         ...
 
     def read(self, path: Path) -> None:
-        """Load the model that is in a file.
-
-        Raises:
-            InputError: the file is missing or damaged.
-        """
+        """Load the model from a file."""
         ...
 
     def to(self, device: str) -> Self:
-        """Set the device of the results, and return the model."""
+        """Set the device on which results are returned."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The input and the targets of one training step. Each kind of stream fills the fields that its
-    models need."""
+    """A batch: tokens, the targets to predict, and what else a model reads."""
 
-    ids: Tensor  # (B, T) int64, what the model reads
-    targets: Tensor  # (B, T) int64, what it shall predict
-    continues: bool  # the batch continues the one before, so the state carries over
-    mask: Tensor | None = None  # (B, T) bool, True = this target counts; None = all count
-    lr_scale: float = 1.0  # the learning rate of the step is multiplied by it
-    source: Tensor | None = None  # (B, S) int64, the sources of sentence pairs
-    source_mask: Tensor | None = None  # (B, S) bool, True = a token, False = padding
-    done: float = 0.0  # the share of the training that is over
-    real: Tensor | None = None  # (B, T) bool, False = padding; set for models that read both ways
-    segments: Tensor | None = None  # (B, T) int64: 0 in the first text of a pair, 1 in the second
-    labels: Tensor | None = None  # int64: (B,) of rows, or (B, T) of tokens with -1 = no label
+    ids: Tensor  # (B, T) int64
+    targets: Tensor  # (B, T) int64
+    continues: bool  # starts from the final state of the previous batch
+    mask: Tensor | None = None  # (B, T) bool, True = target counts; None = all count
+    lr_scale: float = 1.0  # the learning rate is multiplied by this
+    source: Tensor | None = None  # (B, S) int64, ids of the source in sentence pairs
+    source_mask: Tensor | None = None  # (B, S) bool, True = a token
+    done: float = 0.0  # fraction of the training that is over
+    real: Tensor | None = None  # (B, T) bool, for encoders: False = padding
+    segments: Tensor | None = None  # (B, T) int64: 0 = first text, 1 = second text
+    labels: Tensor | None = None  # int64: (B,) per text or (B, T) per token; -1 = no label
 
     @property
     def tokens(self) -> int:
-        """How many targets count; for models that read both ways, how many tokens are read."""
+        """The number of targets that count; for encoders the number of tokens without padding."""
         if self.real is not None:
             return int(self.real.sum())
         return self.targets.numel() if self.mask is None else int(self.mask.sum())
 
     def to(self, where: device) -> Batch:
-        """The same batch on another device."""
+        """Return the batch on another device."""
         from torch import Tensor
 
         move: dict[str, Any] = {
@@ -222,7 +216,7 @@ class Batch:
         return replace(self, **move) if move else self
 
     def start(self, model: object) -> State:
-        """The state of a model before the first token; None for models that read both ways."""
+        """Return the state of `model` before the first token; None for an encoder."""
         if self.real is not None:
             return None
         if self.source is None:
@@ -232,12 +226,14 @@ class Batch:
 
 
 class Term(NamedTuple):
-    """One term of a loss: a sum over `count` items; its mean is `total / count`. To average over
-    batches, add the totals and the counts, then divide once."""
+    """One summand of a loss: the sum `total` over `count` items.
+
+    Over several batches totals and counts are added before they are divided.
+    """
 
     total: Tensor
-    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed
-    learnt: bool = True  # False: it is only reported and is no part of the loss
+    count: int  # type: ignore[assignment]  # hides tuple.count
+    learnt: bool = True  # part of the loss; False = only reported
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.

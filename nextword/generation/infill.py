@@ -54,7 +54,7 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     Example:
         fill(nextword.load("runs/bert"), "a [MASK] film").best
     """
-    check_fills(run)
+    model = gap_filler(run)
     if top < 1:
         raise InputError(f"top = {top}: give 1 or more")
     parts = text.split(GAP)
@@ -64,7 +64,6 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     for number, part in enumerate(parts):
         ids += [MASK] * (number > 0) + run.tokenizer.encode(part.replace("\n", " "))
     ids.append(EOS)
-    model = cast(MaskedLanguageModel, run.model)  # `check_fills` has checked it
     if model.context is not None and len(ids) > model.context:
         raise InputError(
             f"the text has {len(ids)} tokens, more than the model's context of {model.context}; "
@@ -87,8 +86,13 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     )
 
 
-def check_fills(run: Run) -> None:
-    """Raise InputError unless the model of a run can fill masks."""
+def gap_filler(run: Run) -> MaskedLanguageModel:
+    """The model of a run, which must be able to fill masks.
+
+    Raises:
+        InputError: the model cannot fill masks, or came without the layers that predict words.
+    """
     run.require(Ability.FILL)
     if not run.config.model.predicts:
         raise InputError(f"'{run.name}' came without the part that predicts masked words")
+    return cast(MaskedLanguageModel, run.model)

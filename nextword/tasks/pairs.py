@@ -1,4 +1,4 @@
-"""Sentence pairs: translation."""
+"""The task of translation: sentence pairs of a source and a target."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import Paths, path_list, write_text
 from ..run import DATA, SOURCE_TOKENIZER, TOKENIZER
 from ..screen import Bars
 from ..text.corpus import Corpus
@@ -24,7 +24,7 @@ from ..text.pairs import (
 )
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Options, Origin, Paths, Prepared, Task, Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task, Validation
 from .text import predicted
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Pairs(Task):
     # ------------------------------------------------------------------ making a run
 
     def open(self, paths: Paths, targets: Paths = ()) -> list[PairFile]:
-        return open_pairs(paths, targets)
+        return open_pairs(path_list(paths), path_list(targets))
 
     def prepare(
         self,
@@ -105,7 +105,7 @@ class Pairs(Task):
         return open_pairs_corpus(folder)
 
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
-        return None  # batches are as large as the pairs allow
+        return None  # a batch may have fewer pairs than the settings say
 
     def vectors_key(self, path: Path) -> str:
         raise InputError(
@@ -114,29 +114,32 @@ class Pairs(Task):
         )
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """Perplexity of the targets; of the first `train.bleu_lines` the BLEU of greedy
-        translations too."""
+        """Measure the perplexity of the targets and, if `train.bleu_lines` is set, BLEU.
+
+        BLEU is computed on greedy translations of that many pairs, the first of the text.
+        """
         from ..evaluation.pairs import score_pairs
         from ..evaluation.translation import quick_bleu
+        from ..generation.translate import translator
 
-        scores = score_pairs(run.model, corpus, run.device)
+        scores = score_pairs(translator(run), corpus, run.device)
         found = predicted(scores.nll / len(corpus), scores.accuracy)
         lines = run.config.train.bleu_lines
         if not lines:
             return found
-        bleu = quick_bleu(run.model, run.tokenizer, corpus, lines, run.device)
+        bleu = quick_bleu(translator(run), run.tokenizer, corpus, lines, run.device)
         return Validation(found.nll, found.figures | {"bleu": bleu})
 
     # ------------------------------------------------------------------ using a run
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> TranslationEvaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> TranslationEvaluation:
         from ..evaluation.translation import evaluate_translation
 
         return evaluate_translation(
             run, data, options.targets, how=options.decoding, bar=options.bar
         )
 
-    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> TranslationComparison:
+    def compare(self, runs: Sequence[Run], data: Paths, options: Options) -> TranslationComparison:
         from ..evaluation.compare_translations import compare_translations
 
         return compare_translations(
@@ -159,7 +162,7 @@ def _context(config: Config) -> int | None:
 def _tokenizers(
     config: Config, origin: Origin | None, train: list[PairFile]
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Of the target and of the source."""
+    """Load or train the tokenizers of the target and of the source."""
     if origin:
         folder = origin.folder
         return load_tokenizer(folder / TOKENIZER), load_tokenizer(folder / SOURCE_TOKENIZER)

@@ -1,10 +1,11 @@
-"""Sentences with gaps, read both ways: BERT's pre-training, gaps filled, pseudo-perplexity."""
+"""The task of BERT: masked words, and whether one segment of text follows another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..files import Paths
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..types import Ability
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sentences(Text):
-    """Predict masked words, and whether one piece of text follows another."""
+    """Predict masked words, and whether one segment of text follows another."""
 
     name = "sentences"
     reads = "sentences with words masked"
@@ -38,7 +39,7 @@ class Sentences(Text):
     new_vocabulary = False
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """Masked words and next sentences, always the same ones."""
+        """Predict masked words and next sentences; every validation masks the same words."""
         import torch
 
         from ..data.masked import Masked
@@ -57,7 +58,7 @@ class Sentences(Text):
         more = {name: means[name] for name in ("next_accuracy",) if name in means}
         return Validation(found.nll, found.figures | more)
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> Evaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> Evaluation:
         import tempfile
 
         from ..evaluation.perplexity import load_text

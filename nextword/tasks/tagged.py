@@ -1,12 +1,13 @@
-"""Tagged words: a tag for each word of a sentence."""
+"""The task of tagging: every word of a sentence has a tag."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..files import Paths
 from ..text.corpus import Corpus
 from ..text.tagged import TaggedSentence, prepare_tagged, read_tagged
 from ..text.tokenizer import Tokenizer
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Tagged(Labelled):
-    """Give each word its tag."""
+    """Predict the tag of each word."""
 
     name = "tagged"
     reads = "tagged words"
@@ -53,17 +54,18 @@ class Tagged(Labelled):
         return config, []
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """The figures of the tags, by the metric that is wanted."""
+        """Tag the validation texts; `train.metric` selects the figure for the best weights."""
+        from ..evaluation.classification import labeller
         from ..evaluation.tagging import score_tagged, tag_quality, words_of
 
-        log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)
+        log_probs = score_tagged(labeller(run), corpus, run.device, run.config.train.bptt)
         right, ends = words_of(corpus)
         tags = run.config.model.labels
         quality, _, _ = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
         loss = float(-log_probs[range(len(right)), right].mean())
         return Validation(loss, {"loss": loss} | asdict(quality), run.config.train.metric)
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> TaggerEvaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> TaggerEvaluation:
         from ..evaluation.tagging import evaluate_tagger
 
         return evaluate_tagger(run, data)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from ... import registry
-from ..dropout import mask_like
-from ..recurrent import RecurrentLayer
-from . import backend
-from .matvec import matvec
-from .product import transposed
+from .. import registry
+from .dropout import mask_like
+from .kernels import backend
+from .kernels.matvec import matvec
+from .kernels.product import transposed
+from .recurrent import RecurrentLayer
 
 
 def warm_up() -> None:
