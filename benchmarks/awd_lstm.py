@@ -1,13 +1,13 @@
-"""One training step of an AWD-LSTM beside fastai's.
+"""Compares the time of a training step of an AWD-LSTM with that of fastai.
 
     python -m benchmarks.awd_lstm [--repeats 7] [--json F]       (needs the `bench` extra)
 
-400-1150-1150-400, 10,000 words, tied, batch 20 × 70; dropouts of words, input, hidden, output and
-recurrent weights on; AR and TAR; clipping; SGD. Ours is `nextword`'s own training step (objective,
-clipping, optimizer); fastai's is its AWD_LSTM and LinearDecoder with the loss, penalties, clipping
-and SGD that its callbacks add, in a plain loop (its Learner would only cost more). `ours, bf16` is
-`train.precision=bf16`. Each side has a process of its own, asked in turn. The check beside the
-ratio runs both without dropout from the same weights: losses and gradient norms must agree.
+The model is 400-1150-1150-400 with 10,000 words, tied, at batch 20 × 70, with all forms of dropout,
+AR, TAR, clipping and SGD. `ours` is the training step of `nextword` (objective, clipping,
+optimizer); `ours, bf16` is the same with `train.precision=bf16`. `fastai` is its AWD_LSTM and
+LinearDecoder in a plain loop, with the loss, penalties, clipping and SGD that its callbacks add
+(its Learner would be slower). Each side runs in a process of its own; they take turns. As a check,
+both run without dropout from the same weights: losses and gradient norms must agree.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ V, E, H, B, T = 10_000, 400, 1150, 20, 70
 DROPS = {"embed": 0.1, "input": 0.4, "hidden": 0.25, "output": 0.4, "weight": 0.5}
 ALPHA, BETA, CLIP, LR = 2.0, 1.0, 0.25, 30.0
 SIDES = ("ours", "fastai", "ours, bf16")
-# Multiply-adds of a token's forward pass: each is two operations, and a step is three such passes.
+# Multiply-adds of the forward pass of a token. Each is two operations; a step costs three passes.
 MACS = 4 * H * (E + H) + 4 * H * (H + H) + 4 * E * (H + E) + V * E
 _made: dict[bool, Any] = {}
 
 
 def initial(drops: bool) -> Any:
-    """Our model, from which fastai's takes its weights."""
+    """Our model; fastai's gets its weights."""
     import torch
 
     from nextword.models.recurrent import RecurrentConfig
@@ -51,7 +51,7 @@ def initial(drops: bool) -> Any:
 
 
 def batches() -> Any:
-    """Ids (B, T + 1), the same for both sides."""
+    """Yield ids (B, T + 1), the same for both sides."""
     import torch
 
     torch.manual_seed(2)
@@ -59,7 +59,7 @@ def batches() -> Any:
 
 
 def ours(drops: bool, precision: str) -> Any:
-    """A function that makes a step and returns (loss, gradient norm)."""
+    """A function that runs one step and returns (loss, gradient norm)."""
     import torch
 
     from nextword.config import Config
@@ -146,10 +146,10 @@ def fastai(drops: bool) -> Any:
 
 
 def answer(side: str, drops: bool) -> dict[str, Any]:
-    """In a side's process: a timed step, and what it computed."""
+    """Runs in the process of a side: time one step; returns the time, loss and norm."""
     import torch
 
-    torch.set_flush_denormal(side != "fastai")  # as a training here does
+    torch.set_flush_denormal(side != "fastai")  # as our training does
     if drops not in _made:
         _made.clear()
         if side == "fastai":

@@ -1,10 +1,9 @@
-"""How fast is BERT pre-trained, beside transformers' own of the same size?
+"""Compares the speed of pre-training BERT with that of the transformers library.
 
     python -m benchmarks.bert [--shape small minilm] [--repeats 7] [--json F]
 
-Theirs is transformers' BertForPreTraining with its own loss (masked words and next sentence),
-clipping and AdamW, as one writes the loop by hand. Both read the same batches of masked pairs. See
-`race`.
+Theirs is BertForPreTraining with its own loss (masked words and next sentence), clipping and AdamW,
+in a hand-written loop. Both sides read the same batches of masked pairs. See `race` for the method.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ SHAPES = {"small": Shape(256, 4, 4, 8000, 32, 128), "minilm": Shape(384, 6, 12, 
 
 
 def corpus(shape: Shape) -> Any:
-    """Documents of random sentences, for `STEPS` batches and some."""
+    """Documents of random sentences, enough for more than `STEPS` batches."""
     import numpy as np
 
     from nextword.text.corpus import Corpus, Counts
@@ -55,7 +54,7 @@ def corpus(shape: Shape) -> Any:
 
 
 def settings(shape: Shape, dropout: float, precision: str) -> Any:
-    """Of both sides."""
+    """The settings of both sides."""
     from nextword.config import Config
 
     return Config.parse(
@@ -86,7 +85,7 @@ def settings(shape: Shape, dropout: float, precision: str) -> Any:
 
 
 def initial(config: Any, shape: Shape) -> Any:
-    """The model both sides start from."""
+    """The model with whose weights both sides begin."""
     import torch
 
     torch.manual_seed(1)
@@ -94,7 +93,7 @@ def initial(config: Any, shape: Shape) -> Any:
 
 
 def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
-    """transformers' model in a loop by hand."""
+    """The model of transformers in a hand-written loop."""
     import torch
     from transformers import BertConfig, BertForPreTraining
 
@@ -129,7 +128,7 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
 
 
 def answer(side: str, shape: Shape, dropout: float) -> dict[str, Any]:
-    """In a side's process: seconds a token, and the losses."""
+    """Runs in the process of a side: returns seconds per token, and the losses."""
     if side == "transformers":
         return theirs(shape, dropout)
     config = settings(shape, dropout, "bf16" if "bf16" in side else "fp32")

@@ -1,10 +1,11 @@
-"""What a token costs as a text grows, with the keys and values of the past carried and without.
+"""Measures the time of generating a token after texts of different length, with and without a KV
+cache.
 
     python -m benchmarks.decoding [--repeats 7] [--json F] [--plot FILE.png]
 
-A Transformer language model (4 layers of 256, context 2,048, 8,000 words), one text. Carried:
-one step of the model reads the last token. Without: the whole text so far is read again for every
-token. Both must give the same logits, which is checked at every length.
+The model is a Transformer language model (4 layers of width 256, context 2,048, 8,000 words); it
+reads one text. With the cache a step reads only the last token; without it the whole text is read
+again for every token. Both must give the same logits, which is checked at every length.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2047)
 
 
 def measure(repeats: int) -> list[dict[str, Any]]:
-    """Milliseconds of the token behind so many others."""
+    """The milliseconds of the next token, for each length of the text."""
     import torch
 
     from nextword.models.transformer_lm import TransformerLMConfig
@@ -55,7 +56,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Both curves."""
+    """Plot both curves."""
     from nextword import plot
 
     with plot.figure(path) as (ax,):

@@ -1,13 +1,13 @@
-"""Generating with a model of AWD-LSTM's size, token by token.
+"""Measures greedy generation, token by token, with a model of the size of the AWD-LSTM.
 
     python -m benchmarks.generation [--tokens 60] [--repeats 7] [--json F] (extra `bench`)
 
-400-1150-1150-400, 10,000 words. The sides, each in a process of its own, in turn: `nn.LSTM`, three
-of them and a linear layer, a token at a time; `step by step`, the readable code; `ours` in float32
-and with weights kept as bfloat16; `onnxruntime`, the same weights as an ONNX graph; and `ours` with
-16 texts side by side. The most probable token is taken, and the check is that all sides in float32
-wrote the same. `floor` is the time that reading every weight once takes, at the bandwidth measured
-in the same run.
+The model is 400-1150-1150-400 with 10,000 words. Each side runs in a process of its own; they take
+turns. `nn.LSTM` calls three torch layers and a linear layer for every token; `step by step` is the
+cells' `step`; `ours` is our generation in float32, also with bfloat16 weights and with 16 texts in
+a batch; `onnxruntime` runs the same weights as an ONNX graph. As a check, all sides in float32 must
+generate the same tokens. `floor` is the time of reading every weight once, at the memory bandwidth
+measured in the same run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _made: dict[str, Any] = {}
 
 
 def initial() -> Any:
-    """The model of all sides."""
+    """The model whose weights all sides use."""
     import torch
 
     from nextword.models.recurrent import RecurrentConfig
@@ -39,7 +39,7 @@ def initial() -> Any:
 
 
 def ours(name: str) -> Any:
-    """n → the ids of n tokens."""
+    """A function n → the ids of n generated tokens, by our code."""
     from itertools import islice
 
     import torch
@@ -63,7 +63,7 @@ def ours(name: str) -> Any:
 
 
 def torch_lstm() -> Any:
-    """As one writes it with torch.nn."""
+    """The same with torch.nn, as one writes it by hand."""
     import torch
 
     model = initial()
@@ -102,7 +102,8 @@ def onnx_graph() -> bytes:
     model = initial()
 
     def reordered(x: Any) -> Any:
-        """From input, forget, candidate, output to ONNX's input, output, forget, candidate."""
+        """Reorder gates from ours (input, forget, candidate, output) to those of ONNX (input,
+        output, forget, candidate)."""
         i, f, g, o = np.split(x.detach().numpy(), 4)
         return np.concatenate([i, o, f, g])[None]
 
@@ -146,7 +147,7 @@ def onnx_graph() -> bytes:
 
 
 def onnxruntime() -> Any:
-    """The graph, run a step at a time."""
+    """The same with the ONNX graph, run once for every token."""
     import numpy as np
     import onnxruntime as ort
 
@@ -171,7 +172,7 @@ def onnxruntime() -> Any:
 
 
 def answer(side: str, tokens: int) -> dict[str, Any]:
-    """In a side's process: seconds a token, and the ids."""
+    """Runs in the process of a side: returns seconds per token, and the ids."""
 
     if side not in _made:
         makers = {"nn.LSTM": torch_lstm, "onnxruntime": onnxruntime}
@@ -183,7 +184,7 @@ def answer(side: str, tokens: int) -> dict[str, Any]:
 
 
 def bandwidth() -> float:
-    """Bytes a second that can be read from memory by all threads."""
+    """The memory bandwidth in bytes per second, for reading by all threads."""
     import statistics
 
     import torch

@@ -1,12 +1,12 @@
-"""Training steps on a GPU: torch's own layers, ours, ours as CUDA graphs.
+"""Measures training steps on a GPU: with torch's layers, with ours, and with ours as CUDA graphs.
 
     python -m benchmarks.gpu [--repeats 7] [--json F]
 
-Two models: an AWD-LSTM (400-1150-1150-400, 33,278 words, batch 80 × 70, all dropouts, AR, TAR) and
-a small LSTM (2 × 256, 8,000 words, batch 32 × 64), each in float32 and bfloat16. `torch` is the
-same model with `torch.lstm` in the place of our flat buffer: it copies masked weights together at
-every call. Sides take turns; the check beside the ratio is the loss of the first step without
-dropout. Without a CUDA device it says so and ends.
+There are two models: an AWD-LSTM (400-1150-1150-400, 33,278 words, batch 80 × 70, all forms of
+dropout, AR, TAR) and a small LSTM (2 × 256, 8,000 words, batch 32 × 64), each in float32 and
+bfloat16. `torch` calls `torch.lstm` instead of cuDNN with our flat buffer, and so copies masked
+weights into a new buffer at every call. The sides take turns. As a check, the losses of the first
+step without dropout are printed. Without a CUDA device the script says so and ends.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def torch_layers(wanted: bool) -> Any:
-    """Within it torch runs its layers itself."""
+    """A context manager inside which, if `wanted`, torch's own layers run."""
     from nextword.nn.kernels import cudnn
 
     ours = cudnn.available
@@ -53,7 +53,7 @@ def torch_layers(wanted: bool) -> Any:
 
 
 class Work:
-    """A model that makes steps."""
+    """A model in training."""
 
     def __init__(self, name: str, precision: str, side: str, drops: bool) -> None:
         import torch
@@ -93,7 +93,7 @@ class Work:
         self.state: Any = None
 
     def step(self) -> float:
-        """Make one; the loss before it."""
+        """Run one training step; returns the loss before the update."""
         from nextword.state import detach
         from nextword.training.loop.step import clip_gradients
 
@@ -139,7 +139,7 @@ def main() -> None:
             for repeat in range(arguments.repeats + 1):
                 for side, work in works.items():
                     speed = work.tokens_per_second(arguments.steps)
-                    if repeat:  # the first is for warming up, and for recording graphs
+                    if repeat:  # the first is a warm-up, which also records graphs
                         speeds[side].append(speed)
             row = {"model": name, "precision": precision, "losses": checks}
             row |= {side: median(values) for side, values in speeds.items()}

@@ -1,10 +1,11 @@
-"""Learning curves over wall time: of runs with one vocabulary, and of pytorch/examples' model.
+"""Plots learning curves over wall time, of runs with the same vocabulary and of the language model
+in pytorch/examples.
 
     python -m benchmarks.laptop --run RUN [RUN …] [--peer F.json] --plot FILE.png [--title TEXT]
 
-RUN is of `nextword train laptop`, say, F.json of `python -m benchmarks.word_language_model`. Points
-are validation perplexities, all time included; the faint line through them is the perplexity
-of the training text as it is learnt, with dropout.
+RUN comes from `nextword train laptop`, for example, F.json from `python -m
+benchmarks.word_language_model`. The points are validation perplexities; the time includes
+everything. The faint line is the perplexity of the training text during training, with dropout.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any
 from nextword import plot
 from nextword.training.loop.journal import read_metrics
 
-_BIN = 60  # seconds of training that make a point of the line
+_BIN = 60  # seconds of training that are averaged for a point of the line
 
 
 def curves(run: Path) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """(minutes, perplexity) of validations and of the training text."""
+    """Two curves of (minutes, perplexity): of the validations, and of the training text."""
     records = read_metrics(run)
     trained = [r for r in records if "seconds" in r]
     valid = []

@@ -1,12 +1,12 @@
-"""One recurrent layer, forward and backward, beside torch.nn's.
+"""Compares the time of one recurrent layer, forward and backward, with that of torch.nn.
 
     python -m benchmarks.layers [--cell lstm gru elman] [--hidden 650 1150] [--repeats 7] [--json F]
 
-The sides, each in a process of its own, in turn: `auto` is what a model here runs; `ours` our own
-loops, whatever the shape; `torch` nn.LSTM, nn.GRU or nn.RNN as they come; `torch, memory kept` the
-same with the C library told to keep freed memory, as a training here tells it. Every shape is
-listed. Beside each ratio the largest difference of the outputs and of the gradients of input and
-weights, relative to the largest number in each.
+Each side runs in a process of its own; they take turns. `auto` is what our models run, `ours` our
+compiled loops for every shape, `torch` nn.LSTM, nn.GRU or nn.RNN with their defaults, and `torch,
+memory kept` the same with a C library that keeps freed memory, as in our training. For every shape
+the table also has the largest difference of outputs and gradients (of input and weights), relative
+to the largest number in each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _made: dict[Any, Any] = {}
 
 
 def make(side: str, cell: str, hidden: int, batch: int, time: int) -> Any:
-    """A function that runs the layer once and returns what it computed."""
+    """A function that runs the layer once and returns its outputs and gradients."""
     import torch
 
     from nextword.nn import kernels
@@ -67,7 +67,8 @@ def make(side: str, cell: str, hidden: int, batch: int, time: int) -> Any:
 
 
 def answer(side: str, **shape: Any) -> dict[str, Any]:
-    """In a side's process: one timed run; with `save`, what it computed, to a file."""
+    """Runs in the process of a side: time one run. With `save`, write outputs and gradients to a
+    file."""
     import torch
 
     save = shape.pop("save", None)
@@ -83,7 +84,7 @@ def answer(side: str, **shape: Any) -> dict[str, Any]:
 
 
 def difference(folder: Path) -> float:
-    """Between our outputs and gradients and torch's."""
+    """The largest relative difference between our outputs and gradients and torch's."""
     import torch
 
     ours, theirs = (torch.load(folder / name) for name in ("ours", "torch"))
@@ -122,7 +123,7 @@ def main() -> None:
 
 
 def compare(repeats: int, cell: str, hidden: int, batch: int, time: int) -> dict[str, Any]:
-    """A row of the table, printed and returned."""
+    """Measure a row of the table, print it and return it."""
     import tempfile
 
     shape = {"cell": cell, "hidden": hidden, "batch": batch, "time": time}

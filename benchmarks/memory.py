@@ -1,12 +1,12 @@
-"""The most memory that a training step takes, beside the plain way.
+"""Compares the peak memory of a training step with that of plain torch code.
 
     python -m benchmarks.memory [--words 33278] [--batch 80] [--time 70]
 
-WikiText-2's vocabulary, batch 80 × 70, a tied LSTM 400-1150-400: the plain way holds the logits of
-all tokens, their log-softmax and its gradient. `torch, chunked` is the plain way with torch's own
-F.linear_cross_entropy, where this torch has it. Each side runs two steps in a process of its own;
-its peak is what the system counted, less what it had before the first step. The loss of the first
-step is printed beside it.
+The model is a tied LSTM 400-1150-400 with the vocabulary of WikiText-2 at batch 80 × 70. `plain` is
+plain torch code, which holds the logits of all tokens, their log-softmax and its gradient; `torch,
+chunked` uses F.linear_cross_entropy, if this torch has it. Each side runs two steps in a process of
+its own. Its figure is the peak memory of the process minus the memory before the first step. The
+loss of the first step is printed as a check.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SIDES = ("ours", "plain", "torch, chunked")
 
 
 def peak() -> int:
-    """Largest resident size of this process so far, in bytes."""
+    """The peak resident memory of this process so far, in bytes."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure(side: str, words: int, batch: int, time: int) -> dict[str, Any]:
-    """Two steps in this process."""
+    """Run two steps in this process."""
     import time as clock
 
     import torch

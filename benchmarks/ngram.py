@@ -1,15 +1,16 @@
-"""n-gram models beside KenLM: estimation, scoring, next-word distributions, growth.
+"""Compares n-gram models with KenLM: estimation, queries, growth with the text.
 
     python -m benchmarks.ngram estimate --lmplz PATH --train FILE [--test FILE] [--memory 200MB]
     python -m benchmarks.ngram query --train FILE --test FILE     (needs the `kenlm` package)
     python -m benchmarks.ngram table --train FILE --valid FILE --test FILE --plot FILE.png
     python -m benchmarks.ngram growth --train FILE [--lmplz PATH] [--memory 200MB]
 
-`estimate` runs whole commands, start-up included, the sides in turn: `nextword train ngram` to a
-model that answers, the same to an ARPA file, `lmplz` to an ARPA file; "loaded" is a call in a
-program that has `nextword` loaded. Equality is checked beside the times: the sorted lines of both
-files. Medians of --repeats, the first round not counted; peak memory as the system has it.
-`--json FILE` keeps every figure.
+`estimate` runs whole commands, start-up included, in turn: `nextword train ngram` to a model that
+can be queried, the same to an ARPA file, and `lmplz` to an ARPA file. "loaded" is a call in a
+process that has imported `nextword` already. The sorted lines of both ARPA files are compared.
+`query` measures scoring and next-word distributions, `table` every smoothing method at every order,
+`growth` time and memory for texts of different sizes. Times are medians of --repeats without the
+first round; peak memory is reported by the system. `--json FILE` saves all figures.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .ngram_queries import query
 
 
 def sorted_lines(path: Path) -> str:
-    """A digest of the lines of a file, whatever their order."""
+    """A digest of the sorted lines of a file."""
     return hashlib.sha256(
         subprocess.run(
             ["sort", "-S", "30%", str(path)],
@@ -44,7 +45,7 @@ def sorted_lines(path: Path) -> str:
 
 
 def estimate(options: argparse.Namespace) -> dict[str, Any]:
-    """From text to a model, beside lmplz."""
+    """Compare estimation from a text with lmplz."""
     memory = (f"train.memory={options.memory}",) if options.memory else ()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -86,8 +87,9 @@ def estimate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def loaded(options: argparse.Namespace, out: Path) -> Any:
-    """From text to a model in a program that has `nextword` loaded already; the first call of two
-    loads it. A process of its own: the peak of others counts what they were started from."""
+    """Time an estimation in a process that has imported `nextword` already: the second of two
+    calls. It is a separate process, because the reported peak of a child includes its parent's
+    memory."""
     program = (
         "import sys, time\n"
         "from nextword.training.train import make\n"
@@ -103,7 +105,8 @@ def loaded(options: argparse.Namespace, out: Path) -> Any:
 
 
 def table(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every smoothing at orders 1 to 7: perplexity, time, size, memory; and a plot."""
+    """Measure every smoothing method at the orders 1 to 7 (perplexity, time, size, memory) and plot
+    the perplexities."""
     from nextword import registry
     from nextword.plot import figure
 
@@ -115,7 +118,7 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
         for smoothing in registry.names("smoothing"):
             for interpolate in (True, False):
                 if smoothing == "maximum-likelihood" and not interpolate:
-                    continue  # nothing to mix
+                    continue  # order 1 has no lower order to interpolate with
                 for order in range(1, 8):
                     settings = (
                         f"model.smoothing={smoothing}",
@@ -162,7 +165,7 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def perplexity(run: Path, data: Path) -> float:
-    """Of a run, infinite where something is impossible."""
+    """The perplexity of a run; infinite if it gives a word the probability 0."""
     from nextword.ngram.file import read
 
     stored = read(run / "model.safetensors")
@@ -174,14 +177,14 @@ def perplexity(run: Path, data: Path) -> float:
 
 
 def growth(options: argparse.Namespace) -> dict[str, Any]:
-    """Ten copies of a text, a tenth of the words of each replaced by other words of it, so that
-    n-grams do not simply repeat: how do time and memory grow?"""
+    """Measure time and memory for one, three and ten copies of a text. In the copies about a tenth
+    of the words is replaced by other words of the text, so that n-grams do not simply repeat."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         for copies in (1, 3, 10):
             grown = folder / "grown.txt"
-            # In another process: the peak of those we start counts what they were started from.
+            # In another process: the reported peak of a child includes its parent's memory.
             maker = multiprocessing.Process(target=grow, args=(options.train, grown, copies))
             maker.start()
             maker.join()
@@ -209,7 +212,8 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def grow(text: Path, out: Path, copies: int) -> None:
-    """Write copies of a text; in all but the first every tenth word is another of its words."""
+    """Write copies of a text; in all but the first about every tenth word is replaced by another
+    word of the text."""
     lines = text.read_text(encoding="utf-8").split("\n")[:-1]
     words = [word for line in lines for word in line.split()]
     rng = random.Random(1)
@@ -232,7 +236,7 @@ QUESTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 
 def main() -> None:
-    """Read the command line and run one question."""
+    """Read the command line and run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("question", choices=QUESTIONS)
     parser.add_argument("--lmplz", help="path of KenLM's lmplz")

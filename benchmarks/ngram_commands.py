@@ -1,4 +1,4 @@
-"""What the n-gram benchmarks share: commands that are timed, and a table of their times."""
+"""Helpers of the n-gram benchmarks: they time commands and print a table of the times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDER = 5
 
 
 def timed(command: list[str], stdin: Path | None = None, stdout: Path | None = None) -> Any:
-    """(seconds, peak bytes) of a process."""
+    """Run a command; returns (seconds, peak memory in bytes)."""
     began = time.perf_counter()
     source = stdin.open("rb") if stdin else subprocess.DEVNULL
     target = stdout.open("wb") if stdout else subprocess.DEVNULL
@@ -30,7 +30,7 @@ def timed(command: list[str], stdin: Path | None = None, stdout: Path | None = N
 
 
 def ours(train: Path, out: Path, order: int = ORDER, settings: tuple[str, ...] = ()) -> list[str]:
-    """The command that makes a run or an ARPA file."""
+    """The `nextword` command that makes a run or an ARPA file."""
     command = [*NEXTWORD, "train", "ngram", "--train", str(train), "--out", str(out), "--quiet"]
     for setting in (f"model.order={order}", *settings):
         command += ["--set", setting]
@@ -38,7 +38,7 @@ def ours(train: Path, out: Path, order: int = ORDER, settings: tuple[str, ...] =
 
 
 def report(sides: dict[str, Any], base: str) -> dict[str, Any]:
-    """Print medians, spreads and ratios to a side."""
+    """Print medians, spreads, and ratios to the side `base`; returns all figures."""
     print(f"{'':<22}{'median s':>10}{'spread':>9}{'ratio':>8}{'peak MB':>9}")
     for side, values in sides.items():
         seconds = values["seconds"]

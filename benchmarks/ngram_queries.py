@@ -1,5 +1,5 @@
-"""The questions asked of a finished n-gram model, beside the `kenlm` package: scores and the
-distribution of the next word. `benchmarks.ngram query` runs it."""
+"""Compares queries of an n-gram model with the `kenlm` package: scores, and distributions over the
+next word. `benchmarks.ngram query` runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .ngram_commands import ours, report, timed
 
 
 def query(options: argparse.Namespace) -> dict[str, Any]:
-    """Scoring from text and from ids, and next-word distributions, beside the `kenlm` package."""
+    """Compare scoring of text and of ids, and next-word distributions, with the `kenlm` package."""
     import numpy as np
 
     try:
@@ -63,7 +63,8 @@ def query(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def distributions(model: Any, theirs: Any, lines: list[str], repeats: int) -> dict[str, Any]:
-    """The next word's distribution over 10,000 words, ours in one call, theirs word by word."""
+    """Time the distribution over the next word: ours in one call, KenLM's word by word for 10,000
+    words."""
     import kenlm
     import numpy as np
 
@@ -103,7 +104,7 @@ def distributions(model: Any, theirs: Any, lines: list[str], repeats: int) -> di
 
 
 def empty_state() -> Any:
-    """An empty state."""
+    """A new state of KenLM."""
     from nextword.ngram.kenlm import State
 
     return State()

@@ -1,10 +1,10 @@
-"""`awd-lstm-onecycle` on WikiText-2 to published quality, in pieces of some minutes.
+"""Trains `awd-lstm-onecycle` on WikiText-2 to published quality, in pieces of some minutes.
 
     python -m benchmarks.onecycle --data DIR --out RUN [--device cuda] [--piece 9] [--set K=V ...]
 
-DIR holds train.txt, valid.txt and test.txt. Each call trains for at most `--piece` minutes, saves,
-and ends with status 3 if there is more to do: call it again. The last call evaluates on the test
-text and writes RUN/result.json: perplexities, wall time of training, device.
+DIR holds train.txt, valid.txt and test.txt. Each call trains for at most `--piece` minutes and
+saves. If training is not finished, it ends with status 3 and must be called again. The last call
+evaluates on the test text and writes RUN/result.json: perplexities, wall time of training, device.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-MORE = 3  # exit status: not finished
+MORE = 3  # exit status: training is not finished
 
 
 def train(arguments: argparse.Namespace) -> bool:
-    """A piece of the training; whether it is finished."""
+    """Train for one piece; returns whether training is finished."""
     data, out = arguments.data, arguments.out
     command = [sys.executable, "-m", "nextword", "train"]
     if (out / "state.safetensors").is_file():
@@ -34,7 +34,7 @@ def train(arguments: argparse.Namespace) -> bool:
     try:
         status = process.wait(timeout=60 * arguments.piece)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)  # it saves and says so
+        process.send_signal(signal.SIGINT)  # training saves its state and ends
         status = process.wait()
     if status not in (0, 130):
         raise SystemExit(status)
@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace) -> bool:
 
 
 def result(arguments: argparse.Namespace) -> dict[str, object]:
-    """What came out."""
+    """The figures of the finished run."""
     import torch
 
     import nextword

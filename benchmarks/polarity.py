@@ -1,15 +1,16 @@
-"""What pre-training is worth: sentences of movie reviews, for or against, labelled by each kind.
+"""Measures what pre-training is worth: kinds of classifiers label sentences of movie reviews as
+positive or negative.
 
     python -m benchmarks.polarity --data DIR --out RUNS [--lm RUN] [--bert RUN] [--hub DIR]
         [--seeds 3] [--only NAME …] [--set NAME:KEY=VALUE …]
 
-DIR holds train.tsv, valid.tsv and test.tsv: label, tab, text. A bag of words (scikit-learn's
-counts of words and pairs of words, and logistic regression), a bidirectional LSTM, ULMFiT on the
-language model `--lm` and the same network from scratch, BERT from scratch and on the run
-`--bert`, and the weights in the hub's format `--hub`, fine-tuned. The best epoch by the
-validation texts; then the test texts, mean and deviation over the seeds, and the seconds of a
-training on this machine. Runs that are finished are not trained again. Prints the table and
-writes RUNS/polarity.json.
+DIR holds train.tsv, valid.tsv and test.tsv: label, tab, text. The classifiers are: a bag of words
+(scikit-learn's counts of words and word pairs, with logistic regression); a bidirectional LSTM;
+ULMFiT with the language model `--lm`, and the same network from scratch; BERT from scratch, and
+fine-tuned from the run `--bert`; and BERT fine-tuned from weights in the hub's format, `--hub`. The
+best epoch is chosen by the validation texts. The table has the mean and standard deviation of the
+test accuracy over the seeds, and the seconds of a training on this machine. Finished runs are not
+trained again. The table is also written to RUNS/polarity.json.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ NAMES = ("bag of words", "bi-LSTM", "LM scratch", "ULMFiT", "BERT scratch", "BER
 
 
 def texts_of(path: Path) -> tuple[list[str], list[str]]:
-    """Labels and texts."""
+    """The labels and the texts of a file."""
     rows = [line.rstrip("\n").split("\t") for line in path.open(encoding="utf-8")]
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
 def bag_of_words(data: Path) -> dict[str, Any]:
-    """Logistic regression on words and pairs of words; its one number is tuned on valid."""
+    """Logistic regression on counts of words and word pairs; its regularisation is chosen on the
+    validation texts."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -63,7 +65,7 @@ def bag_of_words(data: Path) -> dict[str, Any]:
 
 
 def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[str, Any]]]:
-    """Name → recipe, the run to begin with, settings."""
+    """Name of a row → (recipe, the run to begin with, settings)."""
     found: dict[str, Any] = {"bi-LSTM": ("classifier", None, {})}
     if options.lm:
         encoder = read_config(options.lm)
@@ -85,7 +87,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
         found["ULMFiT"] = ("ulmfit", options.lm, {})
     if options.bert:
         before = settings_of(options.bert)
-        small = {  # a small one learns at higher rates than the recipe's, which are for large ones
+        small = {  # the rates of the recipe are for large models; small ones need higher rates
             "model.pooling": "mean",
             "optimizer.lr": 5e-4,
             "optimizer.layer_decay": 1.0,
@@ -99,7 +101,8 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
         found["BERT scratch"] = ("bert-classifier", None, small | own | {"train.epochs": 8})
         found["BERT"] = ("bert-classifier", options.bert, small)
     if options.hub:
-        own = {"model.pooling": "mean", "optimizer.lr": 5e-5, "train.epochs": 3}  # mean: as it was
+        # Mean pooling, as in the pre-training of the sentence encoders on the hub.
+        own = {"model.pooling": "mean", "optimizer.lr": 5e-5, "train.epochs": 3}
         found["hub"] = ("bert-classifier", options.hub, own)
     return found
 
@@ -107,7 +110,7 @@ def rows(options: argparse.Namespace) -> dict[str, tuple[str, Path | None, dict[
 def trained(
     name: str, row: tuple[str, Path | None, dict[str, Any]], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """The figures of one row."""
+    """Train a row with every seed; returns its figures."""
     recipe, start, settings = row
     for item in options.settings:
         whose, _, rest = item.partition(":")

@@ -1,8 +1,8 @@
-"""Our training loop beside one written by hand: what such benchmarks have in common.
+"""The common part of the benchmarks that compare our training loop with a hand-written one.
 
-Ours is `fit`, timed over a whole pass; the other side reads the same batches in the same order from
-the same first weights. Each has a process of its own, asked in turn for a pass at a time. The check
-beside the ratio is a pass without dropout: the losses must agree step by step.
+Ours is `fit`, timed over a whole pass. The other side reads the same batches in the same order and
+begins with the same weights. Each side runs in a process of its own; they take turns, one pass at a
+time. As a check, both run a pass without dropout: the losses must agree step by step.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from typing import Any
 
 from .sides import Side, in_turn, machine, median, relative_range, serve
 
-_FIRST = 3  # steps that do not count: they are slow
+_FIRST = 3  # steps at the beginning that are slow and are not counted
 
 
 @dataclass
 class Watch:
-    """Times, losses and sizes of the steps of a pass."""
+    """Records the times, losses and sizes of the steps of a pass."""
 
     times: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
 
     def begin(self, tokens: int) -> None:
-        """A step of so many tokens begins."""
+        """Record that a step with so many tokens begins."""
         self.times.append(time.perf_counter())
         self.tokens.append(tokens)
 
     def result(self) -> dict[str, Any]:
-        """Seconds a token, and all losses."""
+        """The seconds per token, and all losses."""
         took = self.times[-1] - self.times[_FIRST]
         return {"seconds": took / sum(self.tokens[_FIRST:-1]), "losses": self.losses}
 
 
 def working(config: Any, model: Any, corpus: Any, folder: str = ".") -> Any:
-    """A training on prepared ids."""
+    """A training on ids that are in memory."""
     import torch
 
     from nextword.text.char import CharTokenizer
@@ -53,7 +53,7 @@ def working(config: Any, model: Any, corpus: Any, folder: str = ".") -> Any:
 
 
 def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
-    """`nextword.training.loop.loop.fit` over a pass."""
+    """Run `nextword.training.loop.loop.fit` for one pass; returns times and losses."""
     from nextword.training.loop import loop
 
     watch = Watch()
@@ -77,7 +77,8 @@ def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Race:
-    """The sides, "ours" first, then whose figures the others' are divided by."""
+    """A comparison. `sides` names the sides: "ours", then the one that the others are compared
+    with, then others."""
 
     module: str
     doc: str | None
@@ -106,7 +107,7 @@ class Race:
             options.json.write_text(json.dumps(results, indent=1))
 
     def compare(self, shape: str, repeats: int) -> dict[str, Any]:
-        """All sides in turn on one shape, printed and returned."""
+        """Run all sides in turn on one shape; print and return the figures."""
         sides = {name: Side(self.module, name) for name in self.sides}
         first, peer = self.sides[:2]
         losses = {s: sides[s].ask(shape=shape, dropout=0.0)["losses"] for s in (first, peer)}

@@ -1,8 +1,8 @@
-"""Two or more sides measured in turn, each in a process of its own that stays open.
+"""Measures several sides in turn, each in a process of its own that stays open.
 
-A process for each side, so that what one does to the memory allocator or to threads neither helps
-nor hurts another; open all the time, so that starting is not measured; asked one after the other,
-so that a machine that grows slower does so for all.
+Each side has its own process, so the memory allocator and the threads of one do not affect another.
+The process stays open, so its start is not measured. The sides take turns, so a machine that
+becomes slower does so for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 
 
 class Side:
-    """A process that answers requests: `python -m MODULE --side NAME`."""
+    """A process that serves requests: `python -m MODULE --side NAME`."""
 
     def __init__(self, module: str, name: str) -> None:
         self.process = subprocess.Popen(
@@ -32,7 +32,7 @@ class Side:
         )
 
     def ask(self, **request: Any) -> Answer:
-        """Its answer to a request."""
+        """Send a request and return the answer."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -43,23 +43,24 @@ class Side:
         return answer
 
     def close(self) -> None:
-        """Let it end."""
+        """End the process."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait()
 
 
 def serve(answer: Callable[..., Answer]) -> None:
-    """In the process of a side: answer every request on standard input."""
+    """Runs in the process of a side: answer every request on standard input."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    os.dup2(2, 1)  # other output must not mix with the answers
     for line in sys.stdin:
         out.write(json.dumps(answer(**json.loads(line))) + "\n")
         out.flush()
 
 
 def in_turn(sides: dict[str, Side], repeats: int, **request: Any) -> dict[str, list[Answer]]:
-    """Every side's answers to the same request, asked in turn; the first round is not counted."""
+    """Send the same request to all sides in turn; returns the answers of each, without the first
+    round."""
     answers: dict[str, list[Answer]] = {name: [] for name in sides}
     for repeat in range(repeats + 1):
         for name, side in sides.items():
@@ -70,26 +71,26 @@ def in_turn(sides: dict[str, Side], repeats: int, **request: Any) -> dict[str, l
 
 
 def median(answers: list[Answer], key: str = "seconds") -> float:
-    """The median of a figure."""
+    """The median of a figure over the answers."""
     return statistics.median(answer[key] for answer in answers)
 
 
 def relative_range(answers: list[Answer], key: str = "seconds") -> float:
-    """(largest - smallest) / median: what a side differs from itself."""
+    """(largest - smallest) / median of a figure: how much the measurements of a side vary."""
     values = [answer[key] for answer in answers]
     return (max(values) - min(values)) / statistics.median(values)
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """The seconds that a call takes."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
 def peak_gflops(size: int = 2048, repeats: int = 7) -> float:
-    """GFLOP/s of the fastest float32 product of two square matrices here: torch's own `mm`, or
-    oneDNN's with a matrix laid out before. The median over the repeats of each, the better one."""
+    """The GFLOP/s of a product of two square float32 matrices on this machine, by torch's `mm` or
+    by oneDNN with a reordered matrix: the better of the two medians over the repeats."""
     import torch
 
     from nextword.nn.kernels.product import multiply_by
@@ -104,7 +105,7 @@ def peak_gflops(size: int = 2048, repeats: int = 7) -> float:
 
 
 def machine() -> str:
-    """What this was measured on."""
+    """A description of this machine and of torch."""
     import torch
 
     return (

@@ -1,10 +1,11 @@
-"""How fast does a recurrent language model train, beside the plain torch way?
+"""Compares the training speed of a recurrent language model with that of plain torch code.
 
     python -m benchmarks.training [--shape medium small] [--repeats 7] [--json F]
 
-`medium` is the 2 × 650 tied LSTM at batch 20 × 35 on 10,000 words; `small` 2 × 128 at 32 × 64 on
-6,000. Theirs is the loop of pytorch/examples' word_language_model: nn.LSTM, log_softmax and
-NLLLoss, clip_grad_norm_, and parameters moved by hand, dropout 0.2 as its default is. See `race`.
+`medium` is a 2 × 650 tied LSTM at batch 20 × 35 with 10,000 words; `small` is 2 × 128 at 32 × 64
+with 6,000 words. Theirs is the loop of word_language_model in pytorch/examples: nn.LSTM,
+log_softmax and NLLLoss, clip_grad_norm_, a hand-written SGD update, and its default dropout of 0.2.
+See `race` for the method.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ SHAPES = {"medium": Shape(650, 10_000, 20, 35), "small": Shape(128, 6_000, 32, 6
 
 
 def token_ids(shape: Shape) -> Any:
-    """A stream of Zipf-distributed ids with some order in it, enough for `STEPS` batches."""
+    """Zipf-distributed ids with some structure, enough for `STEPS` batches."""
     import numpy as np
 
     rng = np.random.default_rng(1)
     count = shape.batch * shape.bptt * STEPS
     ids = np.minimum(rng.zipf(1.2, count), shape.vocabulary - 2) + 1
-    ids[1::2] = (ids[::2] * 7919) % shape.vocabulary  # every other one follows from the one before
+    ids[1::2] = (ids[::2] * 7919) % shape.vocabulary  # each depends on the one before
     return ids.astype(np.uint16)
 
 
 def initial(shape: Shape, dropout: float) -> Any:
-    """The model both sides start from."""
+    """The model with whose weights both sides begin."""
     import torch
 
     from nextword.models.recurrent import RecurrentConfig
@@ -70,7 +71,7 @@ def initial(shape: Shape, dropout: float) -> Any:
 
 
 def ours(shape: Shape, dropout: float, precision: str) -> dict[str, Any]:
-    """`nextword`'s own loop."""
+    """Our training loop."""
     from nextword.config import Config
     from nextword.text.corpus import Corpus, Counts
 
@@ -93,7 +94,7 @@ def ours(shape: Shape, dropout: float, precision: str) -> dict[str, Any]:
 
 
 def plain(shape: Shape, dropout: float) -> dict[str, Any]:
-    """The loop as one writes it by hand."""
+    """The hand-written loop."""
     import torch
     from torch import nn
 
@@ -111,14 +112,14 @@ def plain(shape: Shape, dropout: float) -> dict[str, Any]:
             getattr(lstm, f"weight_hh_l{index}").copy_(layer.U)
             getattr(lstm, f"bias_ih_l{index}").copy_(layer.b)
             getattr(lstm, f"bias_hh_l{index}").zero_()
-    # nn.LSTM has a second, redundant bias; training it too would double the bias's step.
+    # nn.LSTM has a second, redundant bias; training it too would double the step of the bias.
     for index in range(shape.layers):
         getattr(lstm, f"bias_hh_l{index}").requires_grad_(False)
     modules = nn.ModuleList([embedding, lstm, decoder])
     parameters = [p for p in modules.parameters() if p.requires_grad]
     ids = torch.from_numpy(token_ids(shape).astype("int64")).view(shape.batch, -1).T.contiguous()
     inputs = torch.cat([torch.ones_like(ids[:1]), ids[:-1]])
-    inputs[0, 1:] = ids[-1, :-1]  # a stripe's first token follows the last of the stripe before
+    inputs[0, 1:] = ids[-1, :-1]  # the token before a stripe ends the stripe before
     state = None
     watch = Watch()
     for step in range(STEPS):
@@ -139,7 +140,7 @@ def plain(shape: Shape, dropout: float) -> dict[str, Any]:
 
 
 def answer(side: str, shape: Shape, dropout: float) -> dict[str, Any]:
-    """In a side's process: seconds a token, and the losses."""
+    """Runs in the process of a side: returns seconds per token, and the losses."""
     if side == "plain":
         return plain(shape, dropout)
     return ours(shape, dropout, "bf16" if "bf16" in side else "fp32")

@@ -1,10 +1,10 @@
-"""How fast does a translating Transformer train, beside torch's own?
+"""Compares the training speed of a Transformer for translation with that of torch.nn.Transformer.
 
     python -m benchmarks.transformer [--shape small base] [--repeats 7] [--json F]
 
-Theirs is torch.nn.Transformer (normalised before each part, batch first) with embeddings,
-sinusoidal positions, a tied softmax, F.cross_entropy with label smoothing, clip_grad_norm_ and
-Adam, as one writes it by hand. Both read the same batches of padded pairs. See `race`.
+Theirs is torch.nn.Transformer (pre-norm, batch first) with embeddings, sinusoidal positions, a tied
+softmax, F.cross_entropy with label smoothing, clip_grad_norm_ and Adam, in a hand-written loop.
+Both sides read the same batches of padded pairs. See `race` for the method.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Shape:
     layers: int
     heads: int
     vocabulary: int
-    tokens: int  # of a batch, on either side
-    length: int  # of the longest sentence
+    tokens: int  # the most tokens of a batch, on either side
+    length: int  # tokens of the longest sentence
 
     def __str__(self) -> str:
         return (
@@ -42,7 +42,7 @@ SHAPES = {"small": Shape(256, 3, 4, 8000, 2048, 20), "base": Shape(512, 6, 8, 16
 
 
 def corpus(shape: Shape) -> Any:
-    """Pairs of sentences of random lengths, for `STEPS` batches and some."""
+    """Sentence pairs of random lengths, enough for more than `STEPS` batches."""
     import numpy as np
 
     from nextword.text.corpus import Corpus, Counts
@@ -66,7 +66,7 @@ def corpus(shape: Shape) -> Any:
 
 
 def settings(shape: Shape, dropout: float, precision: str) -> Any:
-    """Of both sides."""
+    """The settings of both sides."""
     from nextword.config import Config
 
     return Config.parse(
@@ -95,7 +95,7 @@ def settings(shape: Shape, dropout: float, precision: str) -> Any:
 
 
 def initial(config: Any, shape: Shape) -> Any:
-    """The model both sides start from."""
+    """The model with whose weights both sides begin."""
     import torch
 
     torch.manual_seed(1)
@@ -103,7 +103,7 @@ def initial(config: Any, shape: Shape) -> Any:
 
 
 def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
-    """torch.nn.Transformer in a loop by hand."""
+    """torch.nn.Transformer in a hand-written loop."""
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -125,7 +125,7 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
     )
     for module in model.modules():
         if isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0  # ours drops what the parts add, as the paper does
+            module.dropout = 0.0  # no dropout of attention weights, as in our model
     source_embedding = nn.Embedding(shape.vocabulary, shape.width)
     embedding = nn.Embedding(shape.vocabulary, shape.width)
     bias = nn.Parameter(torch.zeros(shape.vocabulary))
@@ -165,7 +165,7 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
 
 
 def copy_weights(ours: Any, theirs: Any, embedding: Any, source_embedding: Any) -> None:
-    """Our Transformer's weights into torch's."""
+    """Copy the weights of our Transformer to torch's."""
     import torch
 
     def attention(a: Any, b: Any) -> None:
@@ -192,7 +192,7 @@ def copy_weights(ours: Any, theirs: Any, embedding: Any, source_embedding: Any) 
 
 
 def answer(side: str, shape: Shape, dropout: float) -> dict[str, Any]:
-    """In a side's process: seconds a target token, and the losses."""
+    """Runs in the process of a side: returns seconds per target token, and the losses."""
     if side == "torch":
         return theirs(shape, dropout)
     config = settings(shape, dropout, "bf16" if "bf16" in side else "fp32")

@@ -1,12 +1,13 @@
-"""The same translation task with no attention, with each of four, and without recurrence.
+"""Compares translation models: recurrent ones without attention and with four kinds of attention,
+and a Transformer.
 
     python -m benchmarks.translation --data DIR --out RUNS [--minutes 45] [--only NAME …]
         [--set model.hidden=512 …] [--plot FILE.png]
 
 DIR holds train.tsv, valid.tsv and test.tsv: source, tab, target. Every model trains for the same
-time and is chosen by the validation pairs; then all translate the test pairs with a beam of 4. Runs
-that are finished are not trained again, and one that was stopped goes on. Prints the table, writes
-RUNS/translation.json, and draws BLEU over the length of the source.
+time, and its best weights are chosen by the validation pairs; then it translates the test pairs
+with a beam of 4. Finished runs are not trained again; interrupted ones continue. The table is
+printed and written to RUNS/translation.json; the plot shows BLEU over the length of the source.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformer": ("transformer", {}),
 }
 DONE = "finished"
-LONG = 10  # words of a source that is long
+LONG = 10  # words; sources with at least as many are called long
 
 
 def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str]) -> Path:
-    """The run of one model, made or finished if it is not there."""
+    """The run of one model; it is trained or continued if it is not finished."""
     recipe, changes = MODELS[name]
     run = out / name
     if (run / DONE).is_file():
@@ -58,7 +59,7 @@ def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str
 
 
 def of_long(evaluation: TranslationEvaluation) -> tuple[int, float]:
-    """How many sources are long, and the BLEU of their translations."""
+    """The number of long sources, and the BLEU of their translations."""
     rows = [i for i, text in enumerate(evaluation.sources) if len(text.split()) >= LONG]
     if not rows:
         return 0, float("nan")
@@ -89,7 +90,7 @@ def main() -> None:
     for row in result.rows:
         records = read_metrics(options.out / row.name)
         timed = [r for r in records if "seconds" in r]
-        once = max(r["tokens"] for r in records if r["epoch"] == 0)  # all pairs, at its validation
+        once = max(r["tokens"] for r in records if r["epoch"] == 0)  # at the end of the first epoch
         found = row.evaluation.quality
         figures = row.evaluation.as_dict() | {
             "name": row.name,

@@ -1,12 +1,12 @@
-"""The plain LSTM language model of pytorch/examples (word_language_model), for so many minutes.
+"""Trains the plain LSTM language model of pytorch/examples (word_language_model) for some minutes.
 
     python -m benchmarks.word_language_model --data DIR --out F.json [--minutes 60] [--tied]
 
-DIR holds train.txt, valid.txt and test.txt. The same model and the same rules, written anew here:
-torch.nn.LSTM, 2 x 200, dropout 0.2, batch 20 x 35, SGD at rate 20 clipped to 0.25 and divided by 4
-after every epoch without a better validation; the weights of the best validation are tested, each
-text read in ten stripes. All wall time counts, reading the text included. `--width 650 --dropout
-0.5 --tied` are its published large settings.
+DIR holds train.txt, valid.txt and test.txt. The code is new, the model and the rules are the same:
+torch.nn.LSTM, 2 × 200, dropout 0.2, batch 20 × 35, SGD with gradients clipped to 0.25 and a
+learning rate of 20, which is divided by 4 after every epoch without a better validation. The
+weights of the best validation are tested; each text is read in ten stripes. All wall time counts,
+reading the text included. `--width 650 --dropout 0.5 --tied` are its published large settings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STRIPES, BPTT, CLIP = 10, 35, 0.25
 
 
 class Model(nn.Module):
-    """Embedding, LSTM, linear."""
+    """Word vectors, LSTM layers and a linear layer."""
 
     def __init__(self, words: int, width: int, layers: int, dropout: float, tied: bool) -> None:
         super().__init__()
@@ -48,7 +48,8 @@ class Model(nn.Module):
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], int]:
-    """Ids of the three texts, a number for every word of any, `<eos>` at each end of line."""
+    """The ids of the three texts, `<eos>` at the end of each line, and the number of words. The
+    vocabulary has the words of all three."""
     numbers: dict[str, int] = {}
     texts = {}
     for name in ("train", "valid", "test"):
@@ -62,7 +63,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], int]:
 
 
 def stripes(ids: Tensor, count: int) -> Tensor:
-    """(N,) → (N / count, count), the rest cut off."""
+    """ids (N,) → stripes (N / count, count); the rest of the ids is dropped."""
     length = len(ids) // count
     return ids[: length * count].view(count, length).T.contiguous()
 
@@ -125,7 +126,7 @@ def main() -> None:
                 break
         at = time.perf_counter()
         found = perplexity(model, valid)
-        validating = time.perf_counter() - at  # so long the next one will take
+        validating = time.perf_counter() - at  # the next one will take as long
         curve.append({"seconds": time.perf_counter() - began, "valid": found, "epoch": epoch})
         print(json.dumps(curve[-1] | {"tokens": tokens, "lr": lr}), flush=True)
         if found < best:

@@ -1,6 +1,7 @@
-"""A recurrent cell of your own: a class with its equation, and one line in the registry.
+"""Add a recurrent cell of your own: a class with its equation, and one line in the registry.
 
-The minimal gated unit (Zhou et al. 2016): a GRU with a single gate.
+The example is the minimal gated unit, a GRU with a single gate (Zhou et al. 2016,
+arXiv:1603.09420).
 
     f_t = σ(W_f x_t + U_f h_{t-1} + b_f)
     h_t = (1 - f_t) ∘ h_{t-1} + f_t ∘ tanh(W_n x_t + U_n (f_t ∘ h_{t-1}) + b_n)
@@ -21,11 +22,12 @@ from nextword.registry import REGISTRY
 
 
 class MinimalGatedUnit(Cell):
-    """Forget gate and candidate."""
+    """The minimal gated unit."""
 
-    gates = 2
+    gates = 2  # forget gate f and candidate n: blocks of H rows in W, U and b
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
+        """wx (B, 2·H) is W x_t + b; U (2·H, H) → the state (h_t,), h_t (B, H)."""
         (h,) = state
         wx_f, wx_n = wx.chunk(2, dim=-1)
         U_f, U_n = U.chunk(2, dim=0)

@@ -1,4 +1,5 @@
-"""Train a small model on a text, then score, rank and generate with it.
+"""Train a small model on a text, evaluate it, rank two sentences by their probability, and
+generate.
 
 python examples/train_and_use.py [TEXT] [RUN]
 """

@@ -59,7 +59,18 @@ class Scored(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A model that maps ids and a state to a distribution over the next id and a new state."""
+    """A model that maps ids and a state to a distribution over the next id and a new state.
+
+    Example:
+        >>> import torch
+        >>> from nextword.models.recurrent import RecurrentConfig
+        >>> model = RecurrentConfig(hidden=8).build(vocab_size=10)
+        >>> ids, targets = torch.tensor([[1, 2]]), torch.tensor([[2, 3]])
+        >>> output = model.forward(ids, model.start(1))
+        >>> scored = model.score(ids, targets, model.start(1))
+        >>> output.logits.shape, scored.log_prob.shape
+        (torch.Size([1, 2, 10]), torch.Size([1, 2]))
+    """
 
     vocab_size: int
     context: int | None  # the most past tokens it can use; None = unlimited

@@ -25,7 +25,7 @@ class Stream(Sequence[Batch], ABC):
     The model reads `<eos>` before the first token of a text.
 
     Example:
-        >>> from .windows import Windows
+        >>> from nextword.data.windows import Windows
         >>> stream = Windows(np.arange(2, 8), batch_size=2, bptt=3, shuffle=False)
         >>> len(stream), stream[0].ids.tolist(), stream[0].targets.tolist()
         (1, [[1, 2, 3], [4, 5, 6]], [[2, 3, 4], [5, 6, 7]])

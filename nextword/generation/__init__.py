@@ -1,1 +1,1 @@
-"""New text from a model."""
+"""Generates text: sampling, beam search, filling of masks, translation."""

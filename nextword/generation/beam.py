@@ -1,7 +1,16 @@
-"""Beam search: the continuations that a model finds most probable as a whole.
+"""Beam search finds continuations that have a high probability as a whole.
 
-Written against `(ids, state) → logits, state`, so it serves every model: what a language model says
-after a prompt, what a sequence-to-sequence model says to a source.
+It needs only `(ids, state) → logits, state`, so it works for every model: a language model
+continues a prompt, a sequence-to-sequence model translates a source.
+
+Example:
+    >>> import numpy as np
+    >>> from nextword.models.ngram import NgramConfig
+    >>> model = NgramConfig(order=2, smoothing="witten-bell").build(vocab_size=4)
+    >>> _ = model.fit(np.array([2, 3, 1] * 9))  # nine times the line "a b"
+    >>> [[best]] = beam_search(model, torch.tensor([1]), model.start(1), [5], beam=2, end=1)
+    >>> best.ids, best.ended
+    ([2, 3], True)
 """
 
 from __future__ import annotations
@@ -20,23 +29,23 @@ from . import filters
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One continuation."""
+    """A continuation that the search has found."""
 
     ids: list[int]  # without the end mark
-    log_prob: float  # natural logarithm, of the end mark too if it was reached
-    score: float  # log_prob / length penalty: what hypotheses are ranked by
-    ended: bool  # by its end mark, not by the limit
+    log_prob: float  # natural logarithm; includes the end mark if it was reached
+    score: float  # log_prob / length penalty; hypotheses are ranked by it
+    ended: bool  # True: it ends with the end mark; False: it was cut at its limit
 
 
 def length_penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^α (Wu et al. 2016, arXiv:1609.08144, equation 14): 0 = none, larger for
-    longer outputs. `length` counts the end mark."""
+    """((5 + length) / 6)^α (Wu et al. 2016, arXiv:1609.08144, section 7, equation 14). `length`
+    includes the end mark. α = 0 means no penalty; a larger α favours longer outputs."""
     return float(((5 + length) / 6) ** alpha)
 
 
 @dataclass
 class _Search:
-    """The search for one source."""
+    """The finished hypotheses of one row."""
 
     limit: int
     beam: int
@@ -48,8 +57,9 @@ class _Search:
         self.finished.append(Hypothesis(ids, log_prob, score, ended))
 
     def over(self, best: float, length: int) -> bool:
-        """Whether no going hypothesis, the best of which has log-probability `best`, is better than
-        those that are kept."""
+        """Whether the search can stop: there are `beam` finished hypotheses, and the best
+        unfinished one, which has `length` tokens and the log-probability `best`, scores no
+        better."""
         if len(self.finished) < self.beam:
             return best == -math.inf
         worst = sorted(h.score for h in self.finished)[-self.beam]
@@ -72,17 +82,18 @@ def beam_search(
     end: int | None = None,
     allow_unk: bool = False,
 ) -> list[list[Hypothesis]]:
-    """For every row the best continuations, best first.
+    """The `n_best` best continuations of each row, best first.
 
-    A hypothesis is finished when the end mark is among the `beam` likeliest next steps. A row is
-    done when it has `beam` finished ones and no going one scores better; with `alpha` = 0 nothing
-    better can come after that. With a beam as wide as all hypotheses the search is exhaustive,
-    with a beam of one it is greedy.
+    A hypothesis is finished when the end mark is among the `beam` most probable next steps. A row
+    is finished when it has `beam` finished hypotheses and no other scores better. With `beam` = 1
+    the search is greedy.
 
     Args:
-        last: (B,) the token before the first, read from `state` on.
-        limits: most tokens of each row's output.
-        end: the id that ends an output; none = every output has as many tokens as its limit.
+        last: (B,) the last token before the output; the model reads it after `state`.
+        limits: the most tokens of each row's output.
+        alpha: see `length_penalty`.
+        end: the end mark; None = every output has as many tokens as its limit.
+        allow_unk: whether `<unk>` may occur in an output.
 
     Raises:
         ValueError: `beam` or a limit is below 1.
@@ -90,8 +101,8 @@ def beam_search(
     if beam < 1 or min(limits, default=1) < 1:
         raise ValueError("a beam and its limits are at least 1")
     searches = [_Search(limit, beam, alpha) for limit in limits]
-    rows = list(range(len(limits)))  # sources still searched
-    scores = torch.zeros(len(rows), 1, device=last.device)  # one hypothesis each, a beam later on
+    rows = list(range(len(limits)))  # rows that are not finished
+    scores = torch.zeros(len(rows), 1, device=last.device)  # one empty hypothesis in each row
     written = torch.zeros(len(rows), 1, 0, dtype=torch.int64, device=last.device)
     step = 0
     while rows:
@@ -102,7 +113,7 @@ def beam_search(
             log_probs = filters.forbid(log_probs, [UNK])
         totals, parents, grown = _candidates(scores, written, log_probs, 2 * beam)
         going = _finish(searches, rows, totals, grown, beam, end)
-        # The `beam` best that go on, in order; a row may have fewer.
+        # The `beam` best unfinished candidates, in order; a row may have fewer.
         ranks = torch.arange(going.shape[1], device=going.device)
         order = torch.where(going, ranks, ranks + going.shape[1]).argsort(dim=1)[:, :beam]
         best = totals.where(going, -torch.inf).gather(1, order)
@@ -124,11 +135,16 @@ def beam_search(
 def _candidates(
     scores: Tensor, written: Tensor, log_probs: Tensor, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest next steps of each source.
+    """The C = `count` most probable extensions of each row's hypotheses.
 
-    Log-probabilities of W hypotheses (R, W), their tokens (R, W, T), those of the next token
-    (R·W, V) → of the `count` best steps C, best first: log-probability (R, C), the hypothesis that
-    is continued (R, C), the tokens (R, C, T + 1).
+    Args:
+        scores: (R, W) log-probabilities of W hypotheses.
+        written: (R, W, T) their tokens.
+        log_probs: (R·W, V) log-probabilities of the next token.
+
+    Returns:
+        Best first: the log-probabilities (R, C), the hypotheses that are extended (R, C), and the
+        extended tokens (R, C, T + 1).
     """
     rows, width, length = written.shape
     words = log_probs.shape[1]
@@ -147,14 +163,14 @@ def _finish(
     beam: int,
     end: int | None,
 ) -> Tensor:
-    """Hand finished hypotheses over; returns which candidates (R, C) go on."""
+    """Add finished hypotheses to their searches. Returns which candidates (R, C) are unfinished."""
     tokens, step = grown[..., -1], grown.shape[2]
     ended = torch.zeros_like(tokens, dtype=torch.bool) if end is None else tokens == end
     possible = totals > -torch.inf
     for i, j in (ended & possible)[:, :beam].nonzero().tolist():
         searches[rows[i]].add(grown[i, j, :-1].tolist(), float(totals[i, j]), True)
     for i, row in enumerate(rows):
-        if step == searches[row].limit:  # what has not ended is cut off
+        if step == searches[row].limit:  # unfinished hypotheses are cut here
             for j in (~ended & possible)[i].nonzero()[:beam, 0].tolist():
                 searches[row].add(grown[i, j].tolist(), float(totals[i, j]), False)
     return ~ended & possible

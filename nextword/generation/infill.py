@@ -1,4 +1,4 @@
-"""Masked words of a text, predicted from all its others."""
+"""Fills the masks of a text by a masked language model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAP = MARKS[MASK]
 
 @dataclass(frozen=True)
 class Filling:
-    """A word for a gap."""
+    """A candidate for a mask."""
 
     word: str
     probability: float
@@ -26,7 +26,7 @@ class Filling:
 
 @dataclass(frozen=True)
 class Filled:
-    """A text and, for each of its gaps, the likeliest words."""
+    """A text with masks and, for each mask, the most probable words."""
 
     text: str
     gaps: list[list[Filling]]
@@ -36,7 +36,7 @@ class Filled:
 
     @property
     def best(self) -> str:
-        """The text with the likeliest word in every gap."""
+        """The text with the most probable word in place of each mask."""
         parts = self.text.split(GAP)
         words = [gap[0].word for gap in self.gaps]
         return "".join(a + b for a, b in zip(parts, [*words, ""], strict=True))
@@ -44,10 +44,15 @@ class Filled:
 
 @torch.no_grad()
 def fill(run: Run, text: str, top: int = 5) -> Filled:
-    """The `top` likeliest words for each `[MASK]` of a text, each gap with the others empty.
+    """Predict the `top` most probable words for each `[MASK]` of a text. All masks are predicted
+    from the text in which all of them are still masked.
 
     Raises:
-        InputError: there is no gap, the run fills none, or the text is longer than its context.
+        InputError: the text has no mask, the run is not of a masked language model, or the text is
+            longer than its context.
+
+    Example:
+        fill(nextword.load("runs/bert"), "a [MASK] film").best
     """
     model = gap_filler(run)
     if top < 1:
@@ -82,10 +87,10 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
 
 
 def gap_filler(run: Run) -> MaskedLanguageModel:
-    """The model of a run that predicts masked words.
+    """The model of a run, which must be able to fill masks.
 
     Raises:
-        InputError: the run does not, or came without the layers that do.
+        InputError: the model cannot fill masks, or came without the layers that predict words.
     """
     run.require(Ability.FILL)
     if not run.config.model.predicts:

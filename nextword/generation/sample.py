@@ -1,4 +1,5 @@
-"""Sampling: token after token, each drawn from the model's distribution."""
+"""Generates text token by token: each token is drawn from the model's distribution, or text is
+found by beam search."""
 
 from __future__ import annotations
 
@@ -21,12 +22,17 @@ from . import filters
 from .beam import beam_search
 
 Drawing = torch.Generator | Sequence[torch.Generator] | None
-Precision = Literal["fp32", "bf16"]  # of the weights as they are read at every step
+Precision = Literal["fp32", "bf16"]  # of the weights during generation
 _TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Sampling(Section):
-    """How the next token is chosen. Filters apply in the order temperature, top-k, top-p, min-p."""
+    """How the next token is chosen. Temperature is applied first, then top-k, top-p and min-p.
+
+    Example:
+        >>> Sampling(temperature=0).choose(torch.tensor([[0.0, 1.0, 3.0]])).tolist()
+        [2]
+    """
 
     temperature: float = Field(1.0, ge=0, description="0 = always the most probable token")
     top_k: int | None = Field(None, ge=1)
@@ -41,12 +47,12 @@ class Sampling(Section):
         return self
 
     def choose(self, logits: Tensor, generator: Drawing = None) -> Tensor:
-        """logits (B, V) → ids (B,). `generator`: one for all rows, or one for each; none = torch's
-        own."""
+        """logits (B, V) → ids (B,). `generator` is one for all rows, or one for each row; None =
+        the global generator of torch."""
         logits = logits.float()
         if not self.allow_unk:
             logits = filters.forbid(logits, [UNK])
-        if self.temperature < 1e-6:  # smaller ones would only overflow
+        if self.temperature < 1e-6:  # dividing by it would overflow
             return logits.argmax(-1)
         logits = logits / self.temperature
         if self.top_k is not None:
@@ -55,7 +61,7 @@ class Sampling(Section):
             logits = filters.top_p(logits, self.top_p)
         if self.min_p is not None:
             logits = filters.min_p(logits, self.min_p)
-        probs = logits.softmax(-1).cpu()  # drawn on the CPU: one seed, one text on any device
+        probs = logits.softmax(-1).cpu()  # on the CPU a seed draws the same on every device
         if not isinstance(generator, Sequence):
             return torch.multinomial(probs, 1, generator=generator)[:, 0].to(logits.device)
         rows = zip(probs, generator, strict=True)
@@ -71,7 +77,13 @@ def sample_ids(
     generator: Drawing = None,
     precision: Precision = "fp32",
 ) -> Iterator[Tensor]:
-    """Endless ids (B,) that continue `prompt` (B, T ≥ 1), read from `state` on."""
+    """Draw tokens without end: yields ids (B,), step by step, that continue `prompt` (B, T ≥ 1),
+    which the model reads after `state`.
+
+    Example:
+        ids = sample_ids(model, torch.tensor([[1]]), model.start(1), Sampling())
+        first, second = next(ids), next(ids)
+    """
     frozen = kernels.Frozen(_type(precision))
     with frozen:
         if prompt.shape[1] > 1:
@@ -96,12 +108,11 @@ def stream_text(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> Iterator[str]:
-    """The continuation of `prompt`, piece by piece as it is drawn, to print at once.
-
-    Stops after `tokens` tokens, or just before the first of the `stop` texts appears.
+    """Yield the continuation of `prompt` piece by piece while it is drawn. It ends after `tokens`
+    tokens, or before the first `stop` text.
 
     Raises:
-        InputError: a number out of its range.
+        InputError: a number is out of its range, or the run does not generate text.
     """
     run.require(Ability.GENERATE)
     text = Continuation(run.tokenizer, prompt, tokens, stop)
@@ -129,7 +140,7 @@ def sample_texts(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> list[str]:
-    """The continuations of several prompts; see `generate_many`. A row that is over leaves the
+    """The continuations of several prompts; see `generate_many`. A row that has ended leaves the
     batch."""
     run.require(Ability.GENERATE)
     sampling = sampling or Sampling()
@@ -174,7 +185,7 @@ def generate(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> str:
-    """Text that continues `prompt` (which it does not repeat): `generate_many` of one."""
+    """Text that continues `prompt`, without the prompt; see `generate_many`."""
     return generate_many(
         run,
         [prompt],
@@ -202,13 +213,13 @@ def generate_many(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> list[str]:
-    """Texts that continue the prompts, drawn side by side: a token of every text is one step of the
-    model, whose weights are read once for all.
+    """Texts that continue the prompts, drawn in one batch.
 
-    Prompt i is drawn with seed + i: the text that `generate` gives with that seed.
+    Prompt i uses the seed `seed` + i and gets the text that `generate` gives with that seed. A text
+    ends after `tokens` tokens, or before the first `stop` text.
 
     Raises:
-        InputError: a number out of its range.
+        InputError: a number is out of its range, or the run does not generate text.
     """
     values = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     sampling = parse_section(Sampling, values, "generate")
@@ -227,11 +238,11 @@ def search_text(
     stop: Sequence[str] = (),
     allow_unk: bool = False,
 ) -> str:
-    """The continuation of `prompt` by `tokens` tokens that beam search finds most probable; cut
-    before the first of the `stop` texts.
+    """The best continuation of `prompt` by `tokens` tokens that beam search finds; it is cut before
+    the first `stop` text.
 
     Raises:
-        InputError: a number out of its range.
+        InputError: a number is out of its range, or the run does not generate text.
     """
     run.require(Ability.GENERATE)
     if beam < 1:
@@ -252,24 +263,25 @@ def search_text(
 
 
 class Continuation:
-    """Text that grows token by token, until it is long enough or a stop appears."""
+    """Decodes a text token by token, until it is long enough or contains a stop text."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: str, tokens: int, stop: Sequence[str]) -> None:
-        """
+        """Begin after `prompt`.
+
         Raises:
             InputError: `tokens` is negative.
         """
         if tokens < 0:
             raise InputError(f"tokens = {tokens}: give 0 or more")
-        self.ids = [EOS, *tokenizer.encode(prompt)]  # what the model reads first
+        self.ids = [EOS, *tokenizer.encode(prompt)]  # the tokens to read first
         self.over = tokens == 0
         self._left = tokens
         self._stop = [text for text in stop if text]
         self._text: _Text | None = _Text(tokenizer, self.ids)
-        self._held = ""  # might be the beginning of a stop
+        self._held = ""  # perhaps the beginning of a stop text
 
     def add(self, index: int) -> str:
-        """The text that this token makes certain."""
+        """Add a token and return the new text that no later token can change or cut off."""
         self._left -= 1
         self.over = self._left == 0
         assert self._text is not None, "the text is over"
@@ -287,16 +299,16 @@ class Continuation:
         return certain
 
     def rest(self) -> str:
-        """What was held back, now that nothing more comes."""
+        """The text that was held back; to be called after the last token."""
         return self._held + (self._text.rest() if self._text else "")
 
 
 class _Text:
-    """Ids → text as it grows. A character whose bytes are not all there yet waits."""
+    """Decodes ids one by one. A character is returned when its last byte has arrived."""
 
     def __init__(self, tokenizer: Tokenizer, ids: list[int]) -> None:
         self.tokenizer = tokenizer
-        self.ids = ids[-4:]  # enough of the past to know whether a space is due
+        self.ids = ids[-4:]  # enough context to decide about a space
         self.printed = len(tokenizer.decode(self.ids))
 
     def add(self, index: int) -> str:
@@ -331,7 +343,7 @@ def _generator(seed: int | None) -> torch.Generator:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` begin `stop`."""
+    """The length of the longest end of `text` that is a beginning of `stop`."""
     return next(
         (n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0
     )

@@ -1,4 +1,4 @@
-"""From sentences to their translations."""
+"""Translates sentences, by beam search or by sampling, and shows what the model attends to."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ..types import Ability, Seq2Seq, State
 from .beam import Hypothesis, beam_search
 from .sample import Sampling, sample_ids
 
-_TOKENS = 2048  # of sources in a batch, times the beam
-_BLOCK = 256  # sentences sorted by length together
+_TOKENS = 2048  # the most source tokens in a batch, times the beam
+_BLOCK = 256  # sentences that are sorted by length together
 
 
 class Decoding(Section):
-    """How a translation is found. By beam search, or with `sample` drawn token by token."""
+    """How a translation is found: by beam search, or with `sample` by drawing token by token."""
 
     beam: int = Field(4, ge=1, description="1 = greedy")
     alpha: float = Field(0.6, ge=0, description="length penalty; 0 = none")
     n_best: int = Field(1, ge=1)
     sample: Sampling | None = None
     seed: int | None = None
-    ratio: float = Field(3.0, ge=0, description="most tokens for each of the source's ...")
-    extra: int = Field(50, ge=1, description="... and so many more")
-    attention: bool = Field(False, description="also tell what the best one attended to")
+    ratio: float = Field(3.0, ge=0, description="most tokens per source token, ...")
+    extra: int = Field(50, ge=1, description="... plus this number")
+    attention: bool = Field(False, description="also return the attention weights of the best")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -50,12 +50,12 @@ class Decoding(Section):
 
 @dataclass(frozen=True)
 class Translation:
-    """One of the answers to a source."""
+    """One of the translations of a source."""
 
     text: str
-    log_prob: float  # natural logarithm, of the end mark too
-    score: float  # what answers are ranked by
-    tokens: int  # of the answer
+    log_prob: float  # natural logarithm, the end mark included; NaN if it was drawn
+    score: float  # log_prob / length penalty; translations are ranked by it
+    tokens: int  # tokens of the translation, without the end mark
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Translated:
 
     source: str
     best: list[Translation]
-    attention: Attention | None = None  # of the best, where that was asked for
+    attention: Attention | None = None  # of the best one, if `Decoding.attention` is set
 
     @property
     def text(self) -> str:
@@ -83,10 +83,13 @@ class Translated:
 
 
 def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> list[str]:
-    """The translation of each text (one sentence each).
+    """The translation of each text; a text is one sentence.
 
     Raises:
-        InputError: the run does not translate, or a text is longer than its context.
+        InputError: the run does not translate, or a text is longer than the model's context.
+
+    Example:
+        translate(nextword.load("runs/translator"), ["A sentence ."])
     """
     return [done.text for done in translate_lines(run, texts, how)]
 
@@ -94,8 +97,8 @@ def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> li
 def translate_lines(
     run: Run, texts: Iterable[str], how: Decoding | None = None
 ) -> Iterator[Translated]:
-    """`translate` for streams of any length, a few hundred at a time, in their order. An empty
-    line stays empty."""
+    """`translate` for a stream of texts of any length: it reads a few hundred at a time and yields
+    translations in the same order. The translation of an empty line is empty."""
     how = how or Decoding()
     source_tokenizer = check_translates(run)
     lines = iter(texts)
@@ -128,8 +131,8 @@ def decode(
     how: Decoding,
     numbers: list[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Ids of sources, `<eos>` at their ends → hypotheses for each, best first. With `how.sample`
-    source i is drawn with the seed `how.seed` + numbers[i]."""
+    """The hypotheses for each source, best first. A source is its ids, `<eos>` last. With
+    `how.sample`, source i uses the seed `how.seed` + numbers[i] (default: i)."""
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found = dict[int, list[Hypothesis]]()
     for rows in _batches(order, [len(ids) for ids in sources], how.beam):
@@ -160,7 +163,8 @@ def decode(
 def _sampled(
     model: Seq2Seq, first: Tensor, state: State, limits: list[int], how: Decoding, seeds: list[int]
 ) -> list[list[Hypothesis]]:
-    """Drawn token by token, each row with its own seed, so that batches change nothing."""
+    """Draw each row token by token. Each has its own seed, so the result does not depend on the
+    batch."""
     assert how.sample is not None
     generators = []
     for seed in seeds:
@@ -187,14 +191,14 @@ def _hypothesis(ids: list[int]) -> Hypothesis:
 
 
 def attention(run: Run, source: str, target: str | None = None) -> Attention:
-    """What a model attends to: of every attention to the source, a weight for each token of the
-    target and of the source.
+    """The weights with which each target token attends to the source tokens, for every attention to
+    the source.
 
     Args:
-        target: a translation to follow; none = the model's own.
+        target: the translation that the decoder reads; None = the model's own.
 
     Raises:
-        InputError: the run does not translate, or has no attention, or an empty text.
+        InputError: the run does not translate, its model has no attention, or the source is empty.
     """
     tokenizer = check_translates(run)
     source = _one_line(source)
@@ -212,7 +216,7 @@ def attention(run: Run, source: str, target: str | None = None) -> Attention:
 
 
 def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
-    """The weights while `written` is read after the source `ids`."""
+    """The weights while the decoder reads `written` after the source `ids`."""
     model = translator(run)
     read = torch.tensor([[EOS, *written[:-1]]], device=run.device)
     with torch.no_grad(), record_attention() as recorded:
@@ -222,7 +226,7 @@ def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
         )
         model.advance(read, state)
     weights = {
-        name: torch.cat(values, dim=2)[0]  # one call a step where there is input feeding
+        name: torch.cat(values, dim=2)[0]  # with input feeding there is one call a step
         for name, values in recorded.items()
         if name.endswith("source")
     }
@@ -235,20 +239,20 @@ def _attention(run: Run, ids: list[int], written: list[int]) -> Attention:
 
 
 def _written(hypothesis: Hypothesis) -> list[int]:
-    """Its ids, with the end mark if it was reached."""
+    """The ids of a hypothesis, with the end mark if it was reached."""
     return [*hypothesis.ids, EOS] if hypothesis.ended else hypothesis.ids
 
 
 @dataclass(frozen=True)
 class Attention:
-    """How much of each source token went into the choice of each target token."""
+    """How much each target token attended to each source token."""
 
     source: list[str]  # S tokens, the end mark last
     target: list[str]  # T tokens, the end mark last
-    weights: dict[str, Tensor]  # name of an attention → (heads, T, S), rows sum to one
+    weights: dict[str, Tensor]  # the name of an attention → (heads, T, S); rows sum to one
 
     def mean(self) -> Tensor:
-        """Of all heads of the last attention: (T, S)."""
+        """The mean (T, S) over the heads of the last attention."""
         return list(self.weights.values())[-1].mean(dim=0)
 
 
@@ -257,12 +261,12 @@ def _one_line(text: str) -> str:
 
 
 def translator(run: Run) -> Seq2Seq:
-    """The model of a run that translates, as `check_translates` made sure."""
+    """The model of a run that translates; call `check_translates` before."""
     return cast(Seq2Seq, run.model)
 
 
 def check_translates(run: Run) -> Tokenizer:
-    """The source's tokenizer of a run that translates.
+    """The tokenizer of the source in a run that translates.
 
     Raises:
         InputError: the run does not translate.
@@ -273,7 +277,7 @@ def check_translates(run: Run) -> Tokenizer:
 
 
 def check_fits(run: Run, tokens: int, line: int) -> None:
-    """Raise InputError if a sentence of a line is longer than the model's context."""
+    """Raise InputError if the sentence of a line has more tokens than the model's context."""
     context = run.model.context
     if context is not None and tokens > context:
         raise InputError(
@@ -283,7 +287,7 @@ def check_fits(run: Run, tokens: int, line: int) -> None:
 
 
 def _batches(order: list[int], lengths: list[int], beam: int) -> Iterator[list[int]]:
-    """Rows of similar length together."""
+    """Batches of row numbers, from short to long rows, each within `_TOKENS`."""
     rows: list[int] = []
     for index in order:
         if rows and (len(rows) + 1) * lengths[index] * beam > _TOKENS:

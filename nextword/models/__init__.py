@@ -1,1 +1,1 @@
-"""Whole models, one a file, its settings above its class."""
+"""Complete models, one in each file, with its settings above its class."""

@@ -1,4 +1,4 @@
-"""What every model that learns by gradient descent answers for itself, and what an encoder is."""
+"""The base classes of models that are trained by gradient descent, and of text encoders."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from ..config import Part
 
 
 class TrainableModel(nn.Module, ABC):
-    """A model that learns by gradient descent."""
+    """A model that is trained by gradient descent."""
 
-    vocab_size: int
+    vocab_size: int  # V
     context: int | None = None  # the longest usable past in tokens; None = no limit of its own
 
     @property
     def fixed_shapes(self) -> bool:
-        """Whether the work of a batch depends on nothing but its shape: only then can a CUDA graph
-        record it."""
+        """Whether the computation on a batch depends only on the batch's shape, so that a CUDA
+        graph can record it."""
         return False
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Names of the tensors that each layer's state holds, where the state is recurrent: for
-        each layer a tuple of them, differentiable. Empty elsewhere."""
+        """The names of the tensors in the state of each layer, if the state is recurrent: a tuple
+        of differentiable tensors (B, H) for each layer. Empty for other models."""
         return ()
 
     @property
     def text_encoder(self) -> Encoder | None:
-        """The part of the model that gives a vector for each token of a text, if it has one."""
+        """The part of the model that computes a vector for each token of a text; None if the model
+        has no such part."""
         return None
 
     @abstractmethod
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer, from the bottom up. What belongs to no layer (word vectors,
-        a head) is in none of the lists."""
+        """The parameters of each layer, from the bottom up. Parameters that belong to no layer
+        (word vectors, the head) are left out."""
 
     def groups(self) -> list[list[nn.Parameter]]:
-        """Every parameter once, grouped from the bottom up: each layer, then what turns words into
-        vectors and back (one matrix, if tied)."""
+        """All parameters, each once, in groups: those of each layer from the bottom up, then the
+        rest (word vectors and the head). Discriminative learning rates and gradual unfreezing use
+        them."""
         layers = self.layer_parameters()
         return [*layers, remaining_parameters(self, layers)]
 
@@ -53,41 +55,65 @@ class EncoderConfig(Part, ABC):
     @property
     @abstractmethod
     def output_width(self) -> int:
-        """H, of the vectors that the encoder gives."""
+        """H, the width of the encoder's vectors."""
 
     @abstractmethod
     def build_encoder(self, vocab_size: int) -> Encoder:
-        """The model without what predicts words, with fresh weights."""
+        """Make the encoder, with new weights and without a head."""
 
 
 class Encoder(TrainableModel):
-    """A model that gives a vector for each token of a text that is all there."""
+    """A model that computes a vector for each token of a complete text.
+
+    Example:
+        >>> import torch
+        >>> from nextword.models.bidirectional import BidirectionalConfig
+        >>> encoder = BidirectionalConfig(hidden=6).build_encoder(vocab_size=10)
+        >>> ids = torch.tensor([[1, 4, 7], [1, 5, 1]])
+        >>> real = torch.tensor([[True, True, True], [True, True, False]])
+        >>> vectors = encoder.encode(ids, real)
+        >>> vectors.shape, encoder.pool(vectors).shape
+        (torch.Size([2, 3, 6]), torch.Size([2, 6]))
+    """
 
     embedding: nn.Embedding
-    begin_id: int  # the mark that a text begins with
-    end_id: int | None = None  # the mark that it ends with, if the model knows one
+    begin_id: int  # the token that every text begins with
+    end_id: int | None = None  # the token that every text ends with; None = no such token
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """H, of the vectors."""
+        """H, the width of the vectors."""
 
     @property
     def text_encoder(self) -> Encoder | None:
-        """Itself."""
+        """The model itself."""
         return self
 
     @abstractmethod
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
-        """ids (B, T), real (B, T) False = padding at the end, segments (B, T) → (B, T, H)."""
+        """Compute a vector for each token.
+
+        Args:
+            ids: (B, T) int64; each row begins with `begin_id`.
+            real: (B, T) bool, False = padding, which stands at the end of a row.
+            segments: (B, T) int64: 0 in the first text of a pair, 1 in the second. An encoder
+                without segments ignores it.
+
+        Returns:
+            (B, T, H); the vectors of padding have no meaning.
+
+        Example:
+            vectors = encoder.encode(ids, ids != pad_id)
+        """
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H), which `encode` gave → a vector (B, H) for the whole text: here that of
-        the mark it begins with."""
+        """The vectors (B, T, H) from `encode` → one vector (B, H) for each text. By default it is
+        that of the first token, `begin_id`."""
         return hidden[:, 0]
 
 
 def remaining_parameters(model: nn.Module, groups: list[list[nn.Parameter]]) -> list[nn.Parameter]:
-    """The parameters of a model that no group holds, in the model's order."""
+    """The parameters of a model that are in none of the groups, in the order of the model."""
     taken = {id(parameter) for group in groups for parameter in group}
     return [parameter for parameter in model.parameters() if id(parameter) not in taken]

@@ -1,6 +1,6 @@
-"""BERT is a Transformer encoder that reads text both ways: every token sees all others. It learns
-to predict masked words, and whether the second of two pieces of text follows the first: ids (B, T)
-→ hidden vectors (B, T, H) (Devlin et al. 2019, arXiv:1810.04805, section 3).
+"""BERT, a Transformer encoder in which every token attends to all others: ids (B, T) → hidden
+vectors (B, T, H). It learns to predict masked words, and whether the second of two pieces of text
+follows the first (Devlin et al. 2019, arXiv:1810.04805, section 3).
 
 x_t = LN(E[w_t] + P[t] + S[segment_t])      h = layers(x)
 p(w_t | the rest) = softmax(E LN(act(M h_t + m)) + b)
@@ -26,6 +26,8 @@ from .transformer_settings import Sizes
 
 
 class BertConfig(Sizes, EncoderConfig):
+    """The settings of BERT."""
+
     name: Literal["bert"] = "bert"
     task: ClassVar[str] = "sentences"
     exports: ClassVar[tuple[str, ...]] = ("hf",)
@@ -47,6 +49,7 @@ class BertConfig(Sizes, EncoderConfig):
 
     @property
     def shape(self) -> Shape:
+        """The sizes and options of every layer."""
         return Shape(
             self.hidden,
             self.heads,
@@ -59,6 +62,7 @@ class BertConfig(Sizes, EncoderConfig):
         )
 
     def build(self, vocab_size: int) -> Bert:
+        """Make the model, with new weights."""
         return Bert(self, vocab_size)
 
     def build_encoder(self, vocab_size: int) -> Bert:
@@ -66,7 +70,8 @@ class BertConfig(Sizes, EncoderConfig):
 
 
 class Bert(Encoder):
-    """An encoder with two heads: one predicts masked words, one whether a piece follows another."""
+    """An encoder with two heads: one predicts masked words, the other whether the second piece of
+    text follows the first."""
 
     begin_id, end_id = CLS, EOS
 
@@ -100,14 +105,16 @@ class Bert(Encoder):
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Where weights begin that no file brings.
+        """Initialise the weights.
 
-        The paper's standard deviation of 0.02 is for 768 numbers and a slow rate; at a rate for
-        two cores a few steps of Adam undo it, and it takes thousands of them until a gap sees the
-        words beside it. So words and positions begin with one of 1/√H, positions as sinusoids, of
-        which near ones are alike, and queries begin half as the keys do: every position attends to
-        what is near it first (to like effect Trockman and Kolter 2023, arXiv:2305.09828). Only
-        half, since what is the same for both cannot tell the word before from the word behind.
+        The paper uses a standard deviation of 0.02, with a width of 768 and a small learning rate.
+        At the higher rates of short trainings a few steps of Adam undo this initialisation, and a
+        masked token needs thousands of steps to learn to attend to its neighbours. So the word and
+        position vectors have a standard deviation of 1/√H here; the positions are sinusoids, which
+        are similar for near positions; and the query matrix is correlated with the key matrix.
+        Every position then attends to near ones first (to the same effect as Trockman and Kolter
+        2023, arXiv:2305.09828). The matrices are not equal, because equal ones cannot distinguish
+        the word before from the word after.
         """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -139,27 +146,28 @@ class Bert(Encoder):
         return x
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
-        """What `forward` gives."""
+        """The hidden vectors (B, T, H), as `forward`; see `Encoder.encode`."""
         return self(ids, real, segments)  # type: ignore[no-any-return]
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H) → tanh(C h_1 + c) (B, H), of the whole sequence."""
+        """hidden (B, T, H) → tanh(C h_1 + c) (B, H), a vector for the whole sequence."""
         out: Tensor = self.pooler(hidden[:, 0]).tanh()
         return out
 
     def next_sentence(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H) → logits (B, 2): the second piece follows the first, it does not."""
+        """hidden (B, T, H) → logits (B, 2); class 0: the second piece follows the first, class 1:
+        it does not."""
         out: Tensor = self.follows(self.pool(hidden))
         return out
 
     def transformed(self, hidden: Tensor) -> Tensor:
-        """hidden (..., H) → what is compared with the word vectors (..., H)."""
+        """hidden (..., H) → LN(act(M h + m)) (..., H), the input of the softmax over words."""
         y = activate(self.transform(hidden), self.config.activation)
         out: Tensor = self.transform_norm(y)
         return out
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., H) → logits (..., V) of the word at each place."""
+        """hidden (..., H) → logits (..., V) of the word at each position."""
         out: Tensor = self.head(self.transformed(hidden), self.embedding.weight)
         return out
 

@@ -1,6 +1,5 @@
-"""A recurrent encoder reads a text that is all there both ways: it looks words up in an embedding
-and runs bidirectional layers over them (Schuster and Paliwal 1997): ids (B, T) → vectors (B, T, H).
-"""
+"""A bidirectional recurrent encoder: word vectors and bidirectional recurrent layers (Schuster and
+Paliwal 1997): ids (B, T) → vectors (B, T, H)."""
 
 from __future__ import annotations
 
@@ -17,6 +16,8 @@ from .base import Encoder, EncoderConfig
 
 
 class BidirectionalConfig(EncoderConfig):
+    """The settings of the bidirectional recurrent encoder."""
+
     name: Literal["bidirectional"] = "bidirectional"
     encodes: ClassVar[bool] = True
     cell: str = Field(
@@ -50,6 +51,7 @@ class BidirectionalConfig(EncoderConfig):
         return self.hidden
 
     def build(self, vocab_size: int) -> BidirectionalEncoder:
+        """Make the model, with new weights."""
         return BidirectionalEncoder(self, vocab_size)
 
     def build_encoder(self, vocab_size: int) -> BidirectionalEncoder:
@@ -57,7 +59,7 @@ class BidirectionalConfig(EncoderConfig):
 
 
 class BidirectionalEncoder(Encoder):
-    """Word vectors and bidirectional layers: each token's vector knows the whole text."""
+    """Word vectors and bidirectional layers. The vector of each token depends on the whole text."""
 
     begin_id = EOS
 
@@ -80,7 +82,8 @@ class BidirectionalEncoder(Encoder):
         return self.stack.layer_parameters()
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
-        """ids (B, T), real (B, T) False = padding at the end → (B, T, H)."""
+        """ids (B, T), real (B, T) False = padding at the end → (B, T, H). `segments` are
+        ignored."""
         c = self.config
         x = dropout(self.embedding(ids.T), c.dropout_input, self.training, c.locked)
         h, _ = self.stack(x, real.sum(dim=1))

@@ -1,10 +1,10 @@
-"""A classifier gives a text, or a pair of texts, a label: an encoder reads it, pooling makes one
-vector of the encoder's, and a softmax chooses among the labels.
+"""A classifier predicts the label of a text, or of a pair of texts: an encoder computes vectors of
+the tokens, pooling turns them into one vector, and a softmax predicts the label.
 
-first:  what the encoder says of the whole: tanh(C h_1 + c) of BERT (Devlin et al. 2019,
-        arXiv:1810.04805, section 3.2), h_1 of others
+first:  the encoder's own vector of the text: tanh(C h_1 + c) in BERT (Devlin et al. 2019,
+        arXiv:1810.04805, section 3.2), h_1 in other encoders
 mean:   Σ_t h_t / T
-concat: [h_T; mean_t h_t; max_t h_t], ULMFiT's (Howard and Ruder 2018, arXiv:1801.06146,
+concat: [h_T; mean_t h_t; max_t h_t], as in ULMFiT (Howard and Ruder 2018, arXiv:1801.06146,
         section 3.3)
 """
 
@@ -20,6 +20,8 @@ from .encoder_classifier import EncoderClassifier, EncoderClassifierConfig
 
 
 class ClassifierConfig(EncoderClassifierConfig):
+    """The settings of a classifier."""
+
     name: Literal["classifier"] = "classifier"
     task: ClassVar[str] = "labelled"
 
@@ -37,11 +39,12 @@ class ClassifierConfig(EncoderClassifierConfig):
     )
 
     def build(self, vocab_size: int) -> Classifier:
+        """Make the model, with new weights."""
         return Classifier(self, vocab_size)
 
 
 class Classifier(EncoderClassifier):
-    """Texts → logits of their labels."""
+    """An encoder, pooling, and layers to the logits of the C labels."""
 
     def __init__(self, config: ClassifierConfig, vocab_size: int) -> None:
         vectors = 3 if config.pooling == "concat" else 1

@@ -1,5 +1,5 @@
-"""What classifiers and taggers have in common: an encoder reads a text, a few layers turn its
-vectors into logits of labels."""
+"""The common part of classifiers and taggers: an encoder computes vectors of the tokens, and one or
+two layers turn vectors into logits of labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import Encoder, EncoderConfig, TrainableModel, remaining_parameters
 
 
 class EncoderClassifierConfig(Part):
-    """Settings of a model whose answers are labels."""
+    """The common settings of classifiers and taggers."""
 
     layered: ClassVar[bool] = True
 
@@ -46,15 +46,15 @@ class EncoderClassifierConfig(Part):
         return self
 
     def nested(self) -> dict[str, Section]:
-        """The encoder's own settings, under its key."""
+        """The settings of the encoder, under the key `encoder`."""
         return {"encoder": self.encoder_config()}
 
     def encoder_config(self) -> EncoderConfig:
-        """The encoder's own settings.
+        """The settings of the encoder, checked.
 
         Raises:
-            InputError: no model of that name can be an encoder.
-            ValidationError: one of its settings is wrong.
+            InputError: there is no encoder of that name.
+            ValidationError: a setting of the encoder is wrong.
         """
         name = self.encoder.get("name", "bidirectional")
         own, models = registry.names("encoder"), registry.names("model")
@@ -69,8 +69,7 @@ class EncoderClassifierConfig(Part):
 class EncoderClassifier(TrainableModel):
     """An encoder, and layers from its vectors to the logits of C labels.
 
-    Before each layer come batch normalisation, if it is wanted, and dropout; between two of them a
-    rectifier.
+    Batch normalisation (optional) and dropout come before each layer, a ReLU between two layers.
     """
 
     def __init__(
@@ -80,7 +79,8 @@ class EncoderClassifier(TrainableModel):
         vectors: int = 1,
         batch_norm: bool = False,
     ) -> None:
-        """`vectors`: so many of the encoder's, side by side, are what the layers see."""
+        """`vectors`: how many vectors of the encoder are concatenated as the input of the
+        layers."""
         super().__init__()
         self.vocab_size = vocab_size
         self.frozen, self.dropout = config.frozen, config.dropout
@@ -105,8 +105,11 @@ class EncoderClassifier(TrainableModel):
         return self.encoder
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
-        """ids (B, T), real (B, T) False = padding at the end, segments (B, T) → vectors (B, 1+T, H)
-        of the mark before the text and of its tokens, and `real` with the mark."""
+        """Put the encoder's `begin_id` before each text and encode it.
+
+        ids (B, T), real (B, T) False = padding at the end, segments (B, T) → vectors (B, 1 + T, H),
+        and `real` (B, 1 + T).
+        """
         ids = torch.cat([torch.full_like(ids[:, :1], self.encoder.begin_id), ids], dim=1)
         real = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
         if segments is not None:
@@ -131,7 +134,8 @@ class EncoderClassifier(TrainableModel):
         return self.encoder.layer_parameters()
 
     def groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from the bottom up: word vectors, each layer of the encoder, what is new."""
+        """The parameters in groups from the bottom up: the encoder's word vectors, each layer of
+        the encoder, the new layers."""
         inside = self.layer_parameters()
         new = [p for layer in (*self.norms, *self.layers) for p in layer.parameters()]
         return [remaining_parameters(self, [*inside, new]), *inside, new]
@@ -139,7 +143,7 @@ class EncoderClassifier(TrainableModel):
 
 def _normalised(x: Tensor, norm: nn.Module) -> Tensor:
     """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) of x (B, P). A batch of one
-    example has no variance and takes that of the batches before it."""
+    example has no variance: the running statistics are used instead."""
     assert isinstance(norm, nn.BatchNorm1d)
     if len(x) > 1:
         out: Tensor = norm(x)

@@ -1,10 +1,10 @@
-"""A mixture predicts by several language models with one vocabulary at once: ids (B, T) → logits
-(B, T, V), the logarithm of
+"""A mixture combines the predictions of several language models that have the same vocabulary: ids
+(B, T) → logits (B, T, V), the logarithm of
 
     linear      p(w) = Σ_i λ_i p_i(w)                    Σ λ_i = 1   (Jelinek and Mercer 1980)
     log-linear  p(w) = Π_i p_i(w)^{λ_i} / Z                          (Klakow 1998)
 
-The state is the tuple of the members' states.
+p_i is the distribution of member i. The state is the tuple of the members' states.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from ..types import LanguageModel, Output, Scored, State, Stored
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_NOTHING = -1e4  # natural logarithm
-_NUMBERS = 1 << 24  # probabilities held at a time when words are scored
+_NOTHING = -1e4  # natural log-probability that stands for 0 in a log-linear mixture
+_NUMBERS = 1 << 24  # probabilities that `score` holds at a time
 
 
 class MixtureConfig(Part):
+    """The settings of a mixture."""
+
     name: Literal["mixture"] = "mixture"
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "mixing"
 
@@ -51,11 +53,12 @@ class MixtureConfig(Part):
         return self
 
     def build(self, vocab_size: int) -> MixtureLM:
+        """Make a mixture without members. Opening a run makes one with its members."""
         return MixtureLM(self, [], vocab_size)
 
 
 class MixtureLM:
-    """A mixture of members; without members every word is as probable."""
+    """A mixture of language models. Without members all words are equally probable."""
 
     def __init__(
         self, config: MixtureConfig, members: list[LanguageModel], vocab_size: int
@@ -72,11 +75,11 @@ class MixtureLM:
 
     @property
     def size(self) -> int:
-        """The numbers of all members, and the weights."""
+        """The number of parameters of all members, plus the weights."""
         return sum(_size(member) for member in self.members) + len(self.weights)
 
     def read(self, path: Path) -> None:
-        """The weights are in the settings, the members in their own runs."""
+        """Nothing to read: the weights are settings, and the members are runs of their own."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for member in self.members:
@@ -89,6 +92,7 @@ class MixtureLM:
         return self
 
     def start(self, batch_size: int) -> State:
+        """The state before a text: the tuple of the members' states."""
         import torch
 
         if not self.members:
@@ -96,14 +100,15 @@ class MixtureLM:
         return tuple(member.start(batch_size) for member in self.members)
 
     def advance(self, ids: Tensor, state: State) -> State:
+        """The state after ids (B, T)."""
         if not self.members:
             return state
         pairs = zip(self.members, state, strict=True)
         return tuple(member.advance(ids, one) for member, one in pairs)
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """ids (B, T) → logits (B, T, V): the logarithm of the mixed distribution. The hidden
-        vectors are those of the first member that has some."""
+        """ids (B, T) → logits (B, T, V): the logarithm of the mixture, up to a constant if it is
+        log-linear. `hidden` comes from the first member that has hidden vectors."""
         import torch
 
         if not self.members:
@@ -116,7 +121,8 @@ class MixtureLM:
         return Output(logits, tuple(output.state for output in outputs), hidden)
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
-        """ids (B, T), targets (B, T) → log-probabilities (B, T), some tokens at a time."""
+        """ids (B, T), targets (B, T) → log-probabilities (B, T), computed for some tokens at a
+        time."""
         import torch
 
         steps = max(1, _NUMBERS // (self.vocab_size * max(1, ids.shape[0])))
@@ -135,19 +141,26 @@ class MixtureLM:
 
 
 def _size(member: LanguageModel) -> int:
-    """How many numbers a member holds."""
+    """The number of parameters of a member."""
     if isinstance(member, Stored):
         return member.size
     return sum(parameter.numel() for parameter in member.parameters())
 
 
 def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) -> Tensor:
-    """Logits (…, V) of each member → logarithms (…, V) of the mixture, not normalised if it is
-    log-linear."""
+    """Combine logits (..., V) of each member into log-probabilities (..., V) of the mixture. `kind`
+    is "linear" or "log-linear"; the result of a log-linear mixture is not normalised.
+
+    Example:
+        >>> import torch
+        >>> even, sure = torch.zeros(2), torch.tensor([0.0, -100.0])
+        >>> mix([even, sure], (0.5, 0.5), "linear").exp()  # (1/2 + 1) / 2, (1/2 + 0) / 2
+        tensor([0.7500, 0.2500])
+    """
     import torch
 
     parts = [part.float().log_softmax(-1) for part in logits]
-    if kind == "log-linear":  # what a member rules out counts as very improbable, not as -∞
+    if kind == "log-linear":  # probability 0 of one member counts as very small
         parts = [part.clamp_min(_NOTHING) for part in parts]
         return torch.stack(
             [weight * part for weight, part in zip(weights, parts, strict=True)]

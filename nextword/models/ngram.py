@@ -1,8 +1,8 @@
-"""The n-gram language model: p(w | the last n - 1 words), counted and smoothed.
+"""The n-gram language model, p(w | the last n - 1 words), estimated from counts.
 
-A member of the family like any other: its state (B,) is the longest context in the model that the
-text so far ends in, which stands for the last n - 1 ids. See `nextword.ngram` for how it is
-estimated and asked.
+It has the interface of all language models. Its state (B,) is the node of the longest context in
+the model that the text so far ends in; it stands for the last n - 1 ids. `nextword.ngram` estimates
+the model and looks probabilities up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..ngram.settings import NgramSettings
 from ..types import Output, Scored, State
 
-if TYPE_CHECKING:  # counting needs no torch; what answers `forward` and `score` imports it
+if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` import it
     from torch import Tensor, nn
 
     from ..ngram.estimate import Estimated
@@ -32,12 +32,12 @@ class NgramConfig(NgramSettings):
     exports: ClassVar[tuple[str, ...]] = ("arpa",)
 
     def build(self, vocab_size: int) -> NgramLM:
-        """A model of these settings that knows no text yet."""
+        """Make a model with these settings; it is uniform until `fit` or `read` is called."""
         return NgramLM(self, vocab_size)
 
 
 class NgramLM:
-    """An n-gram table as a language model; without one, every word is as probable as any other.
+    """An n-gram table as a language model. Without a table all words are equally probable.
 
     Example:
         >>> model = NgramConfig(order=2, smoothing="witten-bell").build(4)
@@ -59,7 +59,7 @@ class NgramLM:
         """The n-grams with their probabilities.
 
         Raises:
-            InputError: on setting it, a vocabulary of another size.
+            InputError: a table is set whose vocabulary has another size.
         """
         if self._table is None:
             from ..ngram.table import uniform
@@ -78,11 +78,15 @@ class NgramLM:
 
     @property
     def size(self) -> int:
-        """How many probabilities and back-off weights it has."""
+        """The number of probabilities and back-off weights."""
         return len(self.table.nodes) + len(self.table.contexts) - 3
 
     def fit(self, ids: np.ndarray[Any, Any]) -> Estimated:
-        """Estimate from ids (N,) in memory, lines ending in `<eos>`."""
+        """Estimate the model from ids (N,), in which every line ends in `<eos>`.
+
+        Raises:
+            InputError: the text is too large.
+        """
         from ..ngram.estimate import estimate
 
         result = estimate(np.asarray(ids), self.vocab_size, self.config)
@@ -90,7 +94,7 @@ class NgramLM:
         return result
 
     def read(self, path: Path) -> None:
-        """Map the table in a file.
+        """Map the table that is in a file.
 
         Raises:
             InputError: the file is missing, damaged, or of a higher order than the settings say.
@@ -106,19 +110,19 @@ class NgramLM:
             )
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """None: nothing here has a gradient."""
+        """No parameters: the model is not differentiable."""
         return iter(())
 
     def eval(self) -> Self:
         return self
 
     def to(self, device: Any) -> Self:
-        """Where answers go; they are found on the CPU."""
+        """Set the device of the results; the computation runs on the CPU."""
         self._device = device
         return self
 
     def start(self, batch_size: int) -> State:
-        """(B,) int64: the beginning of a line."""
+        """The state (B,) int64 at the beginning of a line."""
         import torch
 
         return torch.full((batch_size,), self.table.start, device=self._device)
@@ -132,7 +136,7 @@ class NgramLM:
         return torch.tensor(states, dtype=torch.int64, device=ids.device)
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """ids (B, T) → logits (B, T, V): natural logarithms of probabilities."""
+        """ids (B, T) → logits (B, T, V), which are natural log-probabilities."""
         import torch
 
         logits = np.empty((*ids.shape, self.vocab_size), np.float32)
@@ -154,7 +158,7 @@ class NgramLM:
         for out, row, states, after in zip(
             log_prob, wanted, before, ids.cpu().numpy(), strict=True
         ):
-            if len(row) and np.array_equal(row[:-1], after[1:]):  # the text itself: in one go
+            if len(row) and np.array_equal(row[:-1], after[1:]):  # targets are the next ids
                 out[:] = self.table.score(row, int(states[0]))[0]
             else:
                 for at, one in enumerate(states.tolist()):
@@ -171,7 +175,7 @@ class NgramLM:
         )
 
     def _states(self, ids: Tensor, state: State) -> np.ndarray[Any, Any]:
-        """(B, T + 1): before the first of ids (B, T), and after each of them."""
+        """The states (B, T + 1) before the first of ids (B, T) and after each of them."""
         rows = ids.cpu().numpy()
         states = np.empty((len(rows), rows.shape[1] + 1), np.int64)
         for out, row, before in zip(states, rows, state.tolist(), strict=True):

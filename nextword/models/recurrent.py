@@ -1,10 +1,10 @@
-"""A recurrent language model looks words up in an embedding, runs a stack of recurrent layers over
-them, and predicts each next word by a softmax: ids (B, T) → logits (B, T, V).
+"""The recurrent language model: word vectors, a stack of recurrent layers, and a softmax that
+predicts the next word: ids (B, T) → logits (B, T, V).
 
     x_t = E[w_t]      h_t, state = stack(x_t, state)      p(w_{t+1}) = softmax(E' h_t + b)
 
-(Mikolov et al. 2010; with LSTM cells Zaremba et al. 2014, arXiv:1409.2329; its dropouts and
-weight tying Merity et al. 2017, arXiv:1708.02182.)
+(Mikolov et al. 2010; with LSTM cells Zaremba et al. 2014, arXiv:1409.2329; the forms of dropout and
+weight tying of the AWD-LSTM: Merity et al. 2017, arXiv:1708.02182, sections 2 and 4.)
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from .softmax import Headed, SoftmaxSettings
 
 
 class RecurrentConfig(SoftmaxSettings, EncoderConfig):
+    """The settings of a recurrent language model."""
+
     name: Literal["recurrent"] = "recurrent"
     layered: ClassVar[bool] = True
 
@@ -76,7 +78,7 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
 
     @property
     def widths(self) -> list[int]:
-        """The embedding's width, then each layer's."""
+        """The width of the word vectors, then of each layer."""
         embedding = self.embedding or self.hidden
         layers = [self.hidden] * self.layers
         if self.tied:
@@ -88,6 +90,7 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
         return self.widths[-1]
 
     def build(self, vocab_size: int) -> RecurrentLM:
+        """Make the model, with new weights."""
         return RecurrentLM(self, vocab_size)
 
     def build_encoder(self, vocab_size: int) -> RecurrentLM:
@@ -95,13 +98,20 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
 
 
 class RecurrentLM(Headed, Encoder):
-    """A language model whose past is the state of its recurrent cells.
+    """A recurrent language model.
 
-    State: for each layer its cell's tensors (B, H).
+    State: for each layer the tensors (B, H) of its cell.
+
+    Example:
+        >>> import torch
+        >>> model = RecurrentConfig(hidden=8).build(vocab_size=10)
+        >>> output = model.forward(torch.tensor([[1, 2, 3]]), model.start(1))
+        >>> output.logits.shape
+        torch.Size([1, 3, 10])
     """
 
     begin_id = EOS
-    time_first = True  # as its layers run
+    time_first = True  # the layers compute (T, B, H)
 
     def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
         super().__init__()
@@ -126,23 +136,23 @@ class RecurrentLM(Headed, Encoder):
 
     @property
     def fixed_shapes(self) -> bool:
-        """Only a full softmax does the same work whatever the words are."""
+        """True with a full softmax: the work of other heads depends on the words of a batch."""
         return self.config.fixed_shapes
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Those of its cell."""
+        """The names of the tensors of the cell's state."""
         return self.stack.layers[0].cell.state_names
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         return self.stack.layer_parameters()
 
     def start(self, batch_size: int) -> State:
-        """Zeros: for each layer its cell's tensors (B, H)."""
+        """The state before a text: for each layer the tensors (B, H) of its cell, all zeros."""
         return self.stack.start(batch_size)
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """ids (B, T) → what the head sees and the same before dropout, (T, B, H), the state."""
+        """ids (B, T) → the input of the head (T, B, H), the same before dropout, the new state."""
         c = self.config
         steps = ids.T.contiguous()  # (T, B)
         x = self.embedding(steps)
@@ -152,5 +162,6 @@ class RecurrentLM(Headed, Encoder):
         return dropout(raw, c.dropout_output, self.training, c.locked), raw, state
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
-        """ids (B, T), padding at the end → (B, T, H), each knowing what is before it."""
+        """ids (B, T) → vectors (B, T, H), each of which depends on its token and those before it.
+        Padding is at the end, so it changes no vector of a real token."""
         return self.hidden(ids, self.start(len(ids)))[0].transpose(0, 1)

@@ -1,14 +1,14 @@
-"""A recurrent encoder reads a source (B, S), and a recurrent decoder predicts the target (B, T)
-from its last states: without attention (Sutskever, Vinyals, Le 2014, arXiv:1409.3215), or with
-attention to the encoder's outputs (Luong, Pham, Manning 2015, arXiv:1508.04025, sections 3.1 and
-3.3).
+"""The recurrent sequence-to-sequence model: an encoder reads a source (B, S), and a decoder, which
+begins with the encoder's last states, predicts the target (B, T). Without attention it is the model
+of Sutskever, Vinyals, Le 2014, arXiv:1409.3215; with attention to the encoder's outputs it is that
+of Luong, Pham, Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3.
 
-    m, s = encoder(source)               the last states s begin the decoder
+    m, s = encoder(source)               s, the last states, is the first state of the decoder
     h_t = decoder(E[w_t], h_{t-1})       with input feeding: decoder([E[w_t]; a_{t-1}], h_{t-1})
     c_t = Σ_j softmax(score(h_t, m))_j m_j
     a_t = tanh(C [c_t; h_t])             p(w_{t+1}) = softmax(E' a_t + b)
 
-Without attention a_t = h_t: the last state must hold the whole source.
+Without attention a_t = h_t: all that the decoder knows of the source is s.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from .softmax import Headed, SoftmaxSettings
 
 
 class Seq2SeqConfig(SoftmaxSettings):
+    """The settings of the recurrent sequence-to-sequence model."""
+
     name: Literal["seq2seq"] = "seq2seq"
     task: ClassVar[str] = "pairs"
 
@@ -65,7 +67,7 @@ class Seq2SeqConfig(SoftmaxSettings):
     @field_validator("attention", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        return None if value == "none" else value  # a recipe has no other word for it
+        return None if value == "none" else value  # TOML has no null
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -87,24 +89,25 @@ class Seq2SeqConfig(SoftmaxSettings):
 
     @property
     def width(self) -> int:
-        """Of word vectors."""
+        """The width of the word vectors."""
         return self.embedding or self.hidden
 
     def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Seq2Seq:
+        """Make the model, with new weights."""
         return Seq2Seq(self, vocab_size, source_vocab_size, joint)
 
 
 class Seq2Seq(Headed):
-    """A language model of targets whose first state comes from a source.
+    """A language model of targets whose first state is computed from a source.
 
-    State: what attention needs of the source, if there is any (its mask (B, S), the encoder's
-    outputs and its keys (B, S, H)); the decoder's state; with input feeding a_t (B, H).
+    State: what attention reads, if there is attention (the mask (B, S), the encoder's outputs and
+    their keys (B, S, H)); the state of the decoder; and, with input feeding, a_t (B, H).
     """
 
     def __init__(
         self, config: Seq2SeqConfig, vocab_size: int, source_vocab_size: int, joint: bool
     ) -> None:
-        """`joint`: one vocabulary for source and target, and one embedding."""
+        """`joint`: source and target share one vocabulary and one embedding."""
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
@@ -123,12 +126,12 @@ class Seq2Seq(Headed):
         self.head = c.head(c.hidden, vocab_size)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """The encoder's layers, then the decoder's."""
+        """The parameters of each layer: the encoder's, then the decoder's."""
         return [*self.encoder.layer_parameters(), *self.stack.layer_parameters()]
 
     @property
     def source_embedding(self) -> nn.Embedding:
-        """Word vectors of the source."""
+        """The word vectors of the source."""
         return self.embedding if self.own_source is None else self.own_source
 
     def start(self, source: Tensor, mask: Tensor) -> State:
@@ -143,7 +146,7 @@ class Seq2Seq(Headed):
         return (mask, memory, self.attention.keys(memory)), state, fed
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
-        """ids (B, T) → what the head sees (B, T, H), the same before dropout, the state."""
+        """ids (B, T) → the input of the head (B, T, H), the same before dropout, the new state."""
         c = self.config
         source, state, fed = state
         x = dropout(self.embedding(ids.T), c.dropout_input, self.training, c.locked)

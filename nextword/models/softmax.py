@@ -1,5 +1,5 @@
-"""What models with a softmax over the vocabulary have in common: its settings, and how hidden
-vectors become answers."""
+"""The common part of models with a softmax over the vocabulary: its settings, and `forward` and
+`score` in terms of hidden vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import TrainableModel
 
 
 class SoftmaxSettings(Part):
-    """From the last hidden vector to the next token."""
+    """The settings of the softmax that predicts the next token."""
 
     tied: bool = Field(False, description="the output weights are the embedding")
     softmax: Literal["full", "sampled", "adaptive"] = Field(
@@ -54,9 +54,10 @@ class SoftmaxSettings(Part):
         return self
 
     def head(self, width: int, vocab_size: int) -> Head:
-        """
+        """Make the head for hidden vectors of this width.
+
         Raises:
-            InputError: a cluster of the adaptive softmax would begin behind the vocabulary.
+            InputError: a cutoff of the adaptive softmax is beyond the vocabulary.
         """
         if self.softmaxes > 1:
             return MixtureHead(width, vocab_size, self.tied, self.softmaxes)
@@ -73,27 +74,28 @@ class SoftmaxSettings(Part):
 
     @property
     def fixed_shapes(self) -> bool:
-        """Whether the work of a batch depends on nothing but its shape."""
+        """Whether the head's computation depends only on the shape of a batch."""
         return self.softmax == "full"
 
 
 class Headed(TrainableModel):
-    """A model that turns ids into hidden vectors, and a head that turns these into answers."""
+    """A model that computes hidden vectors from ids, with a head that predicts tokens from them.
+    A subclass implements `hidden`; `forward`, `score` and `advance` are derived from it."""
 
     embedding: nn.Embedding
     head: Head
-    #: `hidden` gives (T, B, H). The head then reads the vectors in that order, which is theirs in
-    #: memory: turning them first would copy them, and add up losses in another order. Answers are
-    #: batch first in any case.
+    #: Whether `hidden` returns (T, B, H). The head then reads the vectors in that order, which is
+    #: their order in memory: transposing would copy them and change the order in which losses are
+    #: summed. The results of `forward` and `score` are batch first in any case.
     time_first: ClassVar[bool] = False
 
     @abstractmethod
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
-        """ids (B, T) → what the head sees (B, T, H), or (T, B, H) if `time_first`; the same before
-        dropout, None if there is none; the state after ids."""
+        """ids (B, T) → the input of the head (B, T, H), or (T, B, H) if `time_first`; the same
+        before dropout, None if there is no dropout; the state after ids."""
 
     def without_head(self) -> Self:
-        """Itself, after losing its head: what is left encodes and predicts nothing."""
+        """Remove the head and return the model, which then encodes but cannot predict."""
         del self.head
         return self
 
@@ -124,5 +126,6 @@ class Headed(TrainableModel):
         )
 
     def _turned(self, x: Tensor) -> Tensor:
-        """(B, T, ...) in the order of `hidden`, or the other way round; a view."""
+        """A view with batch and time swapped if `time_first`: from the order (B, T, ...) to that of
+        `hidden`, or back."""
         return x.transpose(0, 1) if self.time_first else x

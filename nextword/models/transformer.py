@@ -1,6 +1,6 @@
-"""The Transformer translates: an encoder reads a source (B, S), and a decoder predicts the target
-(B, T) by causal self-attention and by cross-attention to the encoder's outputs (Vaswani et al.
-2017, arXiv:1706.03762, section 3)."""
+"""The Transformer for translation: an encoder reads a source (B, S), and a decoder predicts the
+target (B, T) by causal self-attention and by cross-attention to the encoder's outputs (Vaswani et
+al. 2017, arXiv:1706.03762, section 3)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 
 class TransformerConfig(TransformerSettings):
+    """The settings of the Transformer for translation."""
+
     name: Literal["transformer"] = "transformer"
     task: ClassVar[str] = "pairs"
 
     layers: int = Field(3, ge=1, description="number of layers of the encoder, and of the decoder")
 
     def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Transformer:
+        """Make the model, with new weights."""
         return Transformer(self, vocab_size, source_vocab_size, joint)
 
 
 class Encoder(nn.Module):
-    """Layers in which every token sees all others."""
+    """Layers in which every token attends to all tokens of the source."""
 
     def __init__(self, config: TransformerSettings) -> None:
         super().__init__()
@@ -44,16 +47,16 @@ class Encoder(nn.Module):
 
 
 class Transformer(Headed):
-    """A language model of targets that also sees a source.
+    """A language model of targets that also attends to a source.
 
-    State: the source's mask (B, S), its keys and values in each decoder layer (B, S, H), then the
-    decoder's own (see `CausalStack`). Targets are at most `context` tokens long.
+    State: the mask of the source (B, S), its keys and values (B, S, H) for each decoder layer, and
+    the state of the decoder (see `CausalStack`). A target has at most `context` tokens.
     """
 
     def __init__(
         self, config: TransformerConfig, vocab_size: int, source_vocab_size: int, joint: bool
     ) -> None:
-        """`joint`: one vocabulary for source and target, and one embedding (section 3.4)."""
+        """`joint`: source and target share one vocabulary and one embedding (section 3.4)."""
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
@@ -66,13 +69,13 @@ class Transformer(Headed):
         self.head = config.head(config.hidden, vocab_size)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """The encoder's layers, then the decoder's."""
+        """The parameters of each layer: the encoder's, then the decoder's."""
         layers = (*self.encoder.layers, *self.stack.layers)
         return [list(layer.parameters()) for layer in layers]
 
     @property
     def source_embedding(self) -> nn.Embedding:
-        """Word vectors of the source."""
+        """The word vectors of the source."""
         return self.embedding if self.own_source is None else self.own_source
 
     def start(self, source: Tensor, mask: Tensor) -> State:
@@ -81,7 +84,7 @@ class Transformer(Headed):
         return mask, self.stack.sources(memory), self.stack.start(len(source), memory)
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
-        """ids (B, T) → what the head sees (B, T, H), the state."""
+        """ids (B, T) → the input of the head (B, T, H), None, the new state."""
         mask, sources, cached = state
         x = self.embedded(ids, self.embedding, cached[0])
         h, cached = self.stack(x, cached, sources, mask)

@@ -1,7 +1,7 @@
-"""A Transformer language model predicts each next token by layers of causal self-attention, in
-which no token sees a later one: ids (B, T) → logits (B, T, V). It is the decoder-only Transformer
-of Liu et al. 2018, arXiv:1801.10198; with norm=pre, positions=learned, activation=gelu-tanh and
-scale_embedding=false it is GPT-2 (Radford et al. 2019).
+"""The Transformer language model predicts the next token by layers of causal self-attention, in
+which no token attends to a later one: ids (B, T) → logits (B, T, V). It is the decoder-only
+Transformer of Liu et al. 2018, arXiv:1801.10198; with norm=pre, positions=learned,
+activation=gelu-tanh and scale_embedding=false it is GPT-2 (Radford et al. 2019).
 
     x_t = E[w_t] + P[t]      h = layers(x)      p(w_{t+1}) = softmax(E' h_t + b)
 """
@@ -22,10 +22,13 @@ from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 
 class TransformerLMConfig(TransformerSettings, EncoderConfig):
+    """The settings of a Transformer language model."""
+
     name: Literal["transformer-lm"] = "transformer-lm"
     encodes: ClassVar[bool] = True
 
     def build(self, vocab_size: int) -> TransformerLM:
+        """Make the model, with new weights."""
         return TransformerLM(self, vocab_size)
 
     def build_encoder(self, vocab_size: int) -> TransformerLM:
@@ -33,14 +36,14 @@ class TransformerLMConfig(TransformerSettings, EncoderConfig):
 
 
 class TransformerLM(Headed, Encoder):
-    """A language model whose past is a KV cache: the tokens it can still see, with the keys and
-    values of each layer.
+    """A Transformer language model with a KV cache.
 
-    A context of C tokens slides by halves: when it is full, the younger half is read anew from
-    position 0, and the next tokens follow it. So every token sees at least the C / 2 before it and
-    at most C - 1, whatever pieces a text is given in.
+    The context has C tokens. When it is full, its second half is read again from position 0, and
+    the next tokens follow it. So every token attends to at least C / 2 and at most C - 1 tokens
+    before it (fewer at the beginning of a text). The result does not depend on the pieces in which
+    a text is read.
 
-    State: the visible ids (B, P), then the layers' (see `CausalStack`).
+    State: the ids in the context (B, P), and the state of the layers (see `CausalStack`).
     """
 
     begin_id = EOS
@@ -63,12 +66,13 @@ class TransformerLM(Headed, Encoder):
         return [list(layer.parameters()) for layer in self.stack.layers]
 
     def start(self, batch_size: int) -> State:
+        """The state before a text."""
         weight = self.embedding.weight
         ids = torch.zeros(batch_size, 0, dtype=torch.int64, device=weight.device)
         return ids, self.stack.start(batch_size, weight)
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
-        """ids (B, T) → what the head sees (B, T, H), the state."""
+        """ids (B, T) → the input of the head (B, T, H), None, the new state."""
         parts = [self.embedding.weight.new_zeros(len(ids), 0, self.config.hidden)]
         while ids.shape[1]:
             room = self.config.context - int(state[1][0].max())
@@ -81,18 +85,20 @@ class TransformerLM(Headed, Encoder):
         return (torch.cat(parts, dim=1) if len(parts) > 2 else parts[-1]), None, state
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None = None) -> Tensor:
-        """ids (B, T), padding at the end → (B, T, H), each seeing what is before it."""
+        """ids (B, T) → vectors (B, T, H), each of which depends on its token and those before it.
+        Padding is at the end, so it changes no vector of a real token."""
         return self.hidden(ids, self.start(len(ids)))[0]
 
     def _read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """`hidden` of tokens for which there is room."""
+        """`hidden` for tokens that fit into the context."""
         visible, cached = state
         x = self.embedded(ids, self.embedding, cached[0])
         h, cached = self.stack(x, cached)
         return h, (torch.cat([visible, ids], dim=1), cached)
 
     def _slide(self, state: State) -> State:
-        """Rows whose context is full go on from the younger half of it."""
+        """Where the context of a row is full, replace it by its second half, read from position
+        0."""
         visible, (count, _) = state
         full = count == self.config.context
         kept = visible[full, -(self.config.context // 2) :]
@@ -107,5 +113,5 @@ class TransformerLM(Headed, Encoder):
 
 
 def _last(leaf: Tensor, places: int) -> Tensor:
-    """A leaf (B, P, ...) without the padding before its last places."""
+    """The last `places` positions of a leaf (B, P, ...); before them there is only padding."""
     return leaf if leaf.dim() == 1 else leaf[:, leaf.shape[1] - places :]

@@ -1,5 +1,5 @@
-"""What the models made of Transformer layers have in common: settings, embedded positions, and the
-stack of causal layers with its KV cache."""
+"""The common part of models with Transformer layers: settings, the embedding of words and
+positions, and the stack of causal layers with its KV cache."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .softmax import SoftmaxSettings
 
 
 class Sizes(Part):
-    """Sizes of a stack of Transformer layers."""
+    """The sizes of a stack of Transformer layers."""
 
     hidden: int = Field(256, ge=2, description="width of every vector")
     layers: int = Field(4, ge=1, description="number of Transformer layers")
@@ -55,11 +55,12 @@ class Sizes(Part):
 
     @property
     def output_width(self) -> int:
+        """H, the width of the output vectors."""
         return self.hidden
 
 
 class TransformerSettings(Sizes, SoftmaxSettings):
-    """Settings of a stack that predicts the next token."""
+    """The settings of a stack that predicts the next token."""
 
     context: int = Field(256, ge=2, description="the most tokens that the model sees at once")
     positions: PositionKind = Field("sinusoidal", description="how a token's place is encoded")
@@ -78,6 +79,7 @@ class TransformerSettings(Sizes, SoftmaxSettings):
 
     @property
     def shape(self) -> Shape:
+        """The sizes and options of every layer."""
         return Shape(
             self.hidden,
             self.heads,
@@ -89,16 +91,16 @@ class TransformerSettings(Sizes, SoftmaxSettings):
         )
 
     def embed(self, vocab_size: int) -> nn.Embedding:
-        """Word vectors whose scaled or plain entries have the standard deviation that tied
-        weights need."""
+        """New word vectors. With the scaling of `scale_embedding`, or without it, their standard
+        deviation suits tied weights."""
         embedding = nn.Embedding(vocab_size, self.hidden)
         nn.init.normal_(embedding.weight, std=self.hidden**-0.5 if self.scale_embedding else 0.02)
         return embedding
 
 
 class Embedded(nn.Module):
-    """Words and their positions: x_t = √H E[w_t] + P[t] (Vaswani et al. 2017, sections 3.4 and
-    3.5)."""
+    """Embeds words and positions: x_t = √H E[w_t] + P[t] (Vaswani et al. 2017, sections 3.4 and
+    3.5); without `scale_embedding` the factor √H is 1."""
 
     def __init__(self, config: TransformerSettings) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class Embedded(nn.Module):
         self.positions = Positions(config.positions, config.context, config.hidden)
 
     def forward(self, ids: Tensor, embedding: nn.Embedding, first: Tensor | None = None) -> Tensor:
-        """ids (B, T), whose first token stands at position `first` (B,) → (B, T, H)."""
+        """ids (B, T), the first of which has the position `first` (B,), default 0 → (B, T, H)."""
         c = self.config
         places = torch.arange(ids.shape[1], device=ids.device)[None]
         if first is not None:
@@ -118,10 +120,10 @@ class Embedded(nn.Module):
 
 
 class CausalStack(nn.Module):
-    """Layers in which no token sees a later one.
+    """Layers in which no token attends to a later one.
 
-    State, the KV cache: how many tokens have been read (B,), and of each layer their keys and
-    values (B, P, H), the last token's at the end.
+    The state is a KV cache: the number of tokens read (B,), and for each layer their keys and
+    values (B, P, H). The last token is at the end; before the first one there may be padding.
     """
 
     def __init__(self, config: TransformerSettings, *, source: bool, name: str) -> None:
@@ -135,21 +137,22 @@ class CausalStack(nn.Module):
         self.norm = nn.LayerNorm(config.hidden) if config.norm == "pre" else nn.Identity()
 
     def start(self, batch_size: int, like: Tensor) -> State:
-        """Nothing read yet."""
+        """The empty cache, with the type and device of `like`."""
         count = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
         none = like.new_zeros(batch_size, 0, self.config.hidden)
         return count, tuple((none, none) for _ in self.layers)
 
     def sources(self, memory: Tensor) -> State:
-        """memory (B, S, H) → its keys and values (B, S, H) for each layer that attends to it."""
+        """memory (B, S, H) → its keys and values (B, S, H) for the cross-attention of each
+        layer."""
         attentions = [layer.source_attention for layer in self.layers]
         return tuple(a.keys_values(memory) for a in attentions if a is not None)
 
     def forward(
         self, x: Tensor, state: State, sources: State = None, source_mask: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """x (B, T, H), state, of each layer the source's keys and values (B, S, H), the source's
-        mask (B, S) → (B, T, H), the state after it."""
+        """x (B, T, H), state, the source's keys and values (B, S, H) for each layer from `sources`,
+        its mask (B, S) → outputs (B, T, H), the new state."""
         count, cached = state
         mask, causal = causal_mask(count, cached[0][0].shape[1], x.shape[1])
         if source_mask is not None:

@@ -1,9 +1,8 @@
-"""A window lets any language model see no more than the last C tokens: ids (B, T) → logits
-(B, T, V).
+"""A wrapper that restricts any language model to the last C tokens: ids (B, T) → logits (B, T, V).
 
-A model trained on fresh windows has never seen a state carried far (an identity-initialised
-ReLU RNN even explodes in one). Used through this wrapper it predicts every token from exactly
-the C tokens before it, in `evaluate`, `score` and `generate` alike.
+A model that was trained on windows has never had a state that was carried far; in the RNN with
+identity initialisation such a state even grows without limit. With this wrapper the model predicts
+every token from exactly the C tokens before it, in `evaluate`, `score` and `generate`.
 """
 
 from __future__ import annotations
@@ -16,18 +15,19 @@ from torch import Tensor, nn
 from ..text.tokenizer import EOS
 from ..types import LanguageModel, Output, Scored, State
 
-_TOKENS = 1 << 15  # of all windows that are read in one go
+_TOKENS = 1 << 15  # tokens in the windows of one call of the model
 
 
 def without_window(model: LanguageModel) -> LanguageModel:
-    """The model that a window is put around; a model without one is itself."""
+    """The model inside a `Windowed`; any other model is returned unchanged."""
     return model.inner if isinstance(model, Windowed) else model
 
 
 class Windowed(nn.Module):
-    """A language model that sees a window: the C tokens before the one to be predicted.
+    """A language model that reads only the C tokens before the one to be predicted.
 
-    The state is the last C - 1 ids (B, C - 1); before the first token they are `<eos>`."""
+    State: the last C - 1 ids (B, C - 1); before the first token they are `<eos>`.
+    """
 
     def __init__(self, inner: LanguageModel, context: int) -> None:
         super().__init__()
@@ -39,10 +39,12 @@ class Windowed(nn.Module):
         self.register_buffer("_where", torch.empty(0), persistent=False)
 
     def start(self, batch_size: int) -> State:
+        """The state before a text."""
         shape = (batch_size, self._length - 1)
         return torch.full(shape, EOS, dtype=torch.int64, device=self._where.device)
 
     def advance(self, ids: Tensor, state: State) -> State:
+        """The state after ids (B, T)."""
         return self._past(ids, state)[:, ids.shape[1] :]
 
     def forward(self, ids: Tensor, state: State) -> Output:
@@ -72,8 +74,8 @@ class Windowed(nn.Module):
     def _windows(
         self, ids: Tensor, targets: Tensor, state: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, State]]:
-        """For bounded numbers of tokens at a time: the token (N, 1), its target (N, 1), and the
-        inner state (N rows) after the C - 1 tokens before it."""
+        """For some tokens at a time: the tokens (N, 1), their targets (N, 1), and the states of the
+        inner model (N rows) after the C - 1 tokens before each."""
         windows = self._past(ids, state).unfold(1, self._length, 1).flatten(0, 1)  # (B·T, C)
         rows = max(1, _TOKENS // self._length)
         parts = torch.split(windows, rows), torch.split(targets.reshape(-1, 1), rows)

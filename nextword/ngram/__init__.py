@@ -1,26 +1,30 @@
-"""n-gram models: counted, smoothed, pruned and queried, without torch.
+"""n-gram models: estimation, queries and file formats, without torch.
 
-Estimation, in the order of its steps (`estimate` takes them one after the other):
-    settings           what a model is made like
-    counting           text → which n-grams occur, and how often; `partition` divides the text into
-                       parts, `refinement` finds the n-grams of a part
+Estimation, in the order of its steps (`estimate` runs them):
+    settings           the settings of an estimation
+    counting           which n-grams occur in a text, and how often; `partition` divides the text
+                       into parts, `refinement` finds the n-grams of a part
     orders             the n-grams of one order, each linked to its suffix
-    adjusted_counts    the counts that the smoothing goes by; `lmplz` has a peculiarity of KenLM's
-    smoothing          how much of its count a seen n-gram keeps, one class a method
+    adjusted_counts    the counts that the smoothing uses; `lmplz` imitates a detail of KenLM
+    smoothing          how much of its count a seen n-gram keeps, one class for each method
     probabilities      smooths one order after the other
-    backoff            the compiled loops of that: probabilities and back-off weights
-    pruning            fewer n-grams, by counts or by entropy
-    table_from_orders  all of it as one trie
-    storage            arrays in memory, or in files where memory is bounded
+    backoff            compiled loops that compute probabilities and back-off weights
+    pruning            removes n-grams, by counts or by entropy
+    table_from_orders  writes all n-grams as one trie
+    storage            arrays in memory, or in files if memory is bounded
 
 The finished model:
-    trie               how it is laid out
-    table, queries     the questions asked of it, and the compiled loops that answer them
+    trie               the layout of the arrays
+    table, queries     the model and its queries; the compiled loops of the queries
     file               a table and its vocabulary in one file, which is mapped
-    kenlm              KenLM's Python class, answered by a table
+    kenlm              the interface of KenLM's Python class
 
 ARPA files, the common text format:
-    arpa               the format, and how it is written
-    arpa_reading       how it is read; `arpa_lines` parses its lines, `decimals` its numbers
-    table_from_ngrams  n-grams in any order → a table
+    arpa               describes and writes the format
+    arpa_reading       reads it; `arpa_lines` parses its lines, `decimals` its numbers
+    table_from_ngrams  makes a table of n-grams in any order
+
+Other:
+    progress           the types of progress callbacks
+    warm_up            compiles all loops once
 """

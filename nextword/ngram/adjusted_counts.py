@@ -1,8 +1,10 @@
-"""Adjusted counts: what the smoothing of each order goes by (Heafield et al. 2013, section 3.2).
+"""Adjusted counts, from which the smoothing of each order is computed (Heafield et al. 2013,
+section 3.2).
 
-Of the highest order they are the occurrences. Below it Kneser-Ney smoothing counts the different
-words before an n-gram, its continuation count, but for n-grams at the beginning of a line, before
-which nothing can come. Other methods count occurrences in every order.
+In the highest order they are the numbers of occurrences. In lower orders Kneser-Ney smoothing uses
+continuation counts: the number of different words that precede the n-gram. N-grams at the beginning
+of a line, which no word precedes, keep their number of occurrences. Other smoothing methods use
+occurrences in every order.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ Array = np.ndarray[Any, Any]
 def adjust_counts(orders: list[Order], continuation: bool, storage: Storage) -> None:
     """Fill in `adjusted`: continuation counts below the highest order, or occurrences."""
     orders[-1].adjusted = orders[-1].counts
-    first, stop = EOS, EOS + 1  # the n-grams that begin a line, in every order
+    first, stop = EOS, EOS + 1  # the range of n-grams that begin a line
     for k in range(1, len(orders)):
         order, above = orders[k - 1], orders[k]
         if not continuation:
@@ -43,7 +45,7 @@ def adjust_counts(orders: list[Order], continuation: bool, storage: Storage) -> 
 
 @compiled
 def _count_suffixes(suffix: Array, low: Int, high: Int, out: Array) -> None:
-    """Add to out (high - low,) how often each of the places low … high - 1 is a suffix."""
+    """Add to out (high - low,) how often each of the indices low to high - 1 is a suffix."""
     for at in range(suffix.size):
         place = np.int64(suffix[at])
         if low <= place < high:
@@ -51,7 +53,8 @@ def _count_suffixes(suffix: Array, low: Int, high: Int, out: Array) -> None:
 
 
 def counts_of_counts(orders: list[Order], storage: Storage) -> list[Array]:
-    """Of every order (5,) int64: how many n-grams have the adjusted count 0, 1, 2, 3, 4."""
+    """For every order an array (5,) int64: how many n-grams have the adjusted count 0, 1, 2, 3,
+    4."""
     found = []
     for order in orders:
         of_counts = np.zeros(5, np.int64)

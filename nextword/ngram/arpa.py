@@ -1,5 +1,5 @@
-"""ARPA files, and how they are written: the text format that every n-gram toolkit reads, plain, .gz
-or .xz. `arpa_reading` reads them.
+"""Writes ARPA files, the text format that every n-gram toolkit reads; plain, .gz or .xz.
+`arpa_reading` reads them.
 
     \\data\\
     ngram 1=5584
@@ -10,8 +10,8 @@ or .xz. `arpa_reading` reads them.
     …
     \\end\\
 
-`<s>` and `</s>` are the beginning and the end of a line, `<unk>` every word that is not there.
-Numbers have as few digits as give back the same float32.
+`<s>` and `</s>` are the beginning and the end of a line, `<unk>` stands for every unknown word.
+Numbers have the fewest digits from which the same float32 can be read.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def write_arpa(
 ) -> None:
     """Write a table as ARPA text.
 
-    Words that the format has no room for are written as `<space>` and the like (see `spelling`).
+    Words that the format cannot represent are written differently; see `spelling`.
 
     Args:
-        progress: told of every few n-grams written.
-        workers: threads that format (default: one per core).
+        out: a binary file.
+        progress: called with the number of n-grams just written.
+        workers: the number of threads (default: one per core).
     """
     spelled = _spelled(lexicon)
     out.write(b"\\data\\\n")
@@ -81,14 +82,14 @@ def _weight_of_beginning(table: Table) -> str:
 def _sections(
     table: Table, order: int, spelled: Lexicon, workers: int | None
 ) -> Iterator[tuple[list[Array], int]]:
-    """(text in pieces, how many n-grams they are) of an order, a section at a time."""
+    """Yield the text of an order in sections: (pieces of text, number of n-grams)."""
     low, high = int(table.offsets[order - 1]), int(table.offsets[order])
-    size = _LINES // 8 if workers == 1 else _LINES  # one alone: where memory is short
-    carried = table.offsets[:order].astype(np.int64)  # from the first of every order on
+    size = _LINES // 8 if workers == 1 else _LINES  # a single worker: memory is short
+    carried = table.offsets[:order].astype(np.int64)  # the path to the first node of the order
 
     def lines(nodes: tuple[int, int]) -> tuple[list[Array], int]:
         first, stop = nodes
-        # One after another, a section goes on from where the one before ended.
+        # A single worker writes the sections in order: each continues the path of the one before.
         path = carried if workers == 1 else _path_to(table, first, order)
         return _lines(table, path, first, stop, spelled), stop - first
 
@@ -96,7 +97,7 @@ def _sections(
 
 
 def _lines(table: Table, path: Array, first: int, stop: int, spelled: Lexicon) -> list[Array]:
-    """The text of nodes first … stop - 1, in pieces; path: see `_format_lines`."""
+    """The text of the nodes first to stop - 1, in pieces; for `path` see `_format_lines`."""
     boundaries = np.array([len(spelled) - 2, len(spelled) - 1])
     done: list[Array] = []
     while first < stop:
@@ -141,11 +142,12 @@ def _format_lines(
     tens: Array,
     out: Array,
 ) -> tuple[Int, Int]:
-    """Write the lines of nodes first … stop - 1 into out (bytes,).
+    """Write the lines of the nodes first to stop - 1 into out (bytes,).
 
-    path (n,) holds the nodes on the way to the first, itself last, and afterwards those of the last
-    node. spellings (2,) are the ids under which `<s>` and `</s>` are spelled in the blob. Returns
-    (the node it stopped at: `stop`, or before it where `out` was full; bytes written).
+    path (n,) holds the nodes on the path from the root to the first node, which is the last entry;
+    on return it is the path to the last node written. spellings (2,) are the ids of `<s>` and
+    `</s>` in the blob. Returns (the node at which it stopped, which is `stop` unless `out` was
+    full; the number of bytes written).
     """
     order = path.size
     at = 0
@@ -187,7 +189,8 @@ def _format_lines(
 
 @compiled
 def _parent(contexts: Array, low: Int, high: Int, node: Int) -> Int:
-    """The last of the contexts low … high - 1 whose followers begin at `node` or before."""
+    """The context of a node: the last of the contexts low to high - 1 whose followers begin at the
+    node or before it."""
     while high - low > 1:
         middle = (low + high) >> 1
         if contexts[middle, FIRST_FOLLOWER] <= node:
@@ -198,7 +201,7 @@ def _parent(contexts: Array, low: Int, high: Int, node: Int) -> Int:
 
 
 def _path_to(table: Table, node: int, order: int) -> Array:
-    """The nodes on the way to one of an order, itself last."""
+    """The nodes on the path from the root to a node, which is the last entry."""
     path = np.zeros(order, np.int64)
     for depth in range(order - 1, -1, -1):
         path[depth] = node
@@ -208,8 +211,13 @@ def _path_to(table: Table, node: int, order: int) -> Array:
 
 
 def spelling(word: str) -> str:
-    """A word as an ARPA file can have it: white space, which parts the words there, by name; what
-    is a boundary there with a backslash."""
+    """A word as it is written in an ARPA file. White space, which separates words there, is written
+    by name; a word that is a boundary mark there gets a backslash.
+
+    Example:
+        >>> spelling(" "), spelling("word")
+        ('<space>', 'word')
+    """
     if word in (BEGINNING, END):
         return "\\" + word
     if word.split() != [word] or any(mark in word for mark in "\t\n\r "):
@@ -223,7 +231,7 @@ _NAMES = {" ": "<space>", "\t": "<tab>", "\n": "<newline>", "\r": "<return>"}
 
 
 def _spelled(lexicon: Lexicon) -> Lexicon:
-    """The words as they are written, then `<s>` and `</s>`."""
+    """The words as they are written in the file, then `<s>` and `</s>`."""
     boundaries = BEGINNING.encode() + END.encode()
     if lexicon.has_plain_words() and BEGINNING not in lexicon and END not in lexicon:
         ends = lexicon.ends[-1] + np.array([len(BEGINNING), len(boundaries)], np.uint64)
@@ -235,7 +243,7 @@ def _spelled(lexicon: Lexicon) -> Lexicon:
     taken = {BEGINNING, END}
     for index, word in enumerate(lexicon.words()):
         spelled = spelling(word)
-        if spelled in taken:  # pieces of characters, say, that look the same
+        if spelled in taken:  # for example parts of characters that print alike
             spelled = f"{spelled}<{index}>"
         taken.add(spelled)
         words.append(spelled)
@@ -243,7 +251,7 @@ def _spelled(lexicon: Lexicon) -> Lexicon:
 
 
 def open_to_write(path: Path) -> IO[bytes]:
-    """A file to be written, compressed as its name says."""
+    """Open a file for writing; its name says whether it is compressed."""
     name = path.name.lower()
     if name.endswith(".gz"):
         return io.BufferedWriter(gzip.open(path, "wb", compresslevel=5), 1 << 20)

@@ -1,4 +1,4 @@
-"""The lines of an ARPA file: read a block at a time with their numbers, and parsed to n-grams."""
+"""Reads the lines of an ARPA file, a block at a time, and parses lines of n-grams."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from .progress import Progress
 
 Array = np.ndarray[Any, Any]
 
-LARGEST_BACKOFF = 1e4  # log10 of a weight: beyond it something is wrong
+LARGEST_BACKOFF = 1e4  # log10 of a weight; a larger one is an error
 _BLOCK = 1 << 24  # bytes parsed at a time
 _TAB, _NEWLINE, _RETURN, _SPACE, _BACKSLASH = b"\t\n\r \\"
 
 
 class Lines:
-    """The bytes of a file, whole lines at a time, with the number of the next line."""
+    """Reads a file in blocks of whole lines and counts the lines."""
 
     def __init__(self, file: IO[bytes], path: Path, progress: Progress | None) -> None:
-        """Read from `file`; `path` is named in errors, `progress` told of the bytes read."""
+        """Read from `file`. `path` appears in messages; `progress` is called with the number of
+        bytes read."""
         self.file, self.path, self.progress = file, path, progress
         self.buffer = b""
         self.number = 1
         self.ended = False
 
     def fill(self) -> None:
-        """Read more bytes, so that there is a whole line or the rest of the file.
+        """Read until the buffer holds a whole line or the rest of the file.
 
         Raises:
             InputError: the file is damaged.
@@ -55,7 +56,7 @@ class Lines:
             self.progress(len(more))
 
     def next(self) -> str | None:
-        """The next line without its end, None at the end of the file.
+        """The next line without its line end; None at the end of the file.
 
         Raises:
             InputError: the line is not UTF-8 text.
@@ -72,7 +73,8 @@ class Lines:
             self.wrong("is not UTF-8 text")
 
     def block(self) -> Array:
-        """The bytes (N,) uint8 of many whole lines; `skip` says how much of them was used."""
+        """The bytes (N,) uint8 of many whole lines. `skip` must be called with the part that was
+        used."""
         if not self.ended and len(self.buffer) < _BLOCK:
             self._read(_BLOCK)
         self.fill()
@@ -80,16 +82,16 @@ class Lines:
         return np.frombuffer(self.buffer, np.uint8, end)
 
     def skip(self, size: int, lines: int) -> None:
-        """Go on after `size` bytes, which were `lines` lines."""
+        """Skip `size` bytes, which are `lines` lines."""
         self.buffer = self.buffer[size:]
         self.number += lines
 
     def wrong(self, what: str) -> NoReturn:
-        """Raise an InputError that says what is wrong with line `number`."""
+        """Raise an InputError that says what is wrong with the current line."""
         raise InputError(f"'{self.path}' line {self.number:,} {what}")
 
 
-#: what `parse_ngrams` finds wrong with a line
+#: the errors of `parse_ngrams`
 OK, _NO_NUMBER, _NO_WORDS, _UNKNOWN_WORD, _NO_WEIGHT, _WEIGHT, _EXTRA, _POSITIVE = range(8)
 MESSAGES = {
     _NO_NUMBER: "does not begin with a number",
@@ -104,7 +106,7 @@ MESSAGES = {
 
 @compiled
 def _skip_gap(text: Array, at: Int, stop: Int) -> Int:
-    """The first byte from `at` on that is neither a space nor a tab, or `stop`."""
+    """The index of the first byte from `at` on that is neither a space nor a tab, or `stop`."""
     while at < stop and (text[at] == _SPACE or text[at] == _TAB):
         at += 1
     return at
@@ -123,11 +125,11 @@ def parse_ngrams(
     log_probs: Array,
     backoffs: Array,
 ) -> tuple[Int, Int, Int, Int]:
-    """Parse whole lines of n-grams until an empty one, or one that begins with a backslash.
+    """Parse whole lines of n-grams up to an empty line, or one that begins with a backslash.
 
-    Fills ids (m, n), log_probs (m,) and backoffs (m,) of as many as there are; slots, blob and ends
-    are those of a `Lexicon`. Returns (n-grams, lines, bytes read, what is wrong with the line after
-    them).
+    Fills ids (m, n), log_probs (m,) and backoffs (m,); slots, blob and ends are the arrays of a
+    `Lexicon`, tens is `TENS`. Returns (number of n-grams, number of lines, number of bytes, the
+    error in the next line or `OK`).
     """
     at, put, lines = 0, 0, 0
     while at < text.size:

@@ -1,4 +1,4 @@
-"""ARPA files are read: header, unigrams, n-grams, to a table; see `arpa` for the format."""
+"""Reads ARPA files (see `arpa` for the format) and makes a table of them."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from .table_from_ngrams import NgramList, table_from_ngrams
 from .trie import HIGHEST_ORDER
 
 Array = np.ndarray[Any, Any]
-_MISSING_UNKNOWN = -100.0  # log10 p of unknown words where a file has no <unk>: KenLM's
-_LEAST = -99.0  # log10 of what counts as zero
+_MISSING_UNKNOWN = -100.0  # log10 p of unknown words if a file has no <unk>, as in KenLM
+_LEAST = -99.0  # log10 of a probability that counts as zero
 
 
 def read_arpa(
     path: str | os.PathLike[str], progress: Progress | None = None
 ) -> tuple[Table, Lexicon]:
-    """The table and the vocabulary of an ARPA file; `<unk>` is word 0, `<s>` and `</s>` word 1.
+    """Read the table and the vocabulary of an ARPA file. `<unk>` has the id 0; `<s>` and `</s>`
+    have the id 1.
 
-    An n-gram whose context is missing is kept: the context is put in, with the probability that
-    backing off gives it. A file without `<unk>` gives unknown words 1e-100, as KenLM does.
+    If the context of an n-gram is missing, it is added with the probability that back-off gives it.
+    If the file has no `<unk>`, unknown words have the probability 1e-100, as in KenLM.
 
     Args:
-        progress: told of every few bytes of text read.
+        path: plain text, .gz or .xz.
+        progress: called with the number of bytes just read.
 
     Raises:
-        InputError: the file is missing, cut off or malformed; the line is named.
+        InputError: the file is missing, cut off or malformed; the message names the line.
     """
     path = Path(path)
     if path.is_dir():
@@ -135,7 +137,7 @@ def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
             lines.wrong(f"repeats the word '{word}'")
         words[word] = (log_prob, backoff)
         lines.number += 1
-    if line is not None:  # the line that ends the section is read again, or named
+    if line is not None:  # it is not part of the section: put it back
         lines.buffer = line.encode() + b"\n" + lines.buffer
         lines.number -= 1
     if SPECIALS[EOS] in words:
@@ -161,7 +163,7 @@ def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
 
 
 def _unigram(lines: Lines, line: str, highest: bool) -> tuple[str, float, float]:
-    """(word, log-probability, back-off weight) of a line."""
+    """The (word, log-probability, back-off weight) of a line."""
     parts = [part for part in line.replace("\t", " ").split(" ") if part]
     log_prob = _float(parts[0])
     if log_prob is None:
@@ -187,12 +189,12 @@ _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-inf", re.ASCII)
 
 
 def _float(text: str) -> float | None:
-    """A number as an ARPA file has it."""
+    """Parse a number; None if it is not one."""
     return max(float(text), -1e30) if _PLAIN.fullmatch(text) else None
 
 
 def _section(lines: Lines, order: int, counts: list[int], lexicon: Lexicon) -> NgramList:
-    """The n-grams of one order, as they come."""
+    """The n-grams of one order, in the order of the file."""
     _begin_section(lines, order)
     known = _with_boundaries(lexicon)
     blocks: list[NgramList] = []
@@ -233,8 +235,8 @@ def _section(lines: Lines, order: int, counts: list[int], lexicon: Lexicon) -> N
 
 
 def _settle_boundaries(lines: Lines, ids: Array, vocab_size: int, read: int) -> None:
-    """Give the boundaries and unknown words in ids (m, n), read from the last `read` lines, the ids
-    that they have in a table; see `_with_boundaries`."""
+    """Replace the ids of boundaries and unknown words in ids (m, n), which come from the last
+    `read` lines, by the ids that they have in a table; see `_with_boundaries`."""
     beginning, other_unknown = vocab_size, vocab_size + 2
     misplaced = (ids[:, 1:] == beginning).any(1) | (ids[:, :-1] == EOS).any(1)
     if misplaced.any():
@@ -245,9 +247,10 @@ def _settle_boundaries(lines: Lines, ids: Array, vocab_size: int, read: int) -> 
 
 
 def _with_boundaries(lexicon: Lexicon) -> Lexicon:
-    """Words as they are spelled in a file: `</s>` in the place of `<eos>`; `<s>` after all."""
+    """The words as they are written in a file: `</s>` instead of `<eos>`, and `<s>` as the last
+    one."""
     words = lexicon.words()
-    words[EOS] = END  # `<eos>` itself is not in the file
+    words[EOS] = END  # a file contains `</s>` and not `<eos>`
     return Lexicon.of([*words, BEGINNING, END, "<UNK>"])
 
 

@@ -1,11 +1,13 @@
-"""The probability of every seen n-gram and the back-off weight of its context, as compiled loops.
+"""Compiled loops that compute the probability of every seen n-gram and the back-off weight of its
+context.
 
-They are made from the counts c of the words seen after a context, N being their sum; from c', what
-of each the smoothing keeps; and from p', what the lower order gives the same words. What is left
-over, γ = Σ (c - c') / N, goes to the lower order in one of two ways (Chen and Goodman 1998, 2.8):
+For the words seen after a context, c is the count, N the sum of the counts, c' the part of c that
+the smoothing method keeps, and p' the probability of the word in the lower order. The mass that is
+left, γ = Σ (c - c') / N, goes to the lower order in one of two ways (Chen and Goodman 1998, section
+2.8):
 
     interpolate   p = c'/N + γ p', and the back-off weight is γ
-    back_off      p = c'/N, and the back-off weight shares γ among the unseen words (Katz 1987)
+    back_off      p = c'/N, and the back-off weight distributes γ over the unseen words (Katz 1987)
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ Array = np.ndarray[Any, Any]
 
 @compiled
 def context_totals(begin: Array, adjusted: Array, count: Array, total: Array, types: Array) -> None:
-    """Fill count, total and types (m,) float32 for the followers of a few contexts: the adjusted
-    count of each, the sum of the adjusted counts over its context, and the number of followers of
-    its context. begin (G + 1,): where the followers of each context begin, beginning anywhere."""
+    """Fill count, total and types (m,) float32 for the m followers of G contexts: the adjusted
+    count of each, the sum of the adjusted counts in its context, and the number of followers of its
+    context. begin (G + 1,) says where the followers of each context begin; begin[0] may have any
+    value."""
     base = begin[0]
     for group in range(begin.size - 1):
         low, high = begin[group] - base, begin[group + 1] - base
@@ -50,9 +53,9 @@ def interpolate(
 ) -> None:
     """Fill prob (m,) and backoff (G,): p = c'/N + γ p', γ = Σ (c - c') / N.
 
-    An n-gram that occurs `threshold` times or less is pruned: it leaves all of its count over. With
-    discounts (3,) γ is (Σ D_c n_c) / N, added up in lmplz's order: the same bits. A context without
-    followers has the weight 1.
+    An n-gram that occurs `threshold` times or less is pruned: it keeps nothing of its count. With
+    discounts (3,), γ is (Σ D_c n_c) / N, summed in the order of lmplz, so that the results agree to
+    the last bit. A context without followers has the weight 1.
     """
     base = begin[0]
     seen = np.zeros(4, np.int64)
@@ -97,11 +100,11 @@ def back_off(
     prob: Array,
     backoff: Array,
 ) -> None:
-    """Fill prob (m,) and backoff (G,): p = c'/N, and the back-off weight is γ / (1 - Σ p') over the
-    seen words.
+    """Fill prob (m,) and backoff (G,): p = c'/N, and the back-off weight is γ / (1 - Σ p'), the sum
+    running over the seen words.
 
-    An n-gram that keeps nothing, or is pruned (see `interpolate`), counts as unseen. Where every
-    word was seen there are no others, and the seen ones have γ too.
+    An n-gram that keeps nothing of its count, or is pruned (see `interpolate`), counts as unseen.
+    If every word was seen after a context, γ is distributed over the seen words.
     """
     base = begin[0]
     for group in range(begin.size - 1):

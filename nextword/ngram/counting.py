@@ -1,13 +1,14 @@
-"""Counts n-grams: which ones a text holds, and how often.
+"""Counts the n-grams of a text.
 
-The n-grams of each order stand sorted by their first n - 1 words, then by their last: those that
-follow one context lie side by side. `partition` divides the text by first words into parts that are
-worked on by several threads, or one after the other where memory is short; `refinement` finds the
+The n-grams of each order are sorted by their first n - 1 words, then by the last word, so the
+followers of a context are adjacent. `partition` divides the n-grams by their first words into parts
+for several threads, or for one part after the other if memory is short; `refinement` finds the
 n-grams of a part.
 
-A line is a sentence. As in KenLM and SRILM the beginning of a line is a word that is seen but never
-predicted (`<s>`) and its end one that is predicted but never seen (`</s>`). Both are `<eos>` here:
-first in an n-gram it is the one, last the other, and it is never in the middle.
+A line is a sentence. As in KenLM and SRILM, the beginning of a line is a word that is never
+predicted (`<s>`), and the end is a word that is never in a context (`</s>`). Both have the id of
+`<eos>` here: as the first word of an n-gram it means the beginning, as the last word the end. It
+never stands in the middle.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from .storage import Storage
 
 Array = np.ndarray[Any, Any]
 
-_MOST = 0xFFFFFFFF  # tokens: places have 32 bits
+_MOST = 0xFFFFFFFF  # the most tokens of a text: positions have 32 bits
 
 
 @dataclass
 class NgramCounts:
-    """How often the n-grams of orders 1 to n (index 0 to n - 1) occur, the unigrams being all words
-    by id."""
+    """The n-grams of the orders 1 to n (index 0 to n - 1) and their counts. The unigrams are all
+    words of the vocabulary, in the order of their ids."""
 
-    words: list[Array]  # (M_k,) uint32: the last word of each
+    words: list[Array]  # (M_k,) uint32: the last word of each n-gram
     counts: list[Array]  # (M_k,) uint32: how often it occurs
-    followers: list[Array]  # (M_k,) uint32: n-grams of the next order that begin with it
-    tokens: int  # of the text, line ends included
+    followers: list[Array]  # (M_k,) uint32: how many n-grams of the next order begin with it
+    tokens: int  # tokens of the text, line ends included
 
     @property
     def order(self) -> int:
-        """Words of the longest n-grams."""
+        """n, the number of words of the longest n-grams."""
         return len(self.words)
 
     def __len__(self) -> int:
@@ -55,15 +56,19 @@ def count_ngrams(
     storage: Storage,
     progress: Progress | None = None,
 ) -> NgramCounts:
-    """Count the n-grams of orders 1 to `order` in ids (N,), lines ending in `<eos>`.
-
-    A last line without an end is given one.
+    """Count the n-grams of the orders 1 to `order` in ids (N,), in which every line ends in
+    `<eos>`. An `<eos>` that is missing at the end is added.
 
     Args:
-        progress: told of the tokens of every part when it is done.
+        progress: called with the number of tokens of every part that is done.
 
     Raises:
         InputError: the text is too long, or too large for the memory bound.
+
+    Example:
+        >>> counts = count_ngrams(np.array([2, 3, 1]), 4, 2, Storage())  # the line "a b"
+        >>> counts.counts[0].tolist(), len(counts.words[1])  # bigrams: <s> a, a b, b </s>
+        ([0, 1, 1, 1], 3)
     """
     text = Text(ids)
     if text.tokens >= _MOST:
@@ -89,7 +94,7 @@ def count_ngrams(
             if progress:
                 progress(len(part.items))
             del part, followers, higher
-        del batch, found  # before the next are made
+        del batch, found  # free them before the next ones are made
     done = [[column.close() for column in row] for row in columns]
     return NgramCounts(
         [np.arange(vocab_size, dtype=np.uint32), *(row[0] for row in done)],

@@ -1,7 +1,7 @@
-"""Decimal numbers in the bytes of a file, written and read by compiled loops.
+"""Compiled loops that write and read decimal numbers in the bytes of a file.
 
-They are written with as few digits as give back the same float32, and read as Python reads them but
-for the digits after the eighteenth, which are cut off.
+A number is written with the fewest digits from which the same float32 can be read. Numbers are read
+as Python reads them, except that digits after the eighteenth are ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..compiled import Int, compiled
 
 Array = np.ndarray[Any, Any]
 
-TENS = 10.0 ** np.arange(23)  # exact in double precision
+TENS = 10.0 ** np.arange(23)  # the powers of ten that are exact in double precision
 
 _PLUS, _MINUS, _POINT, _ZERO, _NINE = b"+-.09"
 _CAPITAL_E, _E, _I, _N, _F = b"Eeinf"
@@ -22,8 +22,8 @@ _CAPITAL_E, _E, _I, _N, _F = b"Eeinf"
 
 @compiled
 def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
-    """Write a float32 into out (bytes,) from `at` on, in as few decimals as give it back, nine
-    significant digits at most; returns where it ends. tens: `TENS`."""
+    """Write a float32 into out (bytes,) from index `at` on, with the fewest decimals from which it
+    can be read, at most nine significant digits. tens is `TENS`. Returns the index after it."""
     if value == 0:
         out[at] = _ZERO
         return at + 1
@@ -32,7 +32,7 @@ def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
         at += 1
         value = -value
     whole = np.float32(value)
-    decimals = 6 if value < 10 else 5  # of single precision: fewer give the number back, or these
+    decimals = 6 if value < 10 else 5  # enough decimals to read the same float32
     small = value
     while small < 1 and decimals < 20:
         small *= 10
@@ -65,16 +65,17 @@ def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
 
 @compiled
 def parse_number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, Any, Int]:
-    """Read the number that begins at `at` of text (bytes,) and ends before `stop`; -inf is -99.
+    """Read the number that begins at index `at` of text (bytes,) and ends before `stop`; -inf
+    becomes -99. tens is `TENS`.
 
-    Returns (whether there is one, the number, the byte after it). tens: `TENS`.
+    Returns (whether there is a number, the number, the index after it).
     """
     negative = False
     if at < stop and (text[at] == _MINUS or text[at] == _PLUS):
         negative = text[at] == _MINUS
         at += 1
     if stop - at >= 3 and text[at] == _I and text[at + 1] == _N and text[at + 2] == _F:
-        return negative, -99.0, at + 3  # as some write what is impossible
+        return negative, -99.0, at + 3  # some programs write -inf for probability 0
     digits: Int = np.int64(0)
     decimals, exponent = 0, 0
     some, point = False, False
@@ -124,6 +125,11 @@ def parse_number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, An
 
 
 def shortest_decimal(value: float) -> str:
-    """A float32 in as few decimals as give it back: 0.1 and not 0.10000000149."""
+    """A float32 with the fewest decimals from which it can be read.
+
+    Example:
+        >>> shortest_decimal(np.float32(0.1))
+        '0.1'
+    """
     out = np.zeros(64, np.uint8)
     return out[: put_float(out, 0, float(value), TENS)].tobytes().decode()

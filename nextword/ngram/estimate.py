@@ -1,8 +1,8 @@
-"""Estimates an n-gram model from a text: counted, smoothed, pruned, and written as a table.
+"""Estimates an n-gram model from a text: counts n-grams, smooths, prunes, and writes a table.
 
 The steps are those of lmplz (Heafield, Pouzyrevsky, Clark and Koehn 2013), the smoothing methods
-those of Chen and Goodman (1998). Everything is done piece by piece, by several threads, in memory
-or on disk (`storage`), with the same arithmetic and so the same bits.
+those of Chen and Goodman (1998). Several threads work piece by piece, in memory or on disk (see
+`storage`). The arithmetic is the same in every case, so the results are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class Estimated:
-    """A finished model and how it came about."""
+    """An estimated model, with facts about its estimation."""
 
     table: Table
-    parameters: list[dict[str, float]]  # of the smoothing, per order
+    parameters: list[dict[str, float]]  # parameters of the smoothing, for each order
     sizes: list[int]  # n-grams of each order before pruning
-    notes: list[str] = field(default_factory=list)  # what the user should know of the smoothing
+    notes: list[str] = field(default_factory=list)  # remarks on the smoothing for the user
 
 
 def estimate(
@@ -49,16 +49,16 @@ def estimate(
     allocate: Allocate | None = None,
     bar: Bar | None = None,
 ) -> Estimated:
-    """Estimate a model from ids (N,) of text lines, each ending in `<eos>`.
+    """Estimate a model from ids (N,), in which every line ends in `<eos>`.
 
     Args:
-        storage: where intermediate arrays live (default: in memory).
-        allocate: makes the arrays of the table, in a file perhaps (default: in memory).
-        bar: starts a progress bar: (label, total, unit) → function told of every few done.
+        storage: where intermediate arrays are kept (default: in memory).
+        allocate: makes the arrays of the table, for example in a file (default: in memory).
+        bar: starts a progress bar; see `progress.Bar`.
 
     Raises:
-        InputError: a memory bound too small for the text, entropy pruning with a bound, or a text
-            that is too large.
+        InputError: the memory bound is too small for the text, entropy pruning is combined with a
+            memory bound, or the text is too large.
 
     Example:
         >>> ids = np.array([2, 3, 1, 2, 1], np.uint32)  # a b <eos> a <eos>

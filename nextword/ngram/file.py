@@ -1,7 +1,8 @@
-"""A table and its vocabulary in one file that is mapped, not read.
+"""Stores a table and its vocabulary in one file, which is memory-mapped.
 
-The layout is that of safetensors: the length of a JSON header, the header, the arrays. So opening
-costs the header alone, processes share one copy, and nothing in it can be run.
+The layout is that of safetensors: the length of a JSON header, the header, the arrays. Opening a
+file reads only the header, several processes share one copy in memory, and a file cannot contain
+code.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds: a table, its vocabulary, and what else was said of it."""
+    """The contents of a file: a table, its vocabulary, and metadata."""
 
     table: Table
     lexicon: Lexicon
@@ -46,7 +47,7 @@ class Stored:
 
 
 def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]:
-    """Make a new file with arrays of these shapes and types, mapped to be filled.
+    """Create a file with arrays of these shapes and types, and map them for writing.
 
     Raises:
         OSError: the disk is full.
@@ -66,7 +67,7 @@ def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.flush()
-        if at:  # reserved at once: a full disk is an error now and not a crash later
+        if at:  # reserve the space: a full disk raises here instead of crashing later
             try:
                 os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
             except OSError as error:
@@ -75,7 +76,7 @@ def create(path: Path, shapes: Shapes, meta: dict[str, Any]) -> dict[str, Array]
 
 
 def write(path: Path, table: Table, lexicon: Lexicon, meta: dict[str, Any]) -> None:
-    """Write a table that is in memory to a file.
+    """Write a table from memory to a file.
 
     Raises:
         OSError: the disk is full.
@@ -89,10 +90,10 @@ def write(path: Path, table: Table, lexicon: Lexicon, meta: dict[str, Any]) -> N
 def reserve(
     path: Path, offsets: Array, lexicon: Lexicon, meta: dict[str, Any]
 ) -> tuple[Array, Array]:
-    """Write the file of a table of these offsets (n + 1,) that is still to be filled.
+    """Create the file of a table with these offsets (n + 1,), whose arrays the caller fills.
 
     Returns:
-        Its nodes (N, 3) and contexts (C + 1, 3) uint32, mapped to be filled.
+        The nodes (N, 3) and contexts (C + 1, 3) uint32, mapped for writing.
 
     Raises:
         OSError: the disk is full.
@@ -117,10 +118,10 @@ def _small(offsets: Array, lexicon: Lexicon) -> dict[str, Array]:
 
 
 def read(path: Path) -> Stored:
-    """Map the table in a file.
+    """Map the table that is in a file.
 
     Raises:
-        InputError: it is missing, damaged, or not a table.
+        InputError: the file is missing, damaged, or no table.
     """
     if not path.is_file():
         raise InputError(f"no file '{path}'; the run is incomplete, train it again")
@@ -178,7 +179,11 @@ def _map(path: Path, header: dict[str, Any], start: int, mode: Any) -> dict[str,
 
 
 def _check(table: Table, lexicon: Lexicon) -> None:
-    """What the compiled loops rely on, as far as it can be seen at once."""
+    """Check what the compiled loops rely on, as far as it can be checked quickly.
+
+    Raises:
+        ValueError: the arrays do not fit each other.
+    """
     offsets = table.offsets
     fits = (
         2 <= len(offsets) <= HIGHEST_ORDER + 1

@@ -1,10 +1,12 @@
-"""KenLM's Python class, answered by a table: `from nextword.ngram import kenlm`.
+"""The interface of KenLM's Python module, implemented by a table. Replace `import kenlm` by
+`from nextword.ngram import kenlm`.
 
     model = kenlm.Model("model.arpa")        # or a run directory of an n-gram model
     model.score("this is a sentence .", bos=True, eos=True)
 
-The same names, arguments and numbers (base-10 logarithms in single precision); scoring many
-sentences at once, `score_many`, is new, and so is the distribution over the next word.
+Names, arguments and results are those of KenLM (base-10 logarithms in single precision). Two
+methods are added: `score_many` scores many sentences at once, `distribution` gives the
+probabilities of all next words.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ from .trie import NEXT_STATE
 Array = np.ndarray[Any, Any]
 
 _WEIGHTS = "model.safetensors"
-_MANY = 1 << 15  # sentences scored at a time
+_MANY = 1 << 15  # sentences that `score_many` scores at a time
 
 
 class FullScoreReturn(NamedTuple):
-    """What `BaseFullScore` gives."""
+    """The result of `BaseFullScore`."""
 
     log_prob: float
     ngram_length: int
@@ -42,7 +44,7 @@ class FullScoreReturn(NamedTuple):
 
 @functools.total_ordering
 class State:
-    """Where a query stands; to be filled by the model's methods."""
+    """The state of a model after some words; the methods of the model fill it."""
 
     __slots__ = ("node",)
 
@@ -68,19 +70,19 @@ class State:
 
 
 class LoadMethod:
-    """Accepted for KenLM's sake: a table is always mapped, an ARPA file always read."""
+    """Has no effect here: a run's table is always mapped, an ARPA file is always read."""
 
     LAZY, POPULATE_OR_LAZY, POPULATE_OR_READ, READ, PARALLEL_READ = range(5)
 
 
 class ARPALoadComplain:
-    """Accepted for KenLM's sake."""
+    """Has no effect here."""
 
     ALL, EXPENSIVE, NONE = range(3)
 
 
 class Config:
-    """Accepted for KenLM's sake: none of it changes an answer."""
+    """Options of KenLM; they have no effect here and do not change results."""
 
     def __init__(self) -> None:
         self.load_method = LoadMethod.LAZY
@@ -89,10 +91,10 @@ class Config:
 
 
 class Model:
-    """An n-gram model from an ARPA file or a run directory.
+    """An n-gram model from an ARPA file or from a run directory.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file or the run cannot be read.
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str], config: Config | None = None) -> None:
@@ -113,16 +115,21 @@ class Model:
         return self.table.order
 
     def score(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> float:
-        """log10 p of a sentence's words, and with `eos` of its end, after the beginning of a line
-        or with `bos=False` after nothing."""
+        """log10 of the probability of a sentence, whose words are separated by spaces.
+
+        Args:
+            bos: the words follow the beginning of a line; False = they have no context.
+            eos: the end of the line is included.
+        """
         log_probs, _, _ = self.table.score(self._ids(sentence, eos), self._begin(bos))
         return float(log_probs.sum(dtype=np.float64))
 
     def score_many(self, sentences: Iterable[str], workers: int | None = None) -> Array:
-        """`score` of many sentences (N,) float64, by all cores; each may end in a newline.
+        """`score` of N sentences, (N,) float64, by several threads (default: one per core). A
+        sentence may end in a newline.
 
         Raises:
-            ValueError: a sentence has a line end inside.
+            ValueError: there is a newline inside a sentence.
         """
         sums: list[Array] = []
         batch: list[str] = []
@@ -143,14 +150,15 @@ class Model:
         return self.table.score_text(text.encode("utf-8"), self.lexicon, workers)[0]
 
     def perplexity(self, sentence: str | bytes) -> float:
-        """10^(-score / words), the end counting as one."""
+        """10^(-score / words); the end of the sentence counts as a word."""
         words = len(_split(sentence)) + 1
         return float(10.0 ** (-self.score(sentence) / words))
 
     def full_scores(
         self, sentence: str | bytes, bos: bool = True, eos: bool = True
     ) -> Iterator[tuple[float, int, bool]]:
-        """(log10 p, length of the n-gram that was found, whether the word is unknown) a word."""
+        """Yield for each word (log10 p, the length of the n-gram that was found, whether the word
+        is unknown)."""
         ids = self._ids(sentence, eos)
         log_probs, found, _ = self.table.score(ids, self._begin(bos))
         lengths = self.table.order_of(found)
@@ -158,21 +166,22 @@ class Model:
             yield float(log_prob), int(length), bool(word == UNK)
 
     def BeginSentenceWrite(self, state: State) -> None:  # noqa: N802
-        """The state at the beginning of a line."""
+        """Set `state` to the beginning of a line."""
         state.node = self.table.start
 
     def NullContextWrite(self, state: State) -> None:  # noqa: N802
-        """The state that knows nothing."""
+        """Set `state` to the empty context."""
         state.node = 0
 
     def BaseScore(self, in_state: State, word: str, out_state: State) -> float:  # noqa: N802
-        """log10 p(word | in_state); `out_state` becomes the state after it."""
+        """log10 p(word | in_state). `out_state` is set to the state after the word."""
         return self.BaseFullScore(in_state, word, out_state).log_prob
 
     def BaseFullScore(  # noqa: N802
         self, in_state: State, word: str, out_state: State
     ) -> FullScoreReturn:
-        """As `BaseScore`, with the n-gram's length and whether the word is unknown."""
+        """`BaseScore`, with the length of the n-gram that was found and whether the word is
+        unknown."""
         ids = np.array([self._id(word)], np.uint32)
         log_probs, found, _ = self.table.score(ids, in_state.node)
         node = int(found[0])
@@ -182,8 +191,8 @@ class Model:
         )
 
     def distribution(self, state: State) -> Array:
-        """log10 p (V,) float32 of every word after a state, by the ids of `lexicon`; id 1 is the
-        end of a line."""
+        """log10 p (V,) float32 of every word after a state. The index is the id of the word in
+        `lexicon`; id 1 is the end of a line."""
         return self.table.distribution(state.node)
 
     def __contains__(self, word: str | bytes) -> bool:
@@ -212,7 +221,7 @@ class Model:
 
 
 class LanguageModel(Model):
-    """KenLM's older name of `Model`."""
+    """The older name of `Model` in KenLM."""
 
 
 def _as_bytes(text: str | bytes) -> bytes:

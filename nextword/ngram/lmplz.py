@@ -1,9 +1,9 @@
-"""A peculiarity of lmplz, KenLM's estimation, in its counts of counts.
+"""Imitates a detail of lmplz, KenLM's estimation program, in the counts of counts.
 
-It sorts n-grams by their last word, then the one before, and so on, words being numbered by first
-appearance. Of the very last n-gram of each lower order it counts the occurrences instead of the
-words before. One count of counts differs by one, and with it the discounts; so ours has to differ
-too, if the models are to be the same to the bit.
+lmplz numbers words by first appearance and sorts n-grams by their last word, then the word before,
+and so on. In each lower order it uses for the last n-gram the number of occurrences instead of the
+continuation count. This may change one count of counts by one, and with it the discounts. The same
+is done here, so that the models agree to the last bit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Array = np.ndarray[Any, Any]
 def count_last_as_lmplz(
     of_counts: list[Array], ids: Array, orders: list[Order], storage: Storage
 ) -> None:
-    """Change the counts of counts, (5,) of each order, to those that lmplz has for ids (N,)."""
+    """Change the counts of counts, an array (5,) for each order, to those of lmplz for the text
+    ids (N,)."""
     if len(orders) == 1 or not len(ids):
         return
     last = _last_ngram(ids, len(orders[0]), len(orders), storage)
@@ -44,11 +45,12 @@ def count_last_as_lmplz(
 
 
 def _last_ngram(ids: Array, vocab_size: int, order: int, storage: Storage) -> list[int]:
-    """The n-gram (n ≤ order words) that lmplz sorts last; it ends before a line's beginning."""
+    """The n-gram of at most `order` words that lmplz sorts last. It is shorter if a line begins
+    within it."""
     first = np.zeros(vocab_size, np.int64)
     for start, stop in storage.pieces(len(ids)):
         _first_places(ids[start:stop], start, first)
-    first[EOS] = 1  # as an end of line it comes first of all words, as a beginning even before
+    first[EOS] = 1  # the end of a line sorts before all words, its beginning before that
     word = int(np.argmax(first))
     ends = np.concatenate(
         [
@@ -72,8 +74,9 @@ def _last_ngram(ids: Array, vocab_size: int, order: int, storage: Storage) -> li
 
 @compiled
 def _first_places(ids: Array, start: int, first: Array) -> None:
-    """Set first (V,) of the words of ids, which begin at `start` of the text, to 2 + the place of
-    their first appearance; 1 is the beginning of a line, 0 what never came."""
+    """Set first (V,) to 2 + the position of the first appearance, for the words of ids, a piece of
+    the text that begins at position `start`. 1 is the beginning of a line, 0 a word that has not
+    appeared."""
     for at in range(ids.size):
         if first[ids[at]] == 0:
             first[ids[at]] = start + at + 2

@@ -1,8 +1,8 @@
-"""The n-grams of one order while a model is estimated, and how each is linked to its suffix.
+"""The n-grams of one order during an estimation, and the link from each n-gram to its suffix.
 
-An order is a set of parallel arrays, index j running over its n-grams, which stand sorted by their
-context and then their last word: those that follow a context lie side by side. The n-gram h w is a
-follower of h in the order below; its suffix is h' w, h' being h without its first word.
+An order is a set of parallel arrays over its n-grams, which are sorted by their context and then by
+their last word, so the followers of a context are adjacent. The n-gram h w is a follower of the
+context h, an n-gram of the order below. Its suffix is h' w, where h' is h without its first word.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(repr=False)
 class Order:
-    """The M n-grams of one order. The arrays without a value are made by the later steps."""
+    """The M n-grams of one order. Later steps of the estimation set the arrays without a value."""
 
     words: Array  # (M,) uint32: the last word of each
     counts: Array  # (M,) uint32: how often each occurs
-    followers: Array  # (M,) uint32: n-grams of the next order that begin with it
-    begin: Array  # (M + 1,) uint32: they stand at begin[j] … begin[j + 1] - 1 of the next order
-    suffix: Array = field(init=False)  # (M,) uint32: the place of the suffix in the order below
-    adjusted: Array = field(init=False)  # (M,) uint32: the count that the smoothing goes by
+    followers: Array  # (M,) uint32: how many n-grams of the next order begin with it
+    begin: Array  # (M + 1,) uint32: these are begin[j] to begin[j + 1] - 1 in the next order
+    suffix: Array = field(init=False)  # (M,) uint32: the index of the suffix in the order below
+    adjusted: Array = field(init=False)  # (M,) uint32: the count that the smoothing uses
     prob: Array = field(init=False)  # (M,) float32
-    backoff: Array = field(init=False)  # (M,) float32: the back-off weight as a context
-    keep: Array | None = None  # (M,) bool: not pruned; None = all are kept
+    backoff: Array = field(init=False)  # (M,) float32: the back-off weight of it as a context
+    keep: Array | None = None  # (M,) bool: False = pruned; None = all are kept
 
     def __len__(self) -> int:
         return len(self.words)
 
 
 def orders_of(counts: NgramCounts, storage: Storage) -> list[Order]:
-    """The orders 1 to n of what was counted, without links yet."""
+    """The orders 1 to n of the counted n-grams, without links to suffixes."""
     orders = []
     for k in range(counts.order):
         last = k == counts.order - 1
@@ -56,8 +56,8 @@ def orders_of(counts: NgramCounts, storage: Storage) -> list[Order]:
 
 
 def contexts_by_size(begin: Array, size: int, storage: Storage) -> list[tuple[int, int]]:
-    """(from, to) of contexts that have about `size` followers together; begin (C + 1,): where the
-    followers of each begin."""
+    """Divide contexts into pieces (from, to) with about `size` followers each; begin (C + 1,) says
+    where the followers of each context begin."""
     total = int(begin[-1])
     if total <= size:
         return [(0, len(begin) - 1)]
@@ -70,15 +70,17 @@ def contexts_by_size(begin: Array, size: int, storage: Storage) -> list[tuple[in
 
 
 def link_suffixes(orders: list[Order], storage: Storage) -> None:
-    """Fill in `suffix`. The suffix of an n-gram that occurs occurs too, so it is always found."""
+    """Set `suffix` in all orders. If an n-gram occurs, its suffix does too, so it is always
+    found."""
     if len(orders) > 1:
-        orders[1].suffix = orders[1].words  # unigrams stand in the order of their ids
+        orders[1].suffix = orders[1].words  # the index of a unigram is its id
     for k in range(3, len(orders) + 1):
         _link_suffixes(orders[k - 1], orders[k - 2], orders[k - 3], storage)
 
 
 def _link_suffixes(order: Order, below: Order, lowest: Order, storage: Storage) -> None:
-    """Those of one order, from the suffixes of the order below: those of the contexts."""
+    """Set `suffix` in one order, from the suffixes of its contexts, which are in the order
+    below."""
     suffix = storage.zeros(len(order), np.uint32)
     for low, high in contexts_by_size(lowest.begin, storage.window, storage):
         lower_begin = storage.in_memory(lowest.begin[low : high + 1])
@@ -120,12 +122,12 @@ def _find_suffixes(
     lower_words: Array,
     out: Array,
 ) -> None:
-    """Fill out (m,) with the place of the suffix h' w of every n-gram h w: among those that follow
-    h'.
+    """Fill out (m,) with the index of the suffix h' w of every n-gram h w, found among the
+    followers of h'.
 
-    shorter (G,): the place of h' of each context h; only those within low … high - 1 are looked at.
-    begin (G + 1,): where the followers of h begin in words; lower_begin, lower_words: the same of
-    h'.
+    shorter (G,) is the index of h' for each context h; only those from low to high - 1 are
+    processed. begin (G + 1,) says where the followers of h begin in words; lower_begin and
+    lower_words are the same arrays for h'.
     """
     base = begin[0]
     lower_base = np.int64(lower_begin[0])

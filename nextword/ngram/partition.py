@@ -1,8 +1,9 @@
-"""Divides a text into parts whose n-grams can be counted one part after the other.
+"""Divides a text into parts whose n-grams can be counted independently.
 
-A part has the places of the words first … stop - 1, so that no n-gram is in two of them. In memory
-there are a few for every thread. Where the text does not fit into the memory bound, windows of n
-words are cut out of it, sorted by part and written to a file, of which a part is read at a time.
+A part consists of the n-grams whose first word is in a range of ids, so no n-gram is in two parts.
+In memory there are a few parts for every thread. If the text does not fit into the memory bound,
+windows of n words are cut out of it, sorted by part and written to a file, which is read a part at
+a time.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ Array = np.ndarray[Any, Any]
 
 _READ = 1 << 18  # tokens read at a time from a file of ids
 
-#: columns of the bounds of ranges: first word, and where its second words stop
+#: columns of the bounds of ranges: the first word, and the id after the last second word
 _FIRST_WORD, _SECOND_STOP = 0, 1
 
 
 class Text:
-    """A text as it is counted: `<eos>`, the ids (N,), and an `<eos>` if they do not end in one."""
+    """A text for counting: `<eos>`, the ids (N,), and another `<eos>` if they do not end in one."""
 
     def __init__(self, ids: Array) -> None:
         self.ids = ids
         self.tokens = len(ids) + int(len(ids) == 0 or ids[-1] != EOS)
 
     def cut(self, start: int, stop: int) -> Array:
-        """Tokens `start` to `stop`, of which the first of all is the added `<eos>`, as uint32;
-        past the end there are more `<eos>`."""
+        """The tokens `start` to `stop` - 1 as uint32. Token 0 is the added `<eos>`; after the end
+        there are more `<eos>`."""
         piece = np.full(stop - start, EOS, np.uint32)
         inside = self.ids[max(0, start - 1) : max(0, stop - 1)]
         at = 1 if start == 0 else 0
@@ -44,14 +45,14 @@ class Text:
         return piece
 
     def pieces(self, order: int) -> Iterator[tuple[Array, int]]:
-        """(tokens, how many n-grams of `order` begin in them), piece by piece. An n-gram begins at
-        every token but the last."""
+        """Yield pieces: (tokens, how many n-grams of `order` begin in the piece). An n-gram begins
+        at every token but the last of the text."""
         for start, stop in chunks(self.tokens, _READ):
             yield self.cut(start, stop + order - 1), stop - start
 
 
 def parts_in_memory(text: Text, vocab_size: int, storage: Storage) -> Iterator[list[TextPart]]:
-    """All of the text, in a few parts for every thread."""
+    """Yield the whole text, divided into a few parts for every thread."""
     stream = text.cut(0, text.tokens + 1)
     items = stream[:-1].astype(np.uint64) << np.uint64(32)
     items |= np.arange(len(items), dtype=np.uint64)
@@ -72,22 +73,22 @@ def parts_in_memory(text: Text, vocab_size: int, storage: Storage) -> Iterator[l
 
 @dataclass(frozen=True)
 class _Range:
-    """A part before it is read: n-grams whose first word is `first` … `stop` - 1, and if that is a
-    single one, whose second word is `second` … `second_stop` - 1."""
+    """The n-grams of a part: the first word is `first` to `stop` - 1; if that is a single word, the
+    second word is `second` to `second_stop` - 1."""
 
     first: int
     stop: int
     second: int
     second_stop: int
-    size: int  # how many n-grams
+    size: int  # the number of n-grams
 
 
 @compiled
 def _find_ranges(piece: Array, starts: Int, bounds: Array, first_part: Array, parts: Array) -> None:
-    """Fill parts (starts,) with the range of every n-gram that begins in a piece: that of its first
-    word, and where this has several, the one of them that has its second word.
+    """Fill parts (starts,) with the number of the range of every n-gram that begins in a piece. If
+    there are several ranges for its first word, the second word decides.
 
-    bounds (R, 2) has the ranges in order, first_part (V,) the first range of every word.
+    bounds (R, 2) holds the ranges in order, first_part (V,) the first range of every word.
     """
     for at in range(starts):
         word = piece[at]
@@ -103,8 +104,8 @@ def _find_ranges(piece: Array, starts: Int, bounds: Array, first_part: Array, pa
 
 @compiled
 def _sort_windows(piece: Array, parts: Array, places: Array, order: Int, out: Array) -> None:
-    """Fill out with the windows of a piece in the order of their ranges, parts (m,); places (R,):
-    where the windows of each range go."""
+    """Fill out with the windows of a piece, sorted by their ranges parts (m,). places (R,) says
+    where the windows of each range begin."""
     for at in range(parts.size):
         place = places[parts[at]]
         places[parts[at]] = place + 1
@@ -115,12 +116,12 @@ def _sort_windows(piece: Array, parts: Array, places: Array, order: Int, out: Ar
 def parts_on_disk(
     text: Text, unigrams: Array, order: int, storage: Storage
 ) -> Iterator[list[TextPart]]:
-    """Parts small enough for the memory bound, several at a time where there is room.
+    """Yield parts that fit into the memory bound, several at a time if there is room.
 
     Raises:
-        InputError: there is no room for the n-grams of the most frequent pair of words.
+        InputError: the n-grams of the most frequent pair of words do not fit.
     """
-    bytes_each = 4 * order + 28 + 12 * (order - 1)  # window, places and groups, results
+    bytes_each = 4 * order + 28 + 12 * (order - 1)  # window, positions and groups, results
     room = storage.budget * 3 // 4 // bytes_each
     for workers in dict.fromkeys((storage.workers, 1)):
         ranges = _plan_ranges(text, unigrams, max(1, room // workers), order, storage)
@@ -151,8 +152,8 @@ def _read_part(part: _Range, windows: Array, order: int) -> TextPart:
 class _SortedWindows:
     """The windows of a text, sorted by range, in one file.
 
-    They are sorted piece by piece, so that the file is written from beginning to end, and a range
-    is read in as many places as there are pieces.
+    Every piece of the text is sorted by itself, so the file is written from beginning to end; a
+    range is read from as many places as there are pieces.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class _SortedWindows:
         self.file = self.path.open("rb")
 
     def of(self, number: int) -> Array:
-        """All windows of a range, one after another."""
+        """All windows of a range."""
         sizes = self.sizes[:, number].astype(np.int64)
         out = np.empty(int(sizes.sum()) * self.order, np.uint32)
         before = self.sizes[:, :number].sum(1, dtype=np.int64)
@@ -206,8 +207,8 @@ class _SortedWindows:
 def _plan_ranges(
     text: Text, unigrams: Array, capacity: int, order: int, storage: Storage
 ) -> list[_Range]:
-    """Ranges of first words of at most `capacity` n-grams; a word that is more frequent than that
-    is split by the word after it."""
+    """Ranges of first words with at most `capacity` n-grams each. A word that is more frequent is
+    split by the second word."""
     vocab_size = len(unigrams)
     ranges: list[_Range] = []
     first, size = 0, 0
@@ -233,8 +234,8 @@ def _plan_ranges(
 def _split_word(
     text: Text, word: int, capacity: int, vocab_size: int, storage: Storage
 ) -> list[_Range]:
-    """Ranges of the second words after one word, of at most `capacity` n-grams where there can be
-    such."""
+    """Ranges of second words after one first word, with at most `capacity` n-grams each if
+    possible."""
     seconds = np.zeros(vocab_size, np.int64)
     for piece, starts in text.pieces(2):
         after = piece[1:][piece[:starts] == word]

@@ -1,7 +1,7 @@
-"""Smooths one order after the other, from the lowest up: probabilities and back-off weights.
+"""Smooths the orders from the lowest to the highest: computes probabilities and back-off weights.
 
-Done piece by piece, all followers of a few contexts at a time, by several threads. The arithmetic
-of a context is the same in every piece, so that the bits are the same too.
+Several threads work on pieces, each with all followers of some contexts. The arithmetic of a
+context does not depend on the piece, so the results are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def smooth_order(
     of_counts: Array,
     storage: Storage,
 ) -> Smoothing:
-    """Fill in `prob` of order k and `backoff` of the order below, which has its `prob` already.
+    """Set `prob` of order k and `backoff` of the order below, whose `prob` must be set already.
 
     Args:
         of_counts: (5,) how many n-grams of order k have the adjusted count 0, 1, 2, 3, 4.
 
     Returns:
-        The smoothing method fitted to the order.
+        The smoothing method, fitted to the order.
     """
     vocab_size = len(orders[0])
     words = vocab_size - (0 if settings.open or orders[0].counts[UNK] else 1)
@@ -82,18 +82,18 @@ def smooth_order(
 
 @dataclass
 class _Followers:
-    """The n-grams that follow a few contexts, with counts in single precision as lmplz has them."""
+    """The followers of some contexts, with counts in single precision, as in lmplz."""
 
     first: int
     last: int
     begin: Array  # (G + 1,) uint32: where the followers of each context begin
     count: Array  # (m,) float32: the adjusted count
     total: Array  # (m,) float32: the sum of the counts over its context
-    types: Array  # (m,) float32: how many words follow its context
+    types: Array  # (m,) float32: how many different words follow its context
 
     @classmethod
     def of(cls, order: Order, below: Order, contexts: tuple[int, int]) -> _Followers:
-        """Those of the contexts (from, to) of the order below."""
+        """The followers of the contexts (from, to) of the order below."""
         begin = below.begin[contexts[0] : contexts[1] + 1]
         first, last = int(begin[0]), int(begin[-1])
         count, total, types = (np.empty(last - first, np.float32) for _ in range(3))
@@ -104,7 +104,8 @@ class _Followers:
 def _smooth_unigrams(
     order: Order, method: type[Smoothing], settings: NgramSettings, of_counts: Array, words: int
 ) -> Smoothing:
-    """Order 1 has a single context and falls back on 1/V; what has no count has that alone."""
+    """Smooth order 1, which has a single context, the empty one. Its lower order is uniform,
+    1/V."""
     count = order.adjusted.astype(np.float32)
     total = np.full(len(count), float(order.adjusted.sum(dtype=np.int64)), np.float32)
     uniform = np.full(len(count), 1 / np.float32(words), np.float32)

@@ -1,13 +1,13 @@
-"""How long work tells of its progress."""
+"""The types of progress callbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: told of every few that are done
+#: called with the number of items that have just been done
 Progress = Callable[[int], None]
 
-#: (label, total, unit) → a function told of every few done
+#: (label, total, unit) → a `Progress`
 Bar = Callable[[str, int, str], Progress]
 
 

@@ -1,17 +1,19 @@
-"""Pruning: which n-grams a model leaves out, those that came rarely or those that change little.
+"""Pruning removes n-grams from a model, by their counts or by entropy.
 
-By counts, n-grams that occur so often or less go. By entropy (Stolcke 1998, arXiv:cs/0006025) those
-go that change least: taking the n-gram h w out of a model changes its distribution after h by
+By counts, n-grams are removed that occur a given number of times or less. By entropy (Stolcke 1998,
+arXiv:cs/0006025), n-grams are removed that change the distribution least. Removing the n-gram h w
+changes the distribution after h by the relative entropy
 
     D = -p(h) [ p(w|h) (log p(w|h') + log α'(h) - log p(w|h)) + Σ_unseen p (log α'(h) - log α(h)) ]
 
-(the paper's equation 5), α' being the back-off weight of h without w. It goes if the perplexity
-rises by less than a given share, e^D - 1 < θ, and no longer n-gram that stays begins with it. p(h)
-is taken from the counts and not from the model: the lower orders of Kneser-Ney smoothing are no
-marginal distributions, and pruning by them does harm (Chelba, Brants, Neveitt and Xu 2010).
+(equation 5 of the paper), where α' is the back-off weight of h without w. The n-gram is removed if
+the perplexity rises by less than a given share, e^D - 1 < θ, and no longer n-gram that stays begins
+with it. p(h) is the relative frequency of h: the lower orders of Kneser-Ney smoothing are not
+marginal distributions, and pruning by them gives worse models (Chelba, Brants, Neveitt and Xu
+2010).
 
-Afterwards the back-off weights are computed anew: what the seen words leave, divided by what the
-lower order gives to the unseen ones. So each distribution sums to one again.
+Afterwards the back-off weights are computed again: the mass that the remaining n-grams leave,
+divided by the mass that the lower order gives to all other words. So each distribution sums to one.
 """
 
 from __future__ import annotations
@@ -30,13 +32,19 @@ _TINY = 1e-12
 
 
 def pruned_count(prune: tuple[int, ...], k: int) -> int:
-    """N-grams of order k that occur so often or less are left out; the last number goes on."""
+    """The largest count with which n-grams of order k are removed. The last number of `prune` is
+    also that of all higher orders.
+
+    Example:
+        >>> [pruned_count((0, 1), k) for k in (1, 2, 3)]
+        [0, 1, 1]
+    """
     return prune[min(k, len(prune)) - 1] if prune else 0
 
 
 def prune_by_count(orders: list[Order], prune: tuple[int, ...], storage: Storage) -> None:
-    """Set `keep` of every order that has something to leave out. The probabilities were made for
-    it: see `backoff.interpolate`."""
+    """Set `keep` in every order from which n-grams are removed. The probabilities already take it
+    into account; see `backoff.interpolate`."""
     for k, order in enumerate(orders, start=1):
         if threshold := pruned_count(prune, k):
             keep = storage.appender(np.bool_)
@@ -46,11 +54,11 @@ def prune_by_count(orders: list[Order], prune: tuple[int, ...], storage: Storage
 
 
 def prune_by_entropy(orders: list[Order], threshold: float, tokens: int) -> None:
-    """Set `keep` of every order above the first, and `backoff` anew; everything is in memory.
+    """Set `keep` in every order above the first, and compute `backoff` again, all in memory.
 
     Args:
-        threshold: n-grams without which the perplexity rises by less than this share go.
-        tokens: of the text, by which contexts are as probable as they are frequent.
+        threshold: θ; an n-gram is removed if the perplexity rises by less than this share.
+        tokens: the number of tokens of the text, for p(h).
     """
     keeps = [np.ones(len(o), np.bool_) if o.keep is None else o.keep for o in orders]
     for k in range(len(orders), 1, -1):
@@ -79,7 +87,7 @@ def prune_by_entropy(orders: list[Order], threshold: float, tokens: int) -> None
 
 
 def _context_counts(below: Order, order: Order) -> Array:
-    """How often each context was followed by something (C,)."""
+    """(C,): how often each context occurs with a word after it."""
     sums = np.concatenate([[0], np.cumsum(order.counts, dtype=np.int64)])
     counts: Array = np.diff(sums[below.begin])
     return counts
@@ -96,8 +104,8 @@ def _choose(
     needed: Array,
     keep: Array,
 ) -> None:
-    """Set keep (M,) of the n-grams of one order to False where they go; needed (M,) says that a
-    longer one that stays begins with it."""
+    """Set keep (M,) to False for the n-grams of one order that are removed. needed (M,) says that a
+    longer n-gram, which stays, begins with it."""
     for context in range(begin.size - 1):
         low, high = begin[context], begin[context + 1]
         if low == high:
@@ -126,7 +134,7 @@ def _choose(
 
 @compiled
 def _weigh(begin: Array, prob: Array, lower: Array, keep: Array, backoff: Array) -> None:
-    """Fill backoff (C,): the back-off weights of contexts, from the n-grams that stay."""
+    """Fill backoff (C,) with the back-off weights of contexts, from the n-grams that stay."""
     for context in range(begin.size - 1):
         seen, seen_below = 0.0, 0.0
         some = False
@@ -145,7 +153,8 @@ def _weigh(begin: Array, prob: Array, lower: Array, keep: Array, backoff: Array)
 def _effective(
     begin: Array, prob: Array, lower: Array, keep: Array, backoff: Array, out: Array
 ) -> None:
-    """Fill out (M,) with the probability of every n-gram in the pruned model, kept or not."""
+    """Fill out (M,) with the probability that the pruned model gives every n-gram, removed ones
+    too."""
     for context in range(begin.size - 1):
         for at in range(begin[context], begin[context + 1]):
             out[at] = prob[at] if keep[at] else backoff[context] * lower[at]
@@ -153,7 +162,7 @@ def _effective(
 
 @compiled
 def _needed(begin: Array, keep: Array, out: Array) -> None:
-    """Fill out (C,): whether any follower of a context stays."""
+    """Fill out (C,) with whether any follower of a context stays."""
     for context in range(begin.size - 1):
         for at in range(begin[context], begin[context + 1]):
             if keep[at]:

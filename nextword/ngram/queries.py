@@ -1,6 +1,6 @@
-"""The questions asked of a finished model, as compiled loops; `Table` is how they are asked.
+"""Compiled loops for the queries of a model; the methods of `Table` call them.
 
-All of them walk the trie by two steps: `find_follower` and, built on it, `score_word`.
+All of them use `find_follower`, most by way of `score_word`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, NEXT_STATE, SHORTER, WORD
 
 Array = np.ndarray[Any, Any]
 
-_LANES = 8  # lines read side by side
+_LANES = 8  # lines that are read in parallel
 
 
 @inlined
 def _find_among(nodes: Array, low: Int, size: Int, word: Int) -> Int:
-    """The node that is `word` among `size` nodes from `low` on, which stand in the order of their
-    words; 0 = none."""
+    """The node of `word` among `size` nodes from `low` on, which are sorted by their words; 0 if
+    there is none."""
     while size > 4:
         half = size >> 1
         low = low + half if nodes[low + half, WORD] <= word else low
@@ -36,10 +36,10 @@ def _find_among(nodes: Array, low: Int, size: Int, word: Int) -> Int:
 
 @compiled
 def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
-    """The node of `word` among the followers of a state, or 0.
+    """The node of `word` among the followers of a state; 0 if there is none.
 
-    Followers stand in the order of their words, so that of word w is among the first w + 1: for
-    the frequent words, which have the lowest ids, a few of the first.
+    Followers are sorted by their words, so word w is among the first w + 1 of them. Frequent words
+    have low ids and are found among the first few.
     """
     low = np.int64(contexts[state, FIRST_FOLLOWER])
     if state == 0:
@@ -53,7 +53,7 @@ def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
 def score_word(
     contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, word: Int
 ) -> tuple[Any, Int]:
-    """(log10 p, node) of a word after a state, the node being that of the longest n-gram found."""
+    """(log10 p, node) of a word after a state; the node is that of the longest n-gram found."""
     log_prob = 0.0
     while True:
         node = find_follower(contexts, nodes, state, word)
@@ -74,8 +74,8 @@ def score(
     log_probs: Array,
     found: Array,
 ) -> Int:
-    """Fill log_probs (N,) and found (N,) with log10 p and the node of each of ids (N,), the first
-    being read in `state`; returns the state after the last."""
+    """Fill log_probs (N,) and found (N,) with log10 p and the node of each of ids (N,), which are
+    read one after another from `state` on. Returns the state after the last."""
     for at in range(ids.size):
         log_prob, node = score_word(contexts, weights, nodes, probs, state, np.int64(ids[at]))
         log_probs[at] = log_prob
@@ -96,12 +96,12 @@ def sum_lines(
     sums: Array,
     unknown: Array,
 ) -> None:
-    """Fill sums (L,) with the sum of log10 p and unknown (L,) with the number of `<unk>` of lines.
+    """Fill sums (L,) and unknown (L,) with the sum of log10 p and the number of `<unk>` of L lines.
 
-    starts (L + 1,) says where lines begin in ids; each is read from the state `begin` on. Several
-    lines are read side by side, a step of each in turn. First all of them fetch where the followers
-    of their states are, then all of them look there: so their waits for memory overlap, which makes
-    it twice as fast.
+    starts (L + 1,) says where the lines begin in ids; each is read from the state `begin` on.
+    Several lines are read in parallel, one step of each in turn. In a step all lines first load the
+    position of their states' followers, then all search there: so the waits for memory overlap,
+    which is twice as fast.
     """
     lines = starts.size - 1
     line = np.zeros(_LANES, np.int64)
@@ -150,7 +150,7 @@ def sum_lines(
                 unknown[taken] = 0
                 taken += 1
                 lane += 1
-            else:  # the last lane moves into its place
+            else:  # no line is left: the last lane takes its place
                 active -= 1
                 line[lane], at[lane], stop[lane] = line[active], at[active], stop[active]
                 state[lane], word[lane], total[lane] = state[active], word[active], total[active]
@@ -173,7 +173,7 @@ def advance(contexts: Array, nodes: Array, ids: Array, state: Int) -> Int:
 
 @compiled
 def states_along(contexts: Array, nodes: Array, ids: Array, state: Int, out: Array) -> None:
-    """Fill out (N + 1,) with a state and those after each of ids (N,)."""
+    """Fill out (N + 1,) with `state` and the states after each of ids (N,)."""
     out[0] = state
     for at in range(ids.size):
         out[at + 1] = advance(contexts, nodes, ids[at : at + 1], out[at])
@@ -183,7 +183,8 @@ def states_along(contexts: Array, nodes: Array, ids: Array, state: Int, out: Arr
 def distribution(
     contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, out: Array
 ) -> None:
-    """log10 p (V,) of every word after a state: the unigrams, then each longer context."""
+    """Fill out (V,) with log10 p of every word after a state: first from the unigrams, then from
+    ever longer contexts."""
     chain = np.empty(64, np.int64)
     length = 0
     while state:
@@ -218,18 +219,19 @@ def best_words(
 ) -> None:
     """Fill out (M,) with the most probable word after each of states (M,).
 
-    known (C,) remembers word + 1 for every state met; scratch (64,) is room to work.
+    known (C,) stores word + 1 for every state whose word has been found; scratch (64,) is working
+    memory.
 
-    The word is the best follower, or the best word of the next shorter state if that is not among
-    the followers. If it is, and is less probable there than backing off would make it (not so in
-    interpolated models), everything has to be looked at.
+    The word is the best follower of the state, or the best word of the next shorter state if that
+    is no follower. If it is a follower, and its probability is lower than back-off would give, the
+    whole distribution must be computed. This does not happen in interpolated models.
     """
     for at in range(states.size):
         state = states[at]
         if known[state] == 0:
             depth = 0
             walk = state
-            while known[walk] == 0:  # from short to long
+            while known[walk] == 0:  # shorter states are processed first
                 scratch[depth] = walk
                 depth += 1
                 if walk == 0:

@@ -1,8 +1,8 @@
-"""Finds the n-grams in a part of a text, by refinement.
+"""Finds the n-grams in a part of a text by refining groups of positions.
 
-The places of the text, grouped by the word there, are grouped further by the word that comes next,
-and so on (the first steps of a suffix sort; Manber and Myers 1993): a group of places at step k is
-an n-gram of order k, and its size how often that occurs.
+The positions of the text are grouped by the word there. Each group is divided by the next word, and
+so on (the first steps of a suffix sort; Manber and Myers 1993). A group of step k is an n-gram of
+order k, and its size is the number of occurrences.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from ..text.tokenizer import EOS
 
 Array = np.ndarray[Any, Any]
 
-_LOW = 0xFFFFFFFF  # the half of an item that is a place
+_LOW = 0xFFFFFFFF  # the half of an item that holds the position
 
 
 @dataclass
 class TextPart:
-    """Places of a text whose first words are `first` … `stop` - 1, and if that is a single one
-    perhaps only some of them, by their second words."""
+    """The positions of a text at which the words `first` to `stop` - 1 stand. If that is a single
+    word, the part may have only the positions with certain second words."""
 
     first: int
     stop: int
-    stream: Array  # where the places are in: the text, or windows of n words cut out of it
-    items: Array  # (m,) uint64, sorted: 2^32·first word + place
+    stream: Array  # the array that positions refer to: the text, or windows of n words
+    items: Array  # (m,) uint64, sorted: 2^32·first word + position
 
 
 def refine(part: TextPart, order: int) -> tuple[Array, list[tuple[Array, Array, Array]]]:
-    """Find the n-grams of orders 1 to `order` in a part.
+    """Find the n-grams of the orders 1 to n = `order` in a part.
 
     Returns:
-        followers (stop - first,) of the part's words, how many different words follow each; and for
-        each of the orders 2 … n the last words, the occurrences and the followers (M,) uint32 of
-        its n-grams in their order, the last order having no followers.
+        For the words of the part, how many different words follow each, (stop - first,). And for
+        each of the orders 2 to n the arrays (M,) uint32 of its sorted n-grams: the last word, the
+        number of occurrences, and the number of followers (empty in order n).
     """
     keys = np.arange(part.first, part.stop + 1, dtype=np.uint64) << np.uint64(32)
     starts = np.searchsorted(part.items, keys).astype(np.uint32)
@@ -62,8 +62,8 @@ def refine(part: TextPart, order: int) -> tuple[Array, list[tuple[Array, Array, 
 
 @compiled
 def _sort(items: Array, first: Int, stop: Int) -> None:
-    """Sort distinct items by quicksort, pivots drawn at random: text is full of the patterns that
-    make fixed ones quadratic ("a a a a")."""
+    """Sort distinct items by quicksort. Pivots are random, because repetitive text ("a a a a")
+    makes fixed pivots quadratic."""
     lows, highs = np.empty(128, np.int64), np.empty(128, np.int64)
     lows[0], highs[0] = first, stop
     depth = 1
@@ -86,7 +86,7 @@ def _sort(items: Array, first: Int, stop: Int) -> None:
                     items[left], items[right] = items[right], items[left]
                     left += 1
                     right -= 1
-            if right + 1 - low > high - left:  # the larger part waits: the stack stays small
+            if right + 1 - low > high - left:  # push the larger part, so the stack stays small
                 lows[depth], highs[depth] = low, right + 1
                 low = left
             else:
@@ -106,13 +106,15 @@ def _sort(items: Array, first: Int, stop: Int) -> None:
 def _extend(
     stream: Array, items: Array, starts: Array, followers: Array, words: Array, following: Array
 ) -> Int:
-    """Sort every group of places by the word that comes next.
+    """Divide every group of positions by the next word.
 
-    items (m,): 2^32·word + place of the last word of each n-gram, grouped; starts (G + 1,): where
-    groups begin; followers (G,) is filled with the number of distinct next words, words and
-    following with those words and where their groups begin. Works in place on items, and
-    returns the number of new groups. A group that ends in `<eos>` is not extended, but for the
-    beginning of lines: order 1, where items carry no `<eos>` that is not followed by something.
+    items (m,) holds 2^32·word + position of the last word of each n-gram, sorted by group, and is
+    changed in place; starts (G + 1,) says where groups begin. followers (G,) is filled with the
+    number of different next words of each group, words and following with these words and with
+    where the new groups begin. Returns the number of new groups.
+
+    Groups whose n-grams end in `<eos>` must have been dropped. In order 1 `<eos>` means the
+    beginning of a line, and only those that a word follows are among the items.
     """
     put = 0
     made = 0
@@ -152,7 +154,7 @@ def _extend(
 
 @compiled
 def _drop_ended(items: Array, starts: Array) -> Int:
-    """Empty the groups whose n-grams end in `<eos>`; returns how many items are left."""
+    """Remove the items of groups whose n-grams end in `<eos>`. Returns how many items are left."""
     put = 0
     for group in range(starts.size - 1):
         lo, hi = starts[group], starts[group + 1]

@@ -1,4 +1,4 @@
-"""What an n-gram model is made like: the settings of an estimation."""
+"""The settings of an n-gram model and its estimation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..errors import InputError
 
 
 class NgramSettings(Part):
-    """The settings of an n-gram model; `models.ngram.NgramConfig` is these and makes the model.
+    """The settings of an n-gram model. `models.ngram.NgramConfig` adds how to make the model.
 
     Raises:
-        ValueError: a smoothing that nobody knows, or prune thresholds that make no sense.
+        ValueError: the smoothing method is unknown, or the pruning thresholds are not allowed.
     """
 
     name: Literal["ngram"] = "ngram"
@@ -88,5 +88,5 @@ class NgramSettings(Part):
         return self
 
     def without_pruning(self) -> Self:
-        """The same settings, keeping all n-grams."""
+        """The same settings without pruning."""
         return self.model_copy(update={"prune": (), "prune_entropy": 0.0})

@@ -1,15 +1,16 @@
-"""How much of its count a seen n-gram keeps: one class per method, one function each.
+"""Smoothing methods: how much of its count a seen n-gram keeps. Each method is one class.
 
-For an n-gram h w seen c times after a context h that was seen N times, followed by T different
-words, `keep` says how much of c it keeps: c'. What the words of a context leave over,
+The n-gram h w occurs c times, its context h occurs N times and is followed by T different words.
+`keep` gives c', the part of c that the n-gram keeps. The mass that the followers of h lose
+together,
 
     γ(h) = Σ_w (c - c') / N,
 
-goes to the lower order: interpolated, p(w|h) = c'/N + γ(h) p(w|h'); backing off, seen words have
-c'/N alone and unseen ones share γ(h) in proportion to p(w|h'). So every method is normalised by
-construction. The lowest order is followed by 1/V for each of the V words.
+goes to the lower order. With interpolation p(w|h) = c'/N + γ(h) p(w|h'). With back-off, seen words
+have c'/N, and γ(h) is distributed over the unseen words in proportion to p(w|h'). So every method
+is normalised by construction. The order below the unigrams is the uniform distribution 1/V.
 
-Surveyed in Chen and Goodman 1998 (TR-10-98, Harvard), whose sections are named below.
+The sections named below are those of the survey of Chen and Goodman 1998 (TR-10-98, Harvard).
 """
 
 from __future__ import annotations
@@ -23,47 +24,66 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text gives none: lmplz's
+FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz if they cannot be computed from the text
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a method may know of one order before it starts."""
+    """The statistics of one order, from which a method computes its parameters."""
 
     order: int
     vocab_size: int
-    counts_of_counts: Array  # (5,) how many n-grams were seen 0, 1, 2, 3, 4 times
-    add_k: float
-    #: pieces of the order: (how often, context's total, probability at the lower order), each (m,)
+    counts_of_counts: Array  # (5,) how many n-grams have the count 0, 1, 2, 3, 4
+    add_k: float  # the setting of add-k smoothing
+    #: yields the order in pieces: (count, total of the context, probability in the lower order),
+    #: each (m,)
     sweep: Callable[[], Iterator[tuple[Array, Array, Array]]]
 
 
 class Smoothing(ABC):
-    """A method, fitted to one order of one text."""
+    """A smoothing method, fitted to one order of one text.
 
-    #: Lower orders count the different words that come before, not the occurrences (Kneser and
-    #: Ney 1995), but for n-grams at the beginning of a line, before which nothing can come.
+    Example:
+        >>> nothing = np.zeros(5, np.int64)
+        >>> method = WittenBell.fit(Statistics(2, 10, nothing, 1.0, sweep=lambda: iter(())))
+        >>> count, total, types = (np.array([x], np.float32) for x in (3, 4, 2))
+        >>> method.keep(count, total, types).tolist()  # 3 · 4 / (4 + 2)
+        [2.0]
+    """
+
+    #: Whether lower orders use continuation counts, the number of different words that precede an
+    #: n-gram, instead of occurrences (Kneser and Ney 1995); see `adjusted_counts`.
     continuation: ClassVar[bool] = False
 
-    #: what is taken off counts of 1, 2, and 3 or more; empty where the method is no discounting
+    #: The discounts of the counts 1, 2, and 3 or more; empty if the method does not discount.
     discounts: tuple[float, ...] = ()
 
     @classmethod
     @abstractmethod
     def fit(cls, statistics: Statistics) -> Self:
-        """The method's parameters for this order."""
+        """Compute the parameters of the method for one order.
+
+        A text from which they cannot be computed is no error: the method takes other values and
+        says so in `note`.
+
+        Example:
+            method = ModifiedKneserNey.fit(statistics)
+        """
 
     @abstractmethod
     def keep(self, count: Array, total: Array, types: Array) -> Array:
         """How much each of m seen n-grams keeps of its count.
 
         Args:
-            count: (m,) float32 how often each came: c.
-            total: (m,) float32 how often its context came: N.
-            types: (m,) float32 how many different words followed its context: T.
+            count: (m,) float32, c: the count of each n-gram.
+            total: (m,) float32, N: the sum of the counts in its context.
+            types: (m,) float32, T: the number of different words after its context.
 
         Returns:
-            c' (m,) float32.
+            c' (m,) float32, from 0 to c.
+
+        Example:
+            kept = method.keep(count, total, types)
         """
 
     def describe(self) -> dict[str, float]:
@@ -72,13 +92,13 @@ class Smoothing(ABC):
 
     @property
     def note(self) -> str | None:
-        """What the user should know of the fit, None = nothing."""
+        """A remark for the user about the parameters; None = no remark."""
         return None
 
 
 @dataclass(frozen=True)
 class MaximumLikelihood(Smoothing):
-    """c' = c: no smoothing. What was not seen is impossible (section 1)."""
+    """c' = c: no smoothing. Unseen n-grams have the probability 0 (section 1.1)."""
 
     @classmethod
     def fit(cls, statistics: Statistics) -> Self:
@@ -90,10 +110,10 @@ class MaximumLikelihood(Smoothing):
 
 @dataclass(frozen=True)
 class AddK(Smoothing):
-    """c' = c N / (N + kV): k more of every word (Lidstone; section 2.1).
+    """c' = c N / (N + kV): add k to the count of every word (Lidstone; section 2.1).
 
-    At order 1 this is the textbook's (c + k) / (N + kV). Above, the k of every word are given out
-    as the lower order says instead of evenly.
+    At order 1 this gives the textbook formula (c + k) / (N + kV). In higher orders the added mass
+    kV is distributed by the lower order instead of uniformly.
     """
 
     add: float
@@ -112,11 +132,11 @@ class AddK(Smoothing):
 
 @dataclass(frozen=True)
 class JelinekMercer(Smoothing):
-    """c' = λ c, the weight λ depending on how often the context was seen (section 2.3).
+    """c' = λ c, where the weight λ depends on the count N of the context (section 2.3).
 
-    Contexts share a weight with those of the same bit length of N. The weights maximise the
-    probability that each occurrence has under the counts of all others (leaving one out), found by
-    expectation maximisation, so that no other text is needed.
+    All contexts whose N has the same bit length share a weight. The weights maximise the leave-one-
+    out likelihood, the probability of each occurrence given the counts of all others, by
+    expectation maximisation; so no held-out text is needed.
     """
 
     weights: Array = field(repr=False)  # (33,) by the bit length of N
@@ -136,8 +156,8 @@ class JelinekMercer(Smoothing):
                 share = np.divide(own, own + rest, out=np.zeros_like(own), where=own > 0)
                 mine += np.bincount(bucket, count * share, 33)
                 all_ += np.bincount(bucket, count, 33)
-            # Never quite 1, so that something is left for the unseen; rounded, so that it does not
-            # matter in which pieces the sums were made.
+            # The + 1 keeps weights below 1, so that unseen words get some mass. Rounding makes the
+            # result independent of the pieces in which the sums were added.
             weights = np.round(mine / (all_ + 1), 9)
         return cls(weights)
 
@@ -150,14 +170,15 @@ class JelinekMercer(Smoothing):
 
 
 def _bits(total: Array) -> Array:
-    """Bit lengths (m,) of numbers below 2^32."""
+    """The bit lengths (m,) of numbers below 2^32."""
     bits: Array = np.frexp(total.astype(np.float64))[1].astype(np.int64)
     return bits
 
 
 @dataclass(frozen=True)
 class WittenBell(Smoothing):
-    """c' = c N / (N + T): a context leaves as much over as it had different words (section 2.5)."""
+    """c' = c N / (N + T): the more different words follow a context, the more mass goes to the
+    lower order (section 2.5)."""
 
     @classmethod
     def fit(cls, statistics: Statistics) -> Self:
@@ -170,10 +191,10 @@ class WittenBell(Smoothing):
 
 @dataclass(frozen=True)
 class Discounting(Smoothing):
-    """c' = c - D_c with a discount each for c of 1, 2, and 3 or more."""
+    """c' = c - D_c, with discounts for the counts 1, 2, and 3 or more."""
 
     discounts: tuple[float, float, float] = field()
-    reason: str | None = None  # why these are not the text's own
+    reason: str | None = None  # why the discounts were not computed from the text
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
         discount = np.array((0.0, *self.discounts), np.float32)
@@ -192,7 +213,8 @@ class Discounting(Smoothing):
 
 @dataclass(frozen=True)
 class AbsoluteDiscounting(Discounting):
-    """D = n1 / (n1 + 2 n2) for every c (section 2.6; Ney, Essen and Kneser 1994)."""
+    """One discount for all counts, D = n1 / (n1 + 2 n2) (section 2.6; Ney, Essen and Kneser 1994).
+    n1 and n2 are the numbers of n-grams with the counts 1 and 2."""
 
     @classmethod
     def fit(cls, statistics: Statistics) -> Self:
@@ -207,19 +229,21 @@ class AbsoluteDiscounting(Discounting):
 
 @dataclass(frozen=True)
 class KneserNey(AbsoluteDiscounting):
-    """Absolute discounting over continuation counts (section 2.7; Kneser and Ney 1995)."""
+    """Absolute discounting, with continuation counts in the lower orders (section 2.7; Kneser and
+    Ney 1995)."""
 
     continuation: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class ModifiedKneserNey(Discounting):
-    """Discounts of their own for c of 1, 2 and more, over continuation counts:
+    """Separate discounts for the counts 1, 2, and 3 or more, with continuation counts in the lower
+    orders:
 
         Y = n1 / (n1 + 2 n2)   D_c = c - (c + 1) Y n_{c+1} / n_c      (section 3, equation 26)
 
-    Where a text gives no such discounts (a count of counts is zero, or one leaves 0 … c) it uses
-    lmplz's fallback and says so.
+    If they cannot be computed (a count of counts is zero) or a discount is not between 0 and c, the
+    method uses the discounts that lmplz uses in this case, and `note` says so.
     """
 
     continuation: ClassVar[bool] = True
@@ -230,7 +254,7 @@ class ModifiedKneserNey(Discounting):
         for c in (1, 2, 3):
             if n[c] == 0:
                 return cls(FALLBACK, f"none was seen {('once', 'twice', 'three times')[c - 1]}")
-        # Single precision where lmplz has it: the discounts agree to the last bit.
+        # Single precision, as in lmplz, so that the discounts agree to the last bit.
         y = np.float32(np.float32(n[1]) / np.float32(n[1] + 2.0 * n[2]))
         found = []
         for c in (1, 2, 3):

@@ -1,8 +1,8 @@
-"""Arrays in memory, or in files that take no memory, behind the same few calls.
+"""Keeps the arrays of an estimation in memory or in temporary files, with one interface for both.
 
-With a memory bound every large array of an estimation lives in a temporary file: it is appended
-to with ordinary writes (so that a full disk is an error and not a crash), mapped to be read, and
-its pages are let go after every piece of work.
+With a memory bound, every large array is in a temporary file. It is written by ordinary writes (a
+full disk raises an error; with a mapping it would crash the process) and mapped for reading. After
+every piece of work the mapped pages are released.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-_FREE_PIECE = 1 << 18  # n-grams per piece of work when memory is no concern
-_BYTES_AN_NGRAM = 160  # of temporary arrays that a piece of work needs per n-gram, generously
-_MMAP_THRESHOLD = -3  # malloc.h
-_ROOMY = 64 << 20  # bytes from which on several threads have room to work side by side
-_LEAST = 12 << 20  # bytes that an estimation needs beside the program itself
-_SHARE = 0.8  # of what the bound leaves: the budget; the rest is for what is not planned for
+_FREE_PIECE = 1 << 18  # n-grams in a piece of work, without a memory bound
+_BYTES_AN_NGRAM = 160  # upper estimate of the temporary memory of a piece of work per n-gram
+_MMAP_THRESHOLD = -3  # a parameter of `mallopt`, from malloc.h
+_ROOMY = 64 << 20  # bytes; a larger budget has room for several threads
+_LEAST = 12 << 20  # bytes that an estimation needs besides the program itself
+_SHARE = 0.8  # of the memory that the bound leaves is the budget; the rest is a reserve
 
 
 def resident() -> int:
-    """Bytes of memory that this process occupies now (0 where the system does not say)."""
+    """The resident memory of this process in bytes; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * mmap.PAGESIZE
@@ -40,8 +40,8 @@ def resident() -> int:
 
 
 def return_freed_memory() -> None:
-    """Make the C library give every large array back to the system as soon as it is freed; by
-    itself it keeps ever larger ones (glibc's dynamic threshold)."""
+    """Make the C library return every large array to the system as soon as it is freed. By default
+    glibc raises its threshold and keeps ever larger ones."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_THRESHOLD, 1 << 17)
@@ -49,19 +49,20 @@ def return_freed_memory() -> None:
 
 
 class Storage:
-    """Where the arrays of an estimation live.
+    """Makes and keeps the arrays of an estimation.
 
     Attributes:
-        folder: where the files go.
-        bound: bytes that the whole process may take, None = no bound.
-        budget: bytes of those that are planned for; 0 without a bound.
+        folder: the folder of temporary files.
+        bound: the memory that the process may use, in bytes; None = no bound.
+        budget: the part of it that arrays may use; 0 without a bound.
     """
 
     def __init__(self, folder: Path | None = None, memory: int | None = None) -> None:
-        """In memory; or, with a bound on the memory of the whole process in bytes, in `folder`.
+        """Keep arrays in memory; or, if the process may use only `memory` bytes, in files in
+        `folder`.
 
         Raises:
-            InputError: the bound leaves too little to work with.
+            InputError: the bound is too small.
         """
         self.folder = folder
         self.bound = memory
@@ -83,51 +84,51 @@ class Storage:
 
     @property
     def bounded(self) -> bool:
-        """Whether arrays live in files."""
+        """Whether arrays are in files."""
         return self.bound is not None
 
     @property
     def workers(self) -> int:
-        """How many threads work side by side."""
+        """The number of threads."""
         return 1 if self.bounded and self.budget < _ROOMY else threads()
 
     @property
     def piece_size(self) -> int:
-        """How many n-grams one piece of work is about."""
+        """The number of n-grams in a piece of work."""
         if not self.bounded:
             return _FREE_PIECE
         return max(1 << 12, min(_FREE_PIECE, self.budget // 4 // self.workers // _BYTES_AN_NGRAM))
 
     @property
     def window(self) -> int:
-        """How many four-byte numbers a pass may hold for access in any order."""
+        """How many four-byte numbers a pass may hold in memory for random access."""
         return self.budget // 4 // 4 if self.bounded else 1 << 62
 
     def appender(self, dtype: Any) -> Appender:
-        """An array that grows at its end."""
+        """A new array to which numbers can be appended."""
         if not self.bounded:
             return Appender(np.dtype(dtype), None, self)
         return Appender(np.dtype(dtype), self.path(), self)
 
     def path(self) -> Path:
-        """A new name in the folder."""
+        """A new file name in the folder."""
         assert self.folder is not None
         self._names += 1
         return self.folder / f"{self._names}.tmp"
 
     def track(self, array: Array) -> None:
-        """Have `release` let go of an array's pages too, if it is a mapped one."""
+        """Include an array in `release`, if it is mapped."""
         if isinstance(array, np.memmap):
             self._maps.append(array)
 
     def release(self) -> None:
-        """Let the pages of all mapped arrays go; what is in the files stays."""
+        """Release the memory pages of all mapped arrays; the files keep their contents."""
         if self.bounded:
             for array in self._maps:
                 array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
     def zeros(self, length: int, dtype: Any) -> Array:
-        """An array (length,) of zeros, to be filled in any order.
+        """An array (length,) of zeros, which can be written in any order.
 
         Raises:
             OSError: the disk is full.
@@ -143,7 +144,7 @@ class Storage:
         return mapped
 
     def in_memory(self, array: Array) -> Array:
-        """The same array in memory, for access in any order."""
+        """The array in memory, for random access."""
         if not self.bounded:
             return array
         out = np.empty(len(array), array.dtype)
@@ -152,11 +153,11 @@ class Storage:
         return out
 
     def spans(self, total: int) -> Iterator[tuple[int, int]]:
-        """(from, to) of what may be held in memory at once."""
+        """Divide `total` numbers into spans (from, to) that fit into memory, see `window`."""
         yield from chunks(total, min(self.window, max(1, total)))
 
     def gather(self, values: Array, places: Array) -> Callable[[int, int], Array]:
-        """A function of (from, to) that gives values[places[from:to]]."""
+        """A function (from, to) → values[places[from:to]]."""
         if not self.bounded or len(values) <= self.window:
             here = self.in_memory(values)
             return lambda start, stop: here[places[start:stop]]
@@ -170,21 +171,21 @@ class Storage:
         return lambda start, stop: out[start:stop]
 
     def each(self, work: Callable[[Any], None], pieces: list[Any]) -> None:
-        """`work` on every piece, several at a time; pages are let go now and then."""
+        """Call `work` on every piece, several at a time, and release pages regularly."""
         step = 2 * self.workers if self.bounded else max(1, len(pieces))
         for start, stop in chunks(len(pieces), step):
             parallel_map(work, pieces[start:stop], self.workers)
             self.release()
 
     def pieces(self, total: int) -> Iterator[tuple[int, int]]:
-        """(from, to) of pieces of work over `total` n-grams; pages are let go between them."""
+        """Yield pieces of work (from, to) over `total` n-grams; pages are released between them."""
         for start, stop in chunks(total, self.piece_size):
             yield start, stop
             self.release()
 
 
 class Appender:
-    """An array in the making; `close` gives it."""
+    """An array to which numbers are appended; `close` returns it."""
 
     def __init__(self, dtype: np.dtype[Any], path: Path | None, storage: Storage) -> None:
         self.dtype = dtype
@@ -195,7 +196,7 @@ class Appender:
         self._file: BinaryIO | None = path.open("wb") if path else None
 
     def append(self, part: Array) -> None:
-        """Numbers (N,) of the array's type, or that fit it."""
+        """Append numbers (N,), which must fit the type of the array."""
         part = part.astype(self.dtype, copy=False)
         self.length += len(part)
         if self._file:
@@ -204,7 +205,7 @@ class Appender:
             self._parts.append(part)
 
     def close(self) -> Array:
-        """All that was appended, to read (in memory also to change)."""
+        """The whole array. It is read-only if it is in a file."""
         if self._file is None:
             parts, self._parts = self._parts, []
             if len(parts) == 1:

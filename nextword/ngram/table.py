@@ -1,4 +1,4 @@
-"""A finished model: the arrays of a trie, which can be mapped from a file, and its queries."""
+"""An n-gram model for queries: the arrays of a trie, which can be mapped from a file."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ Array = np.ndarray[Any, Any]
 
 LN10 = 2.302585092994046
 
-_TOKENS = 1 << 15  # per piece of work when several threads score
-_BYTES = 1 << 16  # of text, the same
+_TOKENS = 1 << 15  # tokens in a piece of work, when several threads score
+_BYTES = 1 << 16  # bytes of text in a piece of work
 
 
 @dataclass
 class Table:
-    """An n-gram model, laid out as `trie` says. States and nodes are indices, logarithms base 10.
+    """An n-gram model in the layout that `trie` describes. States and nodes are indices; logarithms
+    have base 10.
 
     Example:
         >>> table = uniform(4)
@@ -56,7 +57,7 @@ class Table:
 
     @property
     def order(self) -> int:
-        """Words of the longest n-grams."""
+        """n, the number of words of the longest n-grams."""
         return len(self.offsets) - 1
 
     @property
@@ -66,12 +67,12 @@ class Table:
 
     @property
     def sizes(self) -> list[int]:
-        """How many n-grams there are of each order, the first being order 1."""
+        """The number of n-grams of each order, from order 1 on."""
         return [int(n) for n in np.diff(self.offsets)]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both arrays."""
+        """The size of both arrays in bytes."""
         return self.nodes.nbytes + self.contexts.nbytes
 
     @property
@@ -80,11 +81,12 @@ class Table:
         return int(self.nodes[1 + EOS, NEXT_STATE])
 
     def score(self, ids: Array, state: int | None = None) -> tuple[Array, Array, int]:
-        """Score ids (N,) one after another, from a state on (default: the beginning of a line).
+        """Score ids (N,), which are read one after another from a state on (default: the beginning
+        of a line).
 
         Returns:
-            log10 p (N,) float32 of each, the node (N,) uint32 of the n-gram that it was found as,
-            and the state after the last.
+            log10 p (N,) float32 of each word, the node (N,) uint32 of the longest n-gram found for
+            it, and the state after the last word.
         """
         log_probs = np.empty(len(ids), np.float32)
         found = np.empty(len(ids), np.uint32)
@@ -96,11 +98,11 @@ class Table:
         """Score ids (N,) of whole lines, each ending in `<eos>`.
 
         Args:
-            workers: threads (default: one per core).
+            workers: the number of threads (default: one per core).
 
         Returns:
-            For each of the L lines, all (L,): the sum of log10 p (float64), the number of its
-            tokens, and of the unknown ones among them (int32).
+            For the L lines, (L,) each: the sum of log10 p (float64), the number of tokens, and the
+            number of unknown tokens (int32).
         """
         ids = np.ascontiguousarray(ids)
         starts = np.concatenate([[0], np.flatnonzero(ids == EOS) + 1])
@@ -126,7 +128,8 @@ class Table:
     def score_text(
         self, text: bytes, lexicon: Lexicon, workers: int | None = None
     ) -> tuple[Array, Array, Array]:
-        """The same for UTF-8 text: words between white space, a newline after every line."""
+        """`score_lines` for a UTF-8 text, whose words are separated by white space; every line ends
+        in a newline."""
         if not text:
             return self.score_lines(np.zeros(0, np.uint32))
         data = np.frombuffer(text, np.uint8)
@@ -149,11 +152,15 @@ class Table:
         return int(queries.advance(self.contexts, self.nodes, np.ascontiguousarray(ids), state))
 
     def states(self, ids: Array, state: int, out: Array) -> None:
-        """Fill out (N + 1,) int64 with a state and those after each of ids (N,)."""
+        """Fill out (N + 1,) int64 with `state` and the states after each of ids (N,)."""
         queries.states_along(self.contexts, self.nodes, np.ascontiguousarray(ids), state, out)
 
     def distribution(self, state: int, out: Array | None = None) -> Array:
-        """log10 p (V,) float32 of every word after a state, in `out` if given."""
+        """log10 p (V,) float32 of every word after a state; written into `out` if it is given.
+
+        Example:
+            probabilities = 10 ** table.distribution(table.start)
+        """
         out = np.empty(self.vocab_size, np.float32) if out is None else out
         queries.distribution(*self._arrays, state, out)
         return out
@@ -168,11 +175,12 @@ class Table:
         return out
 
     def order_of(self, nodes: Array | int) -> Any:
-        """The order of a node, or the orders (M,) of several; the empty n-gram has 0."""
+        """The order of a node, or the orders (M,) of several nodes; node 0, the empty n-gram, has
+        the order 0."""
         return np.searchsorted(self.offsets, nodes, "right")
 
     def find(self, words: Sequence[int]) -> int | None:
-        """The node of an n-gram, given by its ids, or None."""
+        """The node of an n-gram, which is given by its ids; None if the model lacks it."""
         node = 0
         for depth, word in enumerate(words):
             if depth >= self.order:
@@ -184,7 +192,7 @@ class Table:
 
 
 def uniform(vocab_size: int) -> Table:
-    """The unigram model in which each of the words has the probability 1/V."""
+    """The unigram model in which every word has the probability 1/V."""
     nodes = np.zeros((vocab_size + 1, NODE_COLUMNS), np.uint32)
     nodes[1:, WORD] = np.arange(vocab_size)
     nodes.view(np.float32)[1:, LOG_PROB] = -np.log10(vocab_size)
@@ -194,8 +202,8 @@ def uniform(vocab_size: int) -> Table:
 
 
 def natural(log10: Array) -> None:
-    """Turn base-10 logarithms into natural ones, in place; -99, which stands for probability 0,
-    becomes -∞."""
+    """Convert base-10 to natural logarithms, in place; -99, which stands for probability 0, becomes
+    -∞."""
     nothing = log10 <= -98.5
     log10 *= LN10
     log10[nothing] = -np.inf

@@ -1,6 +1,7 @@
-"""From n-grams in any order, as a file lists them, to a table.
+"""Makes a table of n-grams in any order, as a file lists them.
 
-`table_from_orders` does the same for an estimation, whose n-grams are sorted and linked already.
+`table_from_orders` makes the table of an estimation, in which n-grams are sorted and linked
+already.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ def _find_parents(
     ids: Array,
     out: Array,
 ) -> None:
-    """Fill out (m,) with the place of each n-gram's context among those of its order, -1 where it
-    is missing.
+    """Fill out (m,) with the index of each n-gram's context in the order below; -1 if it is
+    missing.
 
-    ids (m, n); begins and words are those of the orders below, one order after another, and
-    begin_offsets and word_offsets say where each order begins in them.
+    ids (m, n) are the n-grams. begins and words hold the arrays of all lower orders, one order
+    after another; begin_offsets and word_offsets say where each order begins in them.
     """
     order = ids.shape[1]
     for row in range(ids.shape[0]):
@@ -77,8 +78,8 @@ def _find_parents(
 
 @compiled
 def _link_states(contexts: Array, weights: Array, nodes: Array, probs: Array) -> None:
-    """Fill in SHORTER and NEXT_STATE, from WORD and FIRST_FOLLOWER; and where LOG_PROB is NaN,
-    what backing off gives the n-gram."""
+    """Compute SHORTER and NEXT_STATE from WORD and FIRST_FOLLOWER. Where LOG_PROB is NaN, set it to
+    the probability that back-off gives."""
     last = contexts.shape[0] - 1
     for parent in range(last):
         shorter = np.int64(contexts[parent, SHORTER])
@@ -114,15 +115,16 @@ class NgramList(NamedTuple):
 
 
 def table_from_ngrams(path: Path, orders: list[NgramList], lexicon: Lexicon) -> Table:
-    """Make a table of the n-grams of orders 1 to n, the unigrams being all words by id.
+    """Make a table of the n-grams of the orders 1 to n. The unigrams are all words, in the order of
+    their ids.
 
-    A context that is missing is put in, with the probability that backing off gives it.
+    If the context of an n-gram is missing, it is added with the probability that back-off gives it.
 
     Args:
-        path: the file they are from, for the error.
+        path: the file of the n-grams, for the message of an error.
 
     Raises:
-        InputError: an n-gram stands there twice.
+        InputError: an n-gram occurs twice.
     """
     orders = list(orders)
     words = [orders[0].ids[:, 0]]
@@ -155,8 +157,8 @@ def table_from_ngrams(path: Path, orders: list[NgramList], lexicon: Lexicon) -> 
 def _sorted(
     path: Path, order: NgramList, parents: Array, lexicon: Lexicon
 ) -> tuple[NgramList, Array]:
-    """The n-grams by the place of their context, parents (m,), then by their last word; and the
-    parents in that order."""
+    """Sort n-grams by the index of their context, parents (m,), then by their last word. Returns
+    the n-grams and the parents in that order."""
     keys = parents * len(lexicon) + order.ids[:, -1]
     if np.all(keys[1:] > keys[:-1]):
         return order, parents
@@ -170,7 +172,7 @@ def _sorted(
 
 
 def _parents_of(begins: list[Array], words: list[Array], ids: Array) -> Array:
-    """The place (m,) of the context of each n-gram, ids (m, n), -1 where it is missing."""
+    """The index (m,) of the context of each of the n-grams ids (m, n); -1 if it is missing."""
     word_offsets = np.cumsum([0, *(len(some) for some in words[:-1])])
     begin_offsets = np.cumsum([0, *(len(some) for some in begins[:-1])])
     all_begins, all_words = np.concatenate(begins), np.concatenate(words)
@@ -185,7 +187,7 @@ def _parents_of(begins: list[Array], words: list[Array], ids: Array) -> Array:
 
 
 def _with_missing_contexts(orders: list[NgramList]) -> list[NgramList]:
-    """The n-grams and the contexts among them that are missing, whose probability is NaN."""
+    """The n-grams, and the contexts that are missing among them, with the probability NaN."""
     orders = list(orders)
     for k in range(len(orders) - 1, 1, -1):
         below = orders[k - 1]

@@ -1,7 +1,7 @@
-"""From the smoothed orders of an estimation to a table: all n-grams that stay, as one trie.
+"""Makes a table of the smoothed orders of an estimation, with all n-grams that were not pruned.
 
-The state of an n-gram is the longest ending of it that is a context in the model, perhaps all of
-it; so that a state is always a context.
+The state of an n-gram is its longest suffix that is a context in the model; that may be the whole
+n-gram. So a state is always a context.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NO_BOOLS = np.zeros(0, np.bool_)
 
 
 def allocate_in_memory(offsets: Array) -> tuple[Array, Array]:
-    """An `Allocate` without a file."""
+    """An `Allocate` that makes arrays in memory."""
     nodes = np.empty((int(offsets[-1]), NODE_COLUMNS), np.uint32)
     return nodes, np.empty((int(offsets[-2]) + 1, CONTEXT_COLUMNS), np.uint32)
 
@@ -47,13 +47,13 @@ def allocate_in_memory(offsets: Array) -> tuple[Array, Array]:
 def table_from_orders(
     orders: list[Order], storage: Storage, allocate: Allocate, progress: Progress
 ) -> Table:
-    """Write the n-grams that stay into a table.
+    """Write the n-grams that were not pruned into a table.
 
     Args:
-        progress: told of every order's n-grams when they are done.
+        progress: called with the number of n-grams of every order that is done.
 
     Raises:
-        InputError: more n-grams than 32 bits number.
+        InputError: there are too many n-grams for 32-bit indices.
     """
     sizes = [_kept(order, storage) for order in orders]
     offsets = np.concatenate([[1], 1 + np.cumsum(sizes)]).astype(np.int64)
@@ -86,8 +86,8 @@ def _write_order(
     shorter: Callable[[int, int], Array],
     storage: Storage,
 ) -> Array:
-    """Write the rows of order k; returns the state (M,) of each of its n-grams. `shorter` gives the
-    states of the suffixes of n-grams (from, to)."""
+    """Write the rows of order k. Returns the state (M,) of each of its n-grams. `shorter` gives the
+    states of the suffixes of the n-grams (from, to)."""
     states = storage.zeros(len(order), np.uint32)
     nodes, contexts = table.nodes, table.contexts
     probs, weights = nodes.view(np.float32), contexts.view(np.float32)
@@ -121,7 +121,7 @@ def _empty_ngram(start: int, stop: int) -> Array:
 
 
 def _kept(order: Order, storage: Storage) -> int:
-    """How many n-grams of an order stay."""
+    """The number of n-grams of an order that were not pruned."""
     if order.keep is None:
         return len(order)
     return sum(int(order.keep[start:stop].sum()) for start, stop in storage.pieces(len(order)))
@@ -130,7 +130,7 @@ def _kept(order: Order, storage: Storage) -> int:
 def _pieces_of(
     order: Order, above: Order | None, offsets: Array, k: int, storage: Storage
 ) -> list[tuple[int, int, int, int]]:
-    """(from, to, node of the first, first follower of the first) of pieces of an order."""
+    """Pieces of an order: (from, to, the node of the first n-gram, its first follower)."""
     pieces = []
     node = int(offsets[k - 1])
     child = int(offsets[k]) if above is not None else 0
@@ -168,11 +168,12 @@ def _write_rows(
     weights: Array,
     states: Array,
 ) -> None:
-    """Write the rows of a few n-grams from `node` on, their followers beginning at `child`.
+    """Write the rows of some n-grams from node `node` on; their followers begin at node `child`.
 
-    shorter (m,): the state of the suffix of each. Fills states (m,) with that of each n-gram, kept
-    or not: itself if it stays and has followers, else that of its suffix. An empty begin means: of
-    the highest order; an empty keep or keep_above: all stay.
+    shorter (m,) is the state of the suffix of each n-gram. states (m,) is filled with the state of
+    each n-gram, pruned or not: the n-gram itself if it stays and has followers, else the state of
+    its suffix. An empty begin means that this is the highest order, an empty keep or keep_above
+    that all n-grams stay.
     """
     for at in range(words.size):
         stays = keep.size == 0 or keep[at]
@@ -203,7 +204,7 @@ def _write_rows(
 
 @compiled
 def _log10(value: Any, most: Any) -> Any:
-    """As float32, at most `most`; zero becomes -99, as ARPA files write it."""
+    """log10 as float32, at most `most`; log10 of zero is -99, as in ARPA files."""
     if value <= 0:
         return np.float32(-99)
     return np.float32(min(math.log10(value), most))

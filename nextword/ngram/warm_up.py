@@ -1,4 +1,4 @@
-"""Compile the n-gram loops once, so that nobody waits later."""
+"""Compiles the n-gram loops and fills numba's cache, so that later runs start fast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .storage import Storage, resident
 
 
 def warm_up() -> None:
-    """Call every compiled loop with every kind of array that it meets."""
+    """Call every compiled loop with every type of array that it is used with."""
     builder = VocabularyBuilder()
     ids = builder.add("a b a c\nb a b\n" * 8)
     lexicon, renumber = builder.finish()

@@ -31,7 +31,7 @@ class Tokenizer(ABC):
     block by block.
 
     Example:
-        >>> from ..config import TextConfig
+        >>> from nextword.config import TextConfig
         >>> tokenizer = train_tokenizer(["a b a\\n"], TextConfig(tokenizer="word"))
         >>> tokenizer.encode("b a c\\n")
         [3, 2, 0, 1]

@@ -25,7 +25,7 @@ class Cell(nn.Module, ABC):
     which must give the same results as `step`.
 
     Example:
-        >>> from .elman import Elman
+        >>> from nextword.nn.cells.elman import Elman
         >>> cell, U = Elman(hidden=3), torch.zeros(3, 3)
         >>> state = cell.start(2, like=U)
         >>> (h,) = cell.step(torch.ones(2, 3), state, U)  # tanh(1) everywhere

@@ -40,7 +40,7 @@ def backend(name: str) -> Iterator[dict[str, str]]:
         What has run inside it so far: the layer → one of `NAMES`, or cuDNN.
 
     Example:
-        >>> from ..recurrent import RecurrentLayer
+        >>> from nextword.nn.recurrent import RecurrentLayer
         >>> layer = RecurrentLayer("gru", 3, 3)
         >>> with backend("step") as used:
         ...     _ = layer(torch.zeros(2, 1, 3), layer.start(1))
