@@ -174,9 +174,8 @@ def _read(
     folder: Path | None,
     bars: Bars,
 ) -> tuple[Array, Lexicon, Encode, list[str]]:
-    """Load the tokenizer of `parent` or train one, write it into `fresh`, and encode the text.
-
-    Returns ids (N,) uint32 (in a file if `folder` is given), vocabulary, encoder and notes."""
+    """Load the tokenizer of `parent` or train one, write it into `fresh`, and encode the text:
+    ids (N,) uint32 (in a file if `folder` is given), vocabulary, encoder and notes."""
     text, size = config.text, sum(span.size for span in spans)
     sample = next(blocks(spans))[0][:_SAMPLE]
     split = guess_split(sample) if text.split == "auto" else text.split

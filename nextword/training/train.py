@@ -31,22 +31,21 @@ def train(
     The vocabulary is learnt from the training text alone.
 
     Args:
-        recipe: the name of a built-in recipe (`nextword recipes` lists them), or a .toml file.
+        recipe: the name of a recipe (`nextword recipes` lists them), or a .toml file.
         train: one or several files: running text, pairs, labelled or tagged texts, by recipe.
         out: the run directory; for n-gram models also an .arpa file.
         valid: one or several files of validation text, by which the best weights are chosen. If
             empty, 5 % of the training text are held out: the end of each file, or of labelled texts
             a random part of every label. N-gram models hold nothing out.
-        targets: sentence pairs only: the file of translations for each training file, line by line.
-            If empty, each line of a training file is source, tab, target.
-        valid_targets: sentence pairs only: the file of translations for each validation file.
+        targets: sentence pairs only: files of translations of `train`, line by line; if empty, each
+            line of `train` is source, tab, target.
+        valid_targets: sentence pairs only: files of translations of `valid`.
         overrides: settings that replace those of the recipe, as `["model.hidden=650"]` or a dict.
         start_from: a run whose vocabulary to keep and, if its model is of the same kind, whose
             model settings and weights to start from; or a folder with a BERT in the Hugging Face
             format; or a text file of word vectors.
         overwrite: replace an existing run in `out`.
-        device: "cpu", "cuda" or "cuda:N".
-        quiet: show no progress and no messages.
+        device, quiet: "cpu", "cuda" or "cuda:N"; show no progress and no messages.
 
     Returns:
         The trained run.
