@@ -80,7 +80,9 @@ if hasattr(os, "register_at_fork"):
     )  # a forked child has none of its parent's threads
 
 
-def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> list[B]:
+def parallel_map(
+    function: Callable[[A], B], items: Iterable[A], workers: int | None = None
+) -> list[B]:
     """Call `function` on every item in parallel.
 
     Args:
@@ -97,7 +99,7 @@ def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None =
         return list(pool.map(function, work))
 
 
-def stream(
+def parallel_imap(
     function: Callable[[A], B], items: Iterable[A], workers: int | None = None
 ) -> Iterator[B]:
     """Call `function` on every item in parallel and yield the results in order.

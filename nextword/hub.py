@@ -20,6 +20,7 @@ from .files import read_tensors, write_tensors, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .text.tokenizer import Tokenizer
     from .text.wordpiece import WordPieceTokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -147,8 +148,19 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return from_hub(_tensors(folder), read_config(folder), read_tokenizer(folder)[1])
 
 
-def save(out: Path, model: Any, config: Config, tokenizer: WordPieceTokenizer) -> None:
-    """Write a BERT into the folder `out` in the Hugging Face format."""
+def save(out: Path, model: Any, config: Config, tokenizer: Tokenizer) -> None:
+    """Write a BERT into the folder `out` in the Hugging Face format.
+
+    Raises:
+        InputError: the model's tokens are not word pieces, which the format requires.
+    """
+    from .text.wordpiece import WordPieceTokenizer
+
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        raise InputError(
+            f"the hub's format holds word pieces, and this model reads '{tokenizer.name}' tokens; "
+            "train one with text.tokenizer=wordpiece"
+        )
     settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}
     write_tensors(out / WEIGHTS, to_hub(dict(model.state_dict()), config), {})
     write_text(out / VOCABULARY, "".join(f"{token}\n" for token in tokenizer.vocabulary))

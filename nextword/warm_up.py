@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .ngram.warm_up import warm_up as warm_up_ngrams
-from .nn.kernels.warm_up import warm_up as warm_up_layers
+from .nn.warm_up import warm_up as warm_up_layers
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from .options import Overwrite, Quiet, RunPath
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 NAME = "export"
 _FORMATS = ("arpa", "hf")
@@ -41,6 +44,24 @@ def command(
         _hub(run, out, overwrite=overwrite)
 
 
+def _load(run: Path, format: str) -> Run:
+    """The run, if its model can be written in the format."""
+    from ..errors import InputError
+    from ..run import load
+    from ..tasks import task_of
+
+    opened = load(run)
+    formats = opened.config.model.exports
+    if format not in formats:
+        known = f"only as {' or '.join(formats)}" if formats else "in no other format"
+        task = task_of(opened.config)
+        raise InputError(
+            f"'{run}' {task.does}; its model '{opened.config.model.name}' can be exported {known}. "
+            f"Use it with: {task.usage(run)}"
+        )
+    return opened
+
+
 def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     import os
 
@@ -48,7 +69,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     from ..files import check_file, scratch
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
-    from ..run import is_arpa, load
+    from ..run import is_arpa
     from ..screen import progress_bar
     from ..text.lexicon import Lexicon
 
@@ -57,13 +78,9 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     if not is_arpa(out):
         raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
     check_file(out, overwrite)
-    opened = load(run)
-    model = opened.model
-    if not isinstance(model, NgramLM):
-        raise InputError(f"'{run}' is no n-gram model: an ARPA file cannot hold it")
-    tokenizer = opened.tokenizer
+    opened = _load(run, "arpa")
+    model, tokenizer = cast(NgramLM, opened.model), opened.tokenizer
     lexicon = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
-
     with scratch(out) as folder, progress_bar("writing", quiet, "n-grams") as bar:
         with open_to_write(folder / out.name) as file:
             write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
@@ -74,12 +91,8 @@ def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
     from .. import hub
     from ..errors import InputError
     from ..files import scratch, swap
-    from ..run import load
-    from ..text.wordpiece import WordPieceTokenizer
 
-    opened = load(run)
-    if not isinstance(opened.tokenizer, WordPieceTokenizer) or opened.config.model.name != "bert":
-        raise InputError(f"'{run}' is no BERT: --format hf is for that architecture")
+    opened = _load(run, "hf")
     if out.is_file():
         raise InputError(f"'{out}' is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (overwrite and hub.is_hub(out)):

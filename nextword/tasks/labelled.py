@@ -22,7 +22,7 @@ from .task import HELD_OUT, Answer, Options, Origin, Paths, Prepared, Task, Vali
 from .text import refuse_targets
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.classification import ClassifierEvaluation
     from ..evaluation.compare_labels import LabelComparison
@@ -133,7 +133,7 @@ class Labelled(Task):
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
         return None  # a batch may have fewer rows than the settings say
 
-    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
+    def start_from(self, recipe: str, overrides: Overrides, origin: Path, before: Config) -> Config:
         from .origin import onto_encoder
 
         if before.model.task in ("text", "sentences"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ..config import Config, configure, read_recipe
+from ..config import Config, Overrides, configure, read_recipe
 from ..errors import InputError
-from .task import Task
 
 
 def keep_vocabulary(
-    task: Task, recipe: str, overrides: Any, origin: Path, before: Config
+    task: str,
+    recipe: str,
+    overrides: Overrides,
+    origin: Path,
+    before: Config,
+    *,
+    new_vocabulary: bool,
 ) -> Config:
     """Combine a recipe with the vocabulary settings of an earlier run of the same task.
 
@@ -19,19 +23,21 @@ def keep_vocabulary(
     apply on top.
 
     Args:
+        task: the name of the recipe's task.
         origin: the earlier run, for messages.
         before: the settings of the earlier run.
+        new_vocabulary: whether the task allows `train.vocabulary=new`.
 
     Raises:
         InputError: the run is of another task, or an override changes its vocabulary.
     """
-    if task.name != before.model.task:
+    if task != before.model.task:
         raise InputError(
             f"--from {origin}: that run is for the task '{before.model.task}', the recipe "
-            f"'{recipe}' is for '{task.name}'"
+            f"'{recipe}' is for '{task}'"
         )
     fresh = configure(recipe, overrides).train.vocabulary == "new"
-    if fresh and not task.new_vocabulary:
+    if fresh and not new_vocabulary:
         raise InputError("train.vocabulary=new is for models of running text")
     base = {} if fresh else {"text": before.text.model_dump(mode="json")}
     if before.source is not None:
@@ -48,7 +54,7 @@ def keep_vocabulary(
     return config
 
 
-def onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
+def onto_encoder(recipe: str, overrides: Overrides, before: Config) -> Config:
     """Return the settings of a classifier or tagger whose encoder is the model of an earlier run.
 
     If the recipe has settings for an encoder of that kind, such as its dropout, they replace those

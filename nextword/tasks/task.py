@@ -20,8 +20,8 @@ from ..errors import InputError
 from ..screen import Bar, Bars
 from ..types import Ability
 
-if TYPE_CHECKING:  # importing these takes seconds
-    from ..config import Config
+if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked at once
+    from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
@@ -279,7 +279,7 @@ class Task(ABC):
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
         """Return a note for the user if the text is too short for a batch of the given size."""
 
-    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
+    def start_from(self, recipe: str, overrides: Overrides, origin: Path, before: Config) -> Config:
         """Return the settings of a training from the run `origin` with the settings `before`.
 
         Raises:
@@ -287,7 +287,9 @@ class Task(ABC):
         """
         from .origin import keep_vocabulary
 
-        return keep_vocabulary(self, recipe, overrides, origin, before)
+        return keep_vocabulary(
+            self.name, recipe, overrides, origin, before, new_vocabulary=self.new_vocabulary
+        )
 
     def vectors_key(self, path: Path) -> str:
         """Return the key of the setting that `--from VECTORS` sets."""

@@ -138,7 +138,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     **{
         f"default-{name}": lambda name=name: as_built(registry.load("model", name)().build(V))
         for name in registry.names("model")
-        if registry.load("model", name).reads == "text"
+        if registry.load("model", name).task == "text"
     },
 }
 

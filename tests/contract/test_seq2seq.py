@@ -94,7 +94,7 @@ IDS, TARGETS, SOURCE = draw(V, B, T), draw(V, B, T, seed=1), draw(V, B, S, seed=
 def test_every_model_of_pairs_is_here() -> None:
     """A new one has to come in, as must a new cell and a new score."""
     pairs = [
-        name for name in registry.names("model") if registry.load("model", name).reads == "pairs"
+        name for name in registry.names("model") if registry.load("model", name).task == "pairs"
     ]
     assert {f"default-{name}" for name in pairs} <= set(MODELS)
     assert all(any(name.startswith(cell) for name in MODELS) for cell in CELLS)
