@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json, RunPath
+from .options import Device, RunPath
 
 NAME = "translate"
 
@@ -53,7 +53,9 @@ def command(
         bool,
         typer.Option("--attention", help="With --json: add the attention weights."),
     ] = False,
-    json: Json = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per sentence.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Translate sentences, one per line.
