@@ -56,6 +56,7 @@ class GradientFlow:
         )
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the norms and the factor by name, for programs."""
         values = asdict(self) | {"factor": self.factor}
         return values if self.others else {k: v for k, v in values.items() if k != "others"}
 

@@ -80,9 +80,8 @@ class Watcher:
         back = here - torch.arange(past + steps, device=hidden.device)  # tokens ago
         similar.masked_fill_((back <= 0) | (back > self.longest), -torch.inf)
         similar -= similar.amax(dim=1, keepdim=True).clamp_min(-1e30)
-        rows, places = (words == targets[:, None]).nonzero(
-            as_tuple=True
-        )  # where the target occurred
+        # where each target occurred in the past
+        rows, places = (words == targets[:, None]).nonzero(as_tuple=True)
         ago = back[rows, places]
         for theta in dict.fromkeys(reach.theta for reach in self.reaches):
             # The sum over a window is the difference of two cumulative sums.

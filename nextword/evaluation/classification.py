@@ -38,6 +38,7 @@ class Quality:
     )
 
     def as_dict(self) -> dict[str, float]:
+        """Return the figures by name, for programs."""
         return asdict(self)
 
 
@@ -61,6 +62,7 @@ class ClassifierEvaluation:
     ranked_by = "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name, for programs."""
         return quality_first(self)
 
     def lines(self) -> list[tuple[str, str]]:
@@ -92,6 +94,7 @@ class Classified:
     cut: bool  # the text was too long and was cut
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
         return asdict(self)
 
     def as_text(self) -> str:

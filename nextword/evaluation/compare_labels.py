@@ -43,6 +43,7 @@ class LabelComparison:
         return self.p_value is not None and self.p_value < 0.05
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return {
             "runs": [
                 {"run": row.name, f"{self.metric}_interval": row.interval}

@@ -39,6 +39,7 @@ class TranslationComparison:
     baseline: str  # the run that the others are tested against: the first one given
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return {
             "baseline": self.baseline,
             "rows": [

@@ -49,6 +49,7 @@ class TaggerEvaluation:
         return "f1" if in_spans(self.tags) else "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name, for programs."""
         return quality_first(self)
 
     def lines(self) -> list[tuple[str, str]]:
@@ -80,6 +81,7 @@ class Tagging:
     cut = False  # long sentences are divided instead
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
         return asdict(self)
 
     def as_text(self) -> str:

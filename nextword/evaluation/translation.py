@@ -47,6 +47,7 @@ class TranslationEvaluation:
     seconds: float  # of translating
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return (
             self.targets.as_dict()
             | asdict(self.quality)

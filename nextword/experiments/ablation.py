@@ -102,6 +102,7 @@ class Row:
     seconds: float  # of training
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the row by name, for ablation.json."""
         return {
             "row": self.title,
             "valid_perplexity": self.valid,
@@ -114,6 +115,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Row:
+        """Make a row from what `as_dict` returned."""
         return cls(
             row["row"],
             row["valid_perplexity"],

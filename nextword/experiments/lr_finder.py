@@ -43,6 +43,7 @@ class LearningRates:
     suggestion: float  # the rate at which the loss falls fastest over log(rate)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the result by name, for programs."""
         return asdict(self)
 
     def draw(self, path: str | os.PathLike[str]) -> None:
