@@ -213,17 +213,17 @@ def _read(
         if len(CJK_CHARACTER.findall(sample)) > len(sample) // 2:
             notes.append(
                 "words are split at white space only, and this text has hardly any; "
-                "--set text.split=words makes every Chinese character a word"
+                "--set text.split=words makes every Chinese character one"
             )
         elif guess_split(sample) != "whitespace":
             notes.append(
-                "words are split at white space only, so punctuation stays attached; "
+                "words are split at white space only, and punctuation stays with them; "
                 "--set text.split=words separates it"
             )
     for word in _BOUNDARIES:
         if word in lexicon:
             notes.append(
-                f"{word} in the text is read as an ordinary word; the ends of lines mark sentences"
+                f"{word} in the text is an ordinary word; the ends of lines mark sentences"
             )
     return ids, lexicon, encode, notes
 

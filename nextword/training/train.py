@@ -128,7 +128,7 @@ def resume(
     out = Path(out)
     if read_config(out).model.trained_by != "gradient":
         raise InputError(
-            f"'{out}' cannot be resumed: such models are made in one go; use --overwrite"
+            f"'{out}' has nothing to resume: such models are made in one go; use --overwrite"
         )
     from .by_gradient import resume_by_gradient
 
