@@ -11,34 +11,41 @@ from .options import Device, Json, Quiet, Set, print_json
 
 NAME = "ablate"
 
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recurrent recipe, such as awd-lstm-wt2.")
+]
+Train = Annotated[
+    list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
+]
+Valid = Annotated[
+    list[Path],
+    typer.Option("--valid", metavar="FILE", help="The validation text; repeatable."),
+]
+Out = Annotated[
+    Path, typer.Option(metavar="DIR", help="Directory for the runs, the table and the figure.")
+]
+Test = Annotated[
+    list[Path],
+    typer.Option("--test", metavar="FILE", help="A test text to evaluate on too; repeatable."),
+]
+FineTune = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="EPOCHS",
+        help="Fine-tune each model with ASGD for at most this many epochs; 0 skips it.",
+    ),
+]
+
 
 def command(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recurrent recipe, such as awd-lstm-wt2.")
-    ],
-    train: Annotated[
-        list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
-    ],
-    valid: Annotated[
-        list[Path],
-        typer.Option("--valid", metavar="FILE", help="The validation text; repeatable."),
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Directory for the runs, the table and the figure.")
-    ],
-    test: Annotated[
-        list[Path],
-        typer.Option("--test", metavar="FILE", help="A test text to evaluate on too; repeatable."),
-    ] = [],  # noqa: B006
+    recipe: Recipe,
+    train: Train,
+    valid: Valid,
+    out: Out,
+    test: Test = [],  # noqa: B006
     settings: Set = [],  # noqa: B006
-    fine_tune: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="EPOCHS",
-            help="Fine-tune each model with ASGD for at most this many epochs; 0 skips it.",
-        ),
-    ] = 0,
+    fine_tune: FineTune = 0,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,

@@ -110,45 +110,52 @@ def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool)
         print(f"{name:<26}{value}")
 
 
+Cache = Annotated[
+    bool,
+    typer.Option("--cache", help="Mix in a neural cache of what followed similar contexts."),
+]
+CacheSet = Annotated[
+    list[str],
+    typer.Option(
+        "--cache-set",
+        metavar="KEY=VALUE",
+        help="A setting of --cache: window, theta or weight; repeatable.",
+    ),
+]
+Tune = Annotated[
+    list[Path],
+    typer.Option(
+        "--tune",
+        metavar="FILE",
+        help="Choose the settings of --cache on this text; repeatable.",
+    ),
+]
+McDropout = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Average over N passes with dropout on.")
+]
+PlotFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Draw the confusion matrix into this file (classifiers and taggers only).",
+    ),
+]
+
+
 def command(
     run: RunPath,
     data: Data,
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
-    cache: Annotated[
-        bool,
-        typer.Option("--cache", help="Mix in a neural cache of what followed similar contexts."),
-    ] = False,
-    cache_set: Annotated[
-        list[str],
-        typer.Option(
-            "--cache-set",
-            metavar="KEY=VALUE",
-            help="A setting of --cache: window, theta or weight; repeatable.",
-        ),
-    ] = [],  # noqa: B006
-    tune: Annotated[
-        list[Path],
-        typer.Option(
-            "--tune",
-            metavar="FILE",
-            help="Choose the settings of --cache on this text; repeatable.",
-        ),
-    ] = [],  # noqa: B006
-    mc_dropout: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Average over N passes with dropout on.")
-    ] = 0,
+    cache: Cache = False,
+    cache_set: CacheSet = [],  # noqa: B006
+    tune: Tune = [],  # noqa: B006
+    mc_dropout: McDropout = 0,
     target: Target = [],  # noqa: B006
     beam: Beam = 4,
     alpha: Alpha = 0.6,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the confusion matrix into this file (classifiers and taggers only).",
-        ),
-    ] = None,
+    plot_file: PlotFile = None,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",

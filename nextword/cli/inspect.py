@@ -11,44 +11,51 @@ from .options import Device, RunPath
 
 NAME = "inspect"
 
+What = Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")]
+Out = Annotated[Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")]
+Also = Annotated[
+    list[Path],
+    typer.Option("--with", metavar="RUN", help="Another run to draw (gradients); repeatable."),
+]
+Data = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="FILE",
+        help="The text to read (gradients; default: the run's training text); repeatable.",
+    ),
+]
+Source = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="The sentence to translate (attention).")
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="A translation of it (attention; default: the run translates it).",
+    ),
+]
+Heads = Annotated[
+    bool, typer.Option("--heads", help="Draw each head instead of their mean (attention).")
+]
+Length = Annotated[int, typer.Option(min=2, help="Number of tokens in each excerpt (gradients).")]
+Samples = Annotated[
+    int, typer.Option(min=1, help="Number of excerpts to average over (gradients).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
 
 def command(
     run: RunPath,
-    what: Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")],
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")
-    ],
-    also: Annotated[
-        list[Path],
-        typer.Option("--with", metavar="RUN", help="Another run to draw (gradients); repeatable."),
-    ] = [],  # noqa: B006
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="FILE",
-            help="The text to read (gradients; default: the run's training text); repeatable.",
-        ),
-    ] = [],  # noqa: B006
-    source: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The sentence to translate (attention).")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="A translation of it (attention; default: the run translates it).",
-        ),
-    ] = None,
-    heads: Annotated[
-        bool, typer.Option("--heads", help="Draw each head instead of their mean (attention).")
-    ] = False,
-    length: Annotated[
-        int, typer.Option(min=2, help="Number of tokens in each excerpt (gradients).")
-    ] = 100,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Number of excerpts to average over (gradients).")
-    ] = 64,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    what: What,
+    out: Out,
+    also: Also = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    source: Source = None,
+    target: Target = None,
+    heads: Heads = False,
+    length: Length = 100,
+    samples: Samples = 64,
+    json: Json = False,
     device: Device = "cpu",
 ) -> None:
     """Draw what happens inside a model.

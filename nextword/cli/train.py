@@ -14,78 +14,87 @@ if TYPE_CHECKING:
 
 NAME = "train"
 
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE", help="Name of a recipe (see `nextword recipes`), or a .toml file."
+    ),
+]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[RUN...]", help="The runs to mix (recipe mixture only).", show_default=False
+    ),
+]
+TrainOption = Annotated[
+    list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
+]
+ValidOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--valid",
+        metavar="FILE",
+        help="The validation text, by which the best weights are chosen; repeatable (default: "
+        "5 % of the training text, except for n-gram models).",
+    ),
+]
+TargetOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--target",
+        metavar="FILE",
+        help="The translations of --train, line by line, if pairs are in two files; repeatable "
+        "(default: each line of --train is source, tab, target).",
+    ),
+]
+ValidTarget = Annotated[
+    list[Path],
+    typer.Option(
+        "--valid-target",
+        metavar="FILE",
+        help="The translations of --valid, line by line, if pairs are in two files.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Directory for the run, or an .arpa file for an n-gram model."
+    ),
+]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Start from the weights of another run or of a Hugging Face folder, or from the "
+        "word vectors in a text file.",
+    ),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Train with seeds 1 to N into RUN/seed1 to RUN/seedN; the same command continues "
+        "them.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted training of RUN.")]
+
 
 def command(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RECIPE", help="Name of a recipe (see `nextword recipes`), or a .toml file."
-        ),
-    ] = None,
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[RUN...]", help="The runs to mix (recipe mixture only).", show_default=False
-        ),
-    ] = None,
-    train: Annotated[
-        list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
-    ] = [],  # noqa: B006
-    valid: Annotated[
-        list[Path],
-        typer.Option(
-            "--valid",
-            metavar="FILE",
-            help="The validation text, by which the best weights are chosen; repeatable (default: "
-            "5 % of the training text, except for n-gram models).",
-        ),
-    ] = [],  # noqa: B006
-    target: Annotated[
-        list[Path],
-        typer.Option(
-            "--target",
-            metavar="FILE",
-            help="The translations of --train, line by line, if pairs are in two files; repeatable "
-            "(default: each line of --train is source, tab, target).",
-        ),
-    ] = [],  # noqa: B006
-    valid_target: Annotated[
-        list[Path],
-        typer.Option(
-            "--valid-target",
-            metavar="FILE",
-            help="The translations of --valid, line by line, if pairs are in two files.",
-        ),
-    ] = [],  # noqa: B006
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Directory for the run, or an .arpa file for an n-gram model."
-        ),
-    ] = None,
+    recipe: Recipe = None,
+    runs: Runs = None,
+    train: TrainOption = [],  # noqa: B006
+    valid: ValidOption = [],  # noqa: B006
+    target: TargetOption = [],  # noqa: B006
+    valid_target: ValidTarget = [],  # noqa: B006
+    out: Out = None,
     settings: Set = [],  # noqa: B006
-    start_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="Start from the weights of another run or of a Hugging Face folder, or from the "
-            "word vectors in a text file.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Train with seeds 1 to N into RUN/seed1 to RUN/seedN; the same command continues "
-            "them.",
-            show_default=False,
-        ),
-    ] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted training of RUN.")
-    ] = False,
+    start_from: StartFrom = None,
+    seeds: Seeds = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     device: Device = "cpu",
     quiet: Quiet = False,

@@ -11,51 +11,58 @@ from .options import Device, RunPath
 
 NAME = "translate"
 
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="[FILE|-]", help="A file with one sentence per line, or - for standard input."
+    ),
+]
+Beam = Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy search.")]
+Alpha = Annotated[
+    float, typer.Option(min=0, help="Length penalty; a larger one gives longer translations.")
+]
+NBest = Annotated[
+    int, typer.Option(min=1, help="Number of translations to print for each sentence.")
+]
+Sample = Annotated[bool, typer.Option("--sample", help="Sample instead of beam search.")]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="With --sample: divide the logits by this number. Below 1 favours probable "
+        "tokens, above 1 flattens the distribution.",
+    ),
+]
+TopK = Annotated[int | None, typer.Option(help="With --sample: only the k most probable tokens.")]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="With --sample: only the most probable tokens whose probabilities add up to this "
+        "number."
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option(help="With --sample: the random seed.")]
+Attention = Annotated[
+    bool,
+    typer.Option("--attention", help="With --json: add the attention weights."),
+]
+
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per sentence.")]
+
 
 def command(
     run: RunPath,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="[FILE|-]", help="A file with one sentence per line, or - for standard input."
-        ),
-    ] = "-",
-    beam: Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy search.")] = 4,
-    alpha: Annotated[
-        float, typer.Option(min=0, help="Length penalty; a larger one gives longer translations.")
-    ] = 0.6,
-    n_best: Annotated[
-        int, typer.Option(min=1, help="Number of translations to print for each sentence.")
-    ] = 1,
-    sample: Annotated[
-        bool, typer.Option("--sample", help="Sample instead of beam search.")
-    ] = False,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="With --sample: divide the logits by this number. Below 1 favours probable "
-            "tokens, above 1 flattens the distribution.",
-        ),
-    ] = 1.0,
-    top_k: Annotated[
-        int | None, typer.Option(help="With --sample: only the k most probable tokens.")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            help="With --sample: only the most probable tokens whose probabilities add up to this "
-            "number."
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="With --sample: the random seed.")] = None,
-    attention: Annotated[
-        bool,
-        typer.Option("--attention", help="With --json: add the attention weights."),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per sentence.")
-    ] = False,
+    file: File = "-",
+    beam: Beam = 4,
+    alpha: Alpha = 0.6,
+    n_best: NBest = 1,
+    sample: Sample = False,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: SeedOption = None,
+    attention: Attention = False,
+    json: JsonLines = False,
     device: Device = "cpu",
 ) -> None:
     """Translate sentences, one per line.

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from .. import plot
 from ..data.labelled import Labelled
+from ..data.stream import Ids
 from ..errors import InputError
+from ..files import AnyPath, Paths, path_list
 from ..run import Run
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
-from ..types import Ability
+from ..types import Ability, Labeller
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _ROWS = 64  # texts in a batch
 
@@ -78,7 +82,7 @@ class ClassifierEvaluation:
             ("speed", f"{self.examples / self.seconds:,.0f} texts/s"),
         ]
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
+    def draw(self, path: AnyPath) -> None:
         """Draw the confusion matrix into a .png, .svg or .pdf file."""
         draw_confusion(self.labels, self.confusion, self.quality.accuracy, path)
 
@@ -102,7 +106,12 @@ class Classified:
         return f"{self.label}\t{self.probability:.4f}\t{self.text}"
 
 
-def quality_first(evaluation: Any) -> dict[str, Any]:
+def labeller(run: Run) -> Labeller:
+    """The model of a classifier or tagger."""
+    return cast(Labeller, run.model)
+
+
+def quality_first(evaluation: DataclassInstance) -> dict[str, Any]:
     """Return the figures of an evaluation by name, those of `quality` first, without `shares`."""
     values: dict[str, Any] = asdict(evaluation)
     del values["shares"]
@@ -110,7 +119,7 @@ def quality_first(evaluation: Any) -> dict[str, Any]:
 
 
 def draw_confusion(
-    labels: list[str], confusion: list[list[int]], accuracy: float, path: str | os.PathLike[str]
+    labels: list[str], confusion: list[list[int]], accuracy: float, path: AnyPath
 ) -> None:
     """Draw a confusion matrix: rows are right labels, columns predicted labels."""
     counts = np.asarray(confusion)
@@ -129,7 +138,7 @@ def draw_confusion(
         ax.set(xlabel="answer", ylabel="right label", title=f"{accuracy:.1%} right")
 
 
-def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
+def measure(right: Ids, answers: Ids, labels: int) -> tuple[Quality, Any]:
     """Compare predicted labels with the right ones.
 
     Args:
@@ -154,7 +163,7 @@ def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
 
 @torch.no_grad()
 def score_labelled(
-    model: Any, corpus: Corpus, device: torch.device, longest: int
+    model: Labeller, corpus: Corpus, device: torch.device, longest: int
 ) -> tuple[Any, Any]:
     """Predict the labels of a prepared text.
 
@@ -172,17 +181,14 @@ def score_labelled(
     return torch.cat(parts).numpy(), stream.cut
 
 
-def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
-    """Classify labelled texts and compare with their labels.
-
-    Args:
-        data: the path of a file, or several; each line is label, tab, text.
+def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
+    """Answers for labelled texts, compared with their labels.
 
     Raises:
         InputError: the run is no classifier, a file cannot be read, or a label is unknown.
     """
     run.require(Ability.CLASSIFY)
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    paths = path_list(data)
     spans = open_texts(paths)
     labels = run.config.model.labels
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
@@ -190,7 +196,7 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
         each = 1 + run.config.model.pairs
         corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels, each)
         began = time.perf_counter()
-        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
+        log_probs, cut = score_labelled(labeller(run), corpus, run.device, longest(run))
         seconds = time.perf_counter() - began
         right = np.asarray(corpus.labels)
     answers = log_probs.argmax(axis=1)
@@ -240,7 +246,7 @@ def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
         first += len(block)
         ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
         corpus = Corpus(ids, Counts(), "", labels=np.zeros(len(block), np.int64))
-        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
+        log_probs, cut = score_labelled(labeller(run), corpus, run.device, longest(run))
         for text, values, too_long in zip(block, np.exp(log_probs), cut, strict=True):
             chances = dict(zip(names, values.tolist(), strict=True))
             best = int(values.argmax())

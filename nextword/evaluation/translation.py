@@ -14,13 +14,15 @@ import torch
 
 from ..data.pairs import Sentences
 from ..errors import InputError
-from ..generation.translate import Decoding, check_translates, decode, translate_lines
+from ..files import Paths, path_list
+from ..generation.translate import Decoding, check_translates, decode, translate_lines, translator
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
-from ..text.pairs import open_pairs, prepare_pairs
+from ..text.pairs import PairFile, open_pairs, prepare_pairs
 from ..text.tokenizer import Tokenizer
 from ..text.word import CJK_CHARACTER
+from ..types import Seq2Seq
 from .figures import Evaluation, safe_exp, signature, summarise
 from .pairs import score_pairs
 
@@ -98,8 +100,8 @@ def quality(translations: Sequence[str], references: Sequence[str]) -> Quality:
 
 def evaluate_translation(
     run: Run,
-    data: Any,
-    targets: Any = (),
+    data: Paths,
+    targets: Paths = (),
     *,
     how: Decoding | None = None,
     bar: Bar | None = None,
@@ -114,32 +116,11 @@ def evaluate_translation(
     """
     how = how or Decoding()
     source_tokenizer = check_translates(run)
-    files = open_pairs(_list(data), _list(targets))
+    files = open_pairs(path_list(data), path_list(targets))
     pairs = [pair for file in files for pair in file if pair.source and pair.target]
     if not pairs:
         raise InputError(f"no pairs in '{files[0].path}'; each line is source, tab, target")
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        longest = run.model.context or 1 << 30
-        corpus, skipped = prepare_pairs(
-            files, run.tokenizer, source_tokenizer, Path(folder), longest
-        )
-        if skipped.long:
-            raise InputError(
-                f"{skipped.long} pairs of '{files[0].path}' have more tokens than the model's "
-                f"context of {longest}; leave them out"
-            )
-        source = source_tokenizer
-        context = f"source:{source.name}:{source.vocab_size}:{source.fingerprint}"
-        began = time.perf_counter()
-        scores = score_pairs(run.model, corpus, run.device)
-        evaluation = summarise(
-            scores,
-            corpus.counts,
-            safe_exp(-scores.known_log_prob / max(1, scores.known)),
-            run.parameters,
-            time.perf_counter() - began,
-            signature(run, context),
-        )
+    evaluation = _probability(run, files, source_tokenizer)
     began = time.perf_counter()
     advance = bar(len(pairs)) if bar else None
     translations = []
@@ -159,8 +140,30 @@ def evaluate_translation(
     )
 
 
+def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Evaluation:
+    """How probable the targets of pairs are, each after its source."""
+    longest = run.model.context or 1 << 30
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        corpus, skipped = prepare_pairs(files, run.tokenizer, source, Path(folder), longest)
+        if skipped.long:
+            raise InputError(
+                f"{skipped.long} pairs of '{files[0].path}' have more tokens than the model's "
+                f"context of {longest}; leave them out"
+            )
+        began = time.perf_counter()
+        scores = score_pairs(translator(run), corpus, run.device)
+        return summarise(
+            scores,
+            corpus.counts,
+            safe_exp(-scores.known_log_prob / max(1, scores.known)),
+            run.parameters,
+            time.perf_counter() - began,
+            signature(run, f"source:{source.name}:{source.vocab_size}:{source.fingerprint}"),
+        )
+
+
 def quick_bleu(
-    model: Any, tokenizer: Tokenizer, corpus: Corpus, lines: int, device: torch.device
+    model: Seq2Seq, tokenizer: Tokenizer, corpus: Corpus, lines: int, device: torch.device
 ) -> float:
     """Compute BLEU of greedy translations of the first `lines` pairs of a prepared text."""
     assert corpus.source is not None
@@ -172,7 +175,3 @@ def quick_bleu(
     found = decode(model, sources, device, Decoding(beam=1))
     translations = [tokenizer.decode(best[0].ids) for best in found]
     return quality(translations, [tokenizer.decode(ids[:-1]) for ids in targets]).bleu
-
-
-def _list(paths: Any) -> list[Any]:
-    return list(paths) if isinstance(paths, (list, tuple)) else [paths]

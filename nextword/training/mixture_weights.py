@@ -49,7 +49,7 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
     return Weighed(weights, alone, safe_exp(nll))
 
 
-def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
+def expectation_maximisation(log_probs: Ids) -> tuple[float, ...]:
     """Find weights λ (K,) that maximise Σ log Σ_i λ_i p_i (Jelinek 1997, section 4.4).
 
     Args:
@@ -78,7 +78,7 @@ def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
     return tuple(float(weight) for weight in best)
 
 
-def _mean_log(log_probs: Any, weights: Any) -> float:
+def _mean_log(log_probs: Ids, weights: Any) -> float:
     with np.errstate(divide="ignore"):
         return float(np.logaddexp.reduce(log_probs + np.log(weights), 1).mean())
 

@@ -58,5 +58,5 @@ def test_gated_cells_add(cell: str, updates: int, lr: float) -> None:
 
 
 def test_plain_rnn_does_not() -> None:
-    """As many updates as the LSTM has, and still no better than a guess."""
-    assert learn("elman", 1000, 0.01) > 0.9 * MEAN
+    """Twice as many updates as the GRU has, and still no better than a guess."""
+    assert learn("elman", 600, 0.01) > 0.9 * MEAN
