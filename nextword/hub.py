@@ -158,7 +158,7 @@ def save(out: Path, model: nn.Module, config: Config, tokenizer: Tokenizer) -> N
 
     if not isinstance(tokenizer, WordPieceTokenizer):
         raise InputError(
-            f"the hub's format holds word pieces, and this model reads '{tokenizer.name}' tokens; "
+            f"the Hugging Face format needs WordPiece tokens; this model reads '{tokenizer.name}'; "
             "train one with text.tokenizer=wordpiece"
         )
     settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}

@@ -112,6 +112,7 @@ class _PlainBar:
         self.began = self.said = time.perf_counter()
 
     def advance(self, done: int) -> None:
+        """Count `done` more units, and show a line if the last one is a minute old."""
         self.done += done
         now = time.perf_counter()
         if now - self.said < _PLAIN_EVERY:

@@ -33,7 +33,7 @@ FineTune = Annotated[
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        help="Fine-tune each model with ASGD for at most this many epochs; 0 does not.",
+        help="Fine-tune each model with ASGD for at most this many epochs; 0 skips it.",
     ),
 ]
 

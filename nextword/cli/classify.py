@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json, RunPath
+from .options import Device, RunPath
 
 NAME = "classify"
 
@@ -20,7 +20,7 @@ def command(
             metavar="[FILE|-]", help="A file with one text per line, or - for standard input."
         ),
     ] = "-",
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per text.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Classify texts, or tag their words.

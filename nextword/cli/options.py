@@ -11,7 +11,12 @@ import typer
 if TYPE_CHECKING:
     from ..evaluation.dynamic import Dynamic
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or an .arpa file.")]
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run directory, an .arpa file or a Hugging Face BERT folder."
+    ),
+]
 Data = Annotated[
     list[Path], typer.Option("--data", metavar="FILE", help="The text to read; repeatable.")
 ]

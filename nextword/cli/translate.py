@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json, RunPath
+from .options import Device, RunPath
 
 NAME = "translate"
 
@@ -47,6 +47,8 @@ Attention = Annotated[
     typer.Option("--attention", help="With --json: add the attention weights."),
 ]
 
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per sentence.")]
+
 
 def command(
     run: RunPath,
@@ -60,7 +62,7 @@ def command(
     top_p: TopP = None,
     seed: SeedOption = None,
     attention: Attention = False,
-    json: Json = False,
+    json: JsonLines = False,
     device: Device = "cpu",
 ) -> None:
     """Translate sentences, one per line.

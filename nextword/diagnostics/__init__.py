@@ -1,1 +1,1 @@
-"""Looking inside models."""
+"""Figures of what happens inside models: gradients and attention."""

@@ -1,4 +1,4 @@
-"""What a translator looks at, as a picture: source against target."""
+"""Figures of the attention weights of a translator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from ..text.word import CJK_CHARACTER
 
 
 def draw(attention: Attention, path: str | os.PathLike[str], heads: bool = False) -> None:
-    """The weights of the last attention, the mean of its heads; with `heads` each of them."""
+    """Draw the weights of the last attention layer: target tokens by source tokens.
+
+    Args:
+        path: a .png, .svg or .pdf file.
+        heads: draw a panel for each head instead of their mean.
+    """
     name = list(attention.weights)[-1]
     last = attention.weights[name]  # (heads, T, S)
     panels = [last.mean(dim=0)]
@@ -36,7 +41,7 @@ def draw(attention: Attention, path: str | os.PathLike[str], heads: bool = False
 
 
 def summary(attention: Attention) -> str:
-    """Each target token with the source token it looked at most."""
+    """List each target token with the source token of the largest weight."""
     weights = attention.mean()
     lines = []
     for row, token in zip(weights, attention.target, strict=True):
@@ -46,11 +51,11 @@ def summary(attention: Attention) -> str:
 
 
 def needs_chinese(attention: Attention) -> bool:
-    """Whether a label holds Chinese characters or kana."""
+    """Return whether a token has Chinese characters or kana."""
     return any(CJK_CHARACTER.search(t) for t in [*attention.source, *attention.target])
 
 
 def label(token: str) -> str:
-    """A token as a tick of a plot: what cannot be seen, made visible."""
+    """Format a token for an axis: spaces, line ends and empty tokens get visible symbols."""
     shown = re.sub(r"^ ", "▁", token)
     return shown.replace("\n", "⏎").replace("$", r"\$") or "∅"

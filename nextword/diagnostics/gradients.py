@@ -1,8 +1,8 @@
-"""Vanishing and exploding gradients made visible (Bengio et al. 1994; Pascanu et al. 2013).
+"""Measuring vanishing and exploding gradients (Bengio et al. 1994; Pascanu et al. 2013).
 
-For a loss at the end of a stretch of text, -log p(w_T | w_<T), the norm of its gradient at every
-earlier hidden state h_t. Multiplied T - t times with the recurrent Jacobian it dies away or grows
-by a constant factor a step; the LSTM's cell and the identity RNN let it pass.
+The loss at the end of an excerpt of text is -log p(w_T | w_<T). Its gradient with respect to an
+earlier hidden state h_t is a product of T - t recurrent Jacobians, so its norm shrinks or grows by
+about a constant factor per step. The cell state of the LSTM and the identity RNN preserve it.
 """
 
 from __future__ import annotations
@@ -32,27 +32,31 @@ from ..types import Ability, LanguageModel
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """Norms by distance: entry k belongs to the state k steps before the loss."""
+    """Norms of gradients by distance: entry k is of the state k steps before the loss."""
 
     name: str
-    hidden: list[float]  # of dL/dh, the layers' together
-    cell: list[float] | None  # of dL/dc, where there are cells
-    others: dict[str, list[float]] = field(default_factory=dict)  # of further tensors of the state
+    hidden: list[float]  # of dL/dh, over all layers
+    cell: list[float] | None  # of dL/dc, if the model has cell states
+    others: dict[str, list[float]] = field(default_factory=dict)  # of other tensors of the state
 
     @property
     def factor(self) -> float:
-        """By how much the norm changes per step back, on average over the whole distance.
-        Below 1 it vanishes, above 1 it explodes."""
+        """The mean factor by which the norm changes per step back (geometric mean).
+
+        Below 1 the gradient vanishes, above 1 it explodes.
+        """
         norms = np.maximum(self.hidden, 1e-45)
         return float((norms[-1] / norms[0]) ** (1 / max(1, len(norms) - 1)))
 
     def summary(self) -> str:
+        """Describe the gradients in one line."""
         return (
             f"{self.name}: |dL/dh| {self.hidden[0]:.2e} at the loss, {self.hidden[-1]:.2e} "
             f"{len(self.hidden) - 1} steps before it (x {self.factor:.3f} a step)"
         )
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the norms and the factor by name, for programs."""
         values = asdict(self) | {"factor": self.factor}
         return values if self.others else {k: v for k, v in values.items() if k != "others"}
 
@@ -66,10 +70,16 @@ def measure(
     length: int = 100,
     samples: int = 64,
 ) -> GradientFlow:
-    """Average over `samples` stretches of `length` tokens of `ids`, spread evenly.
+    """Measure the norms of gradients, averaged over excerpts of a text.
+
+    Args:
+        ids: the text (N,).
+        name: of the model, for messages and figures.
+        length: tokens in each excerpt.
+        samples: number of excerpts, spread evenly over the text.
 
     Raises:
-        InputError: the text is too short, or the state of the model is not recurrent.
+        InputError: the text is too short, or the model is not recurrent.
     """
     recurrent = _recurrent(model, name)
     names = recurrent.state_names
@@ -80,8 +90,8 @@ def measure(
     recurrent.eval()
     state = model.start(len(starts))
     trace = []
-    # Step by step: a fused layer gives h out twice, as output and as state, and the gradient at one
-    # misses the paths through the other.
+    # Step by step, because a fused layer returns h twice, as output and as state, and the gradient
+    # of one misses the paths through the other.
     with torch.enable_grad(), kernels.backend("step"):
         for step in range(length - 1):
             state = tree_map(_watched, model.advance(inputs[:, step : step + 1], state))
@@ -89,7 +99,7 @@ def measure(
         scored = model.score(inputs[:, -1:], targets[:, -1:], state)
         watched = [list(leaves(layer)) for state in trace for layer in state]
         flat = [leaf for layer in watched for leaf in layer]
-        # One loss a row and rows do not mix, so the gradient of the sum holds each row's own.
+        # Rows are independent, so the gradient of the summed losses has that of each row.
         gradients = iter(torch.autograd.grad(-scored.log_prob.sum(), flat, allow_unused=True))
     layers = len(trace[0])
     squares = np.zeros((len(names), length - 1, len(starts)))
@@ -105,7 +115,7 @@ def measure(
 
 
 def _recurrent(model: LanguageModel, name: str) -> TrainableModel:
-    """The model.
+    """Return the model as a recurrent one.
 
     Raises:
         InputError: its state is not recurrent.
@@ -123,9 +133,14 @@ def measure_run(
     length: int = 100,
     samples: int = 64,
 ) -> GradientFlow:
-    """`measure` for a run, on text files or on the text it was trained on."""
+    """Measure the norms of gradients of a run; see `measure`.
+
+    Args:
+        path: the run directory.
+        data: files of the text to read; if empty, the training text of the run.
+    """
     run.require(Ability.GRADIENTS)
-    model = without_window(run.model)  # which would hide the state
+    model = without_window(run.model)  # the window would hide the state
     _recurrent(model, run.name)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         if data:
@@ -136,7 +151,7 @@ def measure_run(
 
 
 def draw(flows: Sequence[GradientFlow], path: str | os.PathLike[str]) -> None:
-    """Norms over the distance, one line a model; cells dashed."""
+    """Draw the norms by distance into a file, one line per model; those of cells are dashed."""
     with plot.figure(path) as (ax,):
         draw_on(ax, flows)
 
@@ -144,7 +159,7 @@ def draw(flows: Sequence[GradientFlow], path: str | os.PathLike[str]) -> None:
 def draw_on(
     ax: Any, flows: Sequence[GradientFlow], title: str = "How far back a loss reaches"
 ) -> None:
-    """The same on given axes."""
+    """Draw the norms by distance on given axes; see `draw`."""
     smallest = np.inf
     for colour, flow in zip(_colours(len(flows)), flows, strict=True):
         ax.plot(flow.hidden, color=colour, label=flow.name)

@@ -1,1 +1,1 @@
-"""How good a model is: perplexity, dynamic evaluation, sentence scores, comparison."""
+"""Evaluation: perplexity, BLEU, accuracy and F1, sentence scores, comparison, text vectors."""

@@ -1,4 +1,4 @@
-"""How sure a figure is: the bootstrap (Efron 1979), and its paired test (Koehn 2004, section 4)."""
+"""Bootstrap confidence intervals (Efron 1979), and the paired test of Koehn (2004, section 4)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 
-SAMPLES = 10_000
+SAMPLES = 10_000  # bootstrap samples
 
 Array = np.ndarray[Any, Any]
 
 
 def join(columns: Array, pieces: int) -> Array:
-    """columns (R, S) → (R, at most `pieces`), neighbours added up."""
+    """Add up neighbouring columns (R, S) until at most `pieces` are left: (R, pieces)."""
     size = columns.shape[1]
     starts = np.unique(np.linspace(0, size, min(size, pieces), endpoint=False).astype(int))
     return np.add.reduceat(columns, starts, axis=1)
 
 
 def resample(columns: Array) -> Array:
-    """columns (R, S): sums over S pieces drawn with replacement, the same for every row:
-    (R, SAMPLES)."""
+    """Sum the columns (R, S) over S pieces drawn with replacement: (R, SAMPLES).
+
+    All rows use the same draws, so their differences can be tested.
+    """
     rng = np.random.default_rng(0)
     pieces = columns.shape[1]
     sums = np.empty((len(columns), SAMPLES))
@@ -34,27 +36,29 @@ def resample(columns: Array) -> Array:
 
 
 def interval(samples: Array) -> tuple[float, float]:
-    """That holds 95 % of the samples."""
+    """Return the bounds between which 95 % of the samples lie."""
     low, high = np.percentile(samples, [2.5, 97.5])
     return float(low), float(high)
 
 
 def paired(differences: Array) -> float:
-    """Two-sided p of "no difference" for the pieces' differences (S,)."""
+    """Return the two-sided p-value of "no difference", given the difference of each piece (S,)."""
     return p_value(resample(differences[None])[0]) if differences.any() else 1.0
 
 
 def p_value(differences: Array) -> float:
-    """Two-sided p of "no difference" for a resampled difference (SAMPLES,)."""
+    """Return the two-sided p-value of "no difference", given resampled differences (SAMPLES,)."""
     tail = min((differences <= 0).mean(), (differences >= 0).mean())
     return float(min(1.0, 2 * max(tail, 1 / SAMPLES)))
 
 
 def verdict(names: Sequence[str], p: float | None, over: str) -> list[str]:
-    """Whether the first of the named runs is better than the second, as a line; none without a p.
+    """Say in one line whether the first run is significantly better than the second (p < 0.05).
 
     Args:
-        over: what was resampled, as in "1,000 pieces of the text".
+        names: the runs, best first.
+        p: the p-value; None = there is no test, and no line.
+        over: what was resampled, such as "1,000 pieces of the text".
     """
     if p is None:
         return []

@@ -1,4 +1,4 @@
-"""How good a classifier is, and its answers."""
+"""The public function `classify`, and the evaluation of classifiers."""
 
 from __future__ import annotations
 
@@ -28,43 +28,49 @@ from ..types import Ability, Labeller
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_ROWS = 64
+_ROWS = 64  # texts in a batch
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Of answers to texts whose labels are known."""
+    """Figures of predicted labels, compared with the right ones."""
 
-    accuracy: float
-    f1: float  # mean over the labels
-    matthews: float  # correlation coefficient (Matthews 1975; Gorodkin 2004 for many labels)
+    accuracy: float  # from 0 to 1
+    f1: float  # from 0 to 1: mean over the labels, or of whole spans
+    matthews: (
+        float  # correlation coefficient from -1 to 1 (Matthews 1975; Gorodkin 2004 for many labels)
+    )
 
     def as_dict(self) -> dict[str, float]:
+        """Return the figures by name, for programs."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ClassifierEvaluation:
-    """Of one run on one labelled text."""
+    """The figures of one classifier on labelled texts."""
 
     quality: Quality
-    nll: float  # -Σ log p of the right labels
+    nll: float  # -Σ log p of the right labels, in nats
     labels: list[str]
-    confusion: list[list[int]]  # right label, answer → how often
+    confusion: list[list[int]]  # [right label][predicted label] → number of texts
     examples: int
-    cut: int  # examples too long to be read whole
+    cut: int  # examples that were too long and were cut
     parameters: int
     seconds: float
-    shares: Any = field(repr=False, compare=False)  # (2, N): 1 for a right answer, 1 for any
+    shares: Any = field(
+        repr=False, compare=False
+    )  # (2, N): row 0 is 1 for a right answer, row 1 is 1
 
-    #: the figure that runs are ranked by
+    #: The figure that `compare` ranks runs by.
     ranked_by = "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name, for programs."""
         return quality_first(self)
 
     def lines(self) -> list[tuple[str, str]]:
-        """The figures as people read them: name, value."""
+        """Return the figures formatted for people: (name, value)."""
         quality = self.quality
         return [
             ("examples", f"{self.examples:,}"),
@@ -77,25 +83,26 @@ class ClassifierEvaluation:
         ]
 
     def draw(self, path: AnyPath) -> None:
-        """The confusion matrix."""
+        """Draw the confusion matrix into a .png, .svg or .pdf file."""
         draw_confusion(self.labels, self.confusion, self.quality.accuracy, path)
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A text and its label."""
+    """A text and its predicted label."""
 
     text: str
     label: str
-    probability: float
-    probabilities: dict[str, float]
-    cut: bool  # too long to be read whole
+    probability: float  # of the label
+    probabilities: dict[str, float]  # of every label
+    cut: bool  # the text was too long and was cut
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """Label, probability and text, with tabs between them."""
+        """Return label, probability and text, separated by tabs."""
         return f"{self.label}\t{self.probability:.4f}\t{self.text}"
 
 
@@ -105,7 +112,7 @@ def labeller(run: Run) -> Labeller:
 
 
 def quality_first(evaluation: DataclassInstance) -> dict[str, Any]:
-    """The figures of an evaluation, those of its quality first; the examples' own left out."""
+    """Return the figures of an evaluation by name, those of `quality` first, without `shares`."""
     values: dict[str, Any] = asdict(evaluation)
     del values["shares"]
     return {**values.pop("quality"), **values}
@@ -114,7 +121,7 @@ def quality_first(evaluation: DataclassInstance) -> dict[str, Any]:
 def draw_confusion(
     labels: list[str], confusion: list[list[int]], accuracy: float, path: AnyPath
 ) -> None:
-    """How often a right label (row) was answered with which (column)."""
+    """Draw a confusion matrix: rows are right labels, columns predicted labels."""
     counts = np.asarray(confusion)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = 2.2 + 0.5 * len(labels)
@@ -132,7 +139,16 @@ def draw_confusion(
 
 
 def measure(right: Ids, answers: Ids, labels: int) -> tuple[Quality, Any]:
-    """Right labels and answers (N,) → the figures, and the confusion matrix (labels, labels)."""
+    """Compare predicted labels with the right ones.
+
+    Args:
+        right: numbers of the right labels (N,).
+        answers: numbers of the predicted labels (N,).
+        labels: how many labels there are.
+
+    Returns:
+        The figures, and the confusion matrix (labels, labels): rows are right labels.
+    """
     confusion = np.zeros((labels, labels), dtype=np.int64)
     np.add.at(confusion, (right, answers), 1)
     hits = np.diag(confusion).astype(float)
@@ -149,8 +165,12 @@ def measure(right: Ids, answers: Ids, labels: int) -> tuple[Quality, Any]:
 def score_labelled(
     model: Labeller, corpus: Corpus, device: torch.device, longest: int
 ) -> tuple[Any, Any]:
-    """log p of every label (N, C) for each example, in the order of the text, and which of them are
-    longer than `longest` tokens and were cut (N,)."""
+    """Predict the labels of a prepared text.
+
+    Returns:
+        Log-probabilities (N, C) of the C labels for each example, in the order of the text, and
+        whether each was longer than `longest` tokens and was cut (N,).
+    """
     assert corpus.labels is not None
     stream = Labelled(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
     parts = []
@@ -165,7 +185,7 @@ def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
     """Answers for labelled texts, compared with their labels.
 
     Raises:
-        InputError: the run is no classifier, a file cannot be read, or has an unknown label.
+        InputError: the run is no classifier, a file cannot be read, or a label is unknown.
     """
     run.require(Ability.CLASSIFY)
     paths = path_list(data)
@@ -195,16 +215,27 @@ def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
 
 
 def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
-    """The label of each text; a pair of texts has a tab between them.
+    """Predict the label of each text.
+
+    Args:
+        run: a classifier.
+        texts: lines without line ends; a pair of texts is separated by a tab.
+
+    Returns:
+        One `Classified` per text, in their order: label, probability (of the label),
+        probabilities (of every label, by name), cut (the text was too long and was cut).
 
     Raises:
-        InputError: the run is no classifier, or one of pairs and a text has no tab.
+        InputError: the run is no classifier, or it classifies pairs and a text has no tab.
+
+    Example:
+        nextword.classify(nextword.load("runs/reviews"), ["a good film"])[0].label
     """
     return list(classify_lines(run, texts))
 
 
 def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
-    """`classify` for streams of any length, a few at a time, in their order."""
+    """Classify texts like `classify`, but yield each as soon as its block of texts is done."""
     run.require(Ability.CLASSIFY)
     lines = iter(texts)
     names = run.config.model.labels
@@ -223,7 +254,7 @@ def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
 
 
 def _parts(run: Run, number: int, text: str) -> list[str]:
-    """The text of an example, or its two."""
+    """Return the one or two texts of an example."""
     text = text.replace("\n", " ")
     if not run.config.model.pairs:
         return [text.replace("\t", " ")]
@@ -234,6 +265,6 @@ def _parts(run: Run, number: int, text: str) -> list[str]:
 
 
 def longest(run: Run) -> int:
-    """Tokens of an example that the run reads, as in its training; the rest is cut off."""
+    """Return the most tokens of an example that the run reads; longer ones are cut."""
     bptt: int = run.config.train.bptt
     return bptt

@@ -1,7 +1,7 @@
-"""`compare` for classifiers, or for taggers: one table with intervals, and a test of the best two.
+"""`compare` for classifiers or taggers: confidence intervals, and a test of the best two runs.
 
-Texts (for taggers sentences; neighbours are joined until a thousand are left) are drawn with
-replacement, the same for every run.
+The bootstrap draws texts (for taggers sentences) with replacement, the same ones for every run. If
+there are more than a thousand, neighbours are joined first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .bootstrap import interval, join, p_value, resample, verdict
 from .classification import ClassifierEvaluation
 from .tagging import TaggerEvaluation
 
-PIECES = 1000
+PIECES = 1000  # most pieces that the bootstrap draws from
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,24 @@ class LabelRow:
 
     name: str
     evaluation: ClassifierEvaluation | TaggerEvaluation
-    interval: tuple[float, float]  # 95 %, of what the rows are ranked by
+    interval: tuple[float, float]  # 95 % confidence interval of `LabelComparison.metric`
 
 
 @dataclass(frozen=True)
 class LabelComparison:
-    """Rows from the best to the worst."""
+    """The comparison of classifiers or taggers, best run first."""
 
     rows: list[LabelRow]
-    metric: str  # what they are ranked by: accuracy, or of taggers of spans f1
+    metric: str  # the figure that rows are ranked by: "accuracy", or "f1" of spans
     p_value: float | None  # two-sided, best against second; None for a single run
 
     @property
     def significant(self) -> bool:
+        """Whether the best run differs from the second with p < 0.05."""
         return self.p_value is not None and self.p_value < 0.05
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return {
             "runs": [
                 {"run": row.name, f"{self.metric}_interval": row.interval}
@@ -54,7 +56,7 @@ class LabelComparison:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headings after the run's name, and a row of figures for each run."""
+        """Return the headings of the columns after the run's name, and the cells of each row."""
         called = {"accuracy": "accuracy", "f1": "F1"}
         other = "f1" if self.metric == "accuracy" else "accuracy"
         rows = []
@@ -75,7 +77,7 @@ class LabelComparison:
         return [*headings, "texts/s"], rows
 
     def notes(self) -> list[str]:
-        """What to say below the table."""
+        """Return lines to print below the table."""
         names = [row.name for row in self.rows]
         return verdict(names, self.p_value, f"{self.rows[0].evaluation.shares.shape[1]} texts")
 
@@ -83,9 +85,10 @@ class LabelComparison:
 def compare_labels(
     runs: Sequence[Run], found: Sequence[ClassifierEvaluation | TaggerEvaluation]
 ) -> LabelComparison:
-    """Rank classifiers, or taggers, by what they answered on the same labelled text.
+    """Rank classifiers or taggers by their evaluations on the same text.
 
     Args:
+        runs: the runs.
         found: the evaluation of each run.
     """
     metric = "f1" if any(one.ranked_by == "f1" for one in found) else "accuracy"

@@ -1,8 +1,9 @@
-"""`compare` for models of running text, whatever their tokenizers.
+"""`compare` for models of running text, which may have different tokenizers.
 
-The text is cut into pieces that are the same for every tokenizer (about 256 bytes, ending where
-a word or a line does; in long texts neighbours are joined until a thousand are left). The pieces'
-costs give confidence intervals by the bootstrap and, for the best two runs, a paired test.
+The text is divided into pieces that are the same for every tokenizer: about 256 bytes, up to the
+end of a word or line; in long texts neighbours are joined until a thousand are left. The bootstrap
+over the negative log-likelihoods of the pieces gives confidence intervals and a paired test of the
+best two runs.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from .perplexity import load_text
 from .reading import Reading
 from .token_scores import TokenScores
 
-#: (run, text, how to read it, bar) → its figures and the score of every token
+#: (run, text, how to read it, bar) → the figures, and the score of every token
 EvaluateCorpus = Callable[[Run, Corpus, Reading, Bar | None], tuple[Evaluation, TokenScores]]
 
 PIECE = 256  # bytes
-PIECES = 1000
+PIECES = 1000  # most pieces that the bootstrap draws from
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,22 @@ class TextRow:
 
 @dataclass(frozen=True)
 class TextComparison:
-    """Rows from the best to the worst by bits per byte; those whose figures are no probabilities
-    (models that read both ways) come last."""
+    """The comparison of language models, lowest bits per byte first.
+
+    Pseudo-log-likelihoods (of BERT) are not probabilities of the text and come last.
+    """
 
     rows: list[TextRow]
-    p_value: float | None  # two-sided, best against second; None where no two compare
-    pieces: int
+    p_value: float | None  # two-sided, best against second; None if those do not compare
+    pieces: int  # number of pieces that the bootstrap drew from
 
     @property
     def significant(self) -> bool:
+        """Whether the best run differs from the second with p < 0.05."""
         return self.p_value is not None and self.p_value < 0.05
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return {
             "runs": [
                 {
@@ -72,7 +77,7 @@ class TextComparison:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headings after the run's name, and a row of figures for each run."""
+        """Return the headings of the columns after the run's name, and the cells of each row."""
         rows = []
         for row in self.rows:
             e = row.evaluation
@@ -94,12 +99,12 @@ class TextComparison:
         return [*headings, "unknown", "tokens/s"], rows
 
     def notes(self) -> list[str]:
-        """What to say below the table."""
+        """Return lines to print below the table."""
         notes = []
         if any(row.evaluation.pseudo for row in self.rows):
             notes.append(
-                "pseudo: each token from all others of its line, no probability of the text; such "
-                "figures compare only with each other"
+                "pseudo: each token is predicted from all others of its line, which gives no "
+                "probability of the text; such figures compare only with each other"
             )
         names = [row.name for row in self.rows]
         return notes + verdict(names, self.p_value, f"{self.pieces} pieces of the text")
@@ -116,10 +121,13 @@ def compare_texts(
     """Evaluate every run on the same text files and rank them by bits per byte.
 
     Args:
-        evaluate: for each run, how it is evaluated on a prepared text.
+        data: the path of a file, or several.
+        evaluate: for each run, the function that evaluates it on a prepared text.
+        how: how the text is read.
+        bar: starts a progress bar; called with the number of tokens.
 
     Raises:
-        InputError: a text that cannot be read, or a run of another kind.
+        InputError: a text cannot be read, or a run does not predict running text.
     """
     evaluations, costs, sizes, words = [], [], np.zeros(0), 0
     for run, evaluate_corpus in zip(runs, evaluate, strict=True):
@@ -157,5 +165,5 @@ def compare_texts(
 
 
 def _spelled(evaluation: Evaluation) -> float:
-    """Bits per byte that spelling unknown words costs."""
+    """Return the part of bits per byte that spelling out unknown words costs."""
     return evaluation.bits_per_byte - evaluation.nll / math.log(2) / evaluation.bytes

@@ -1,4 +1,4 @@
-"""`compare` for runs that translate: one table, a paired bootstrap, and quality over length."""
+"""`compare` for translators: a paired bootstrap, and BLEU by the length of the source."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from ..run import Run
 from ..screen import Bar
 from .translation import TranslationEvaluation, evaluate_translation, metrics, quality
 
-SAMPLES = 1000
-_EDGES = (0, 3, 6, 9, 12, 1 << 30)  # source lengths in words, of the bars
-_FEWEST = 10  # sentences of a length that are worth a BLEU
+SAMPLES = 1000  # bootstrap samples
+_EDGES = (0, 3, 6, 9, 12, 1 << 30)  # bounds of the classes of source lengths, in words
+_FEWEST = 10  # fewest sentences in a class for which BLEU is computed
 
 
 @dataclass(frozen=True)
 class TranslationRow:
-    """One run's place in the table."""
+    """One run of the comparison."""
 
     name: str
     evaluation: TranslationEvaluation
     bleu_interval: tuple[float, float]  # 95 %
-    chrf_interval: tuple[float, float]
-    bleu_p: float | None  # of "no better or worse than the first run named"; None for that one
-    chrf_p: float | None
+    chrf_interval: tuple[float, float]  # 95 %
+    bleu_p: float | None  # p-value of "no difference from the baseline"; None for the baseline
+    chrf_p: float | None  # the same for chrF
 
 
 @dataclass(frozen=True)
 class TranslationComparison:
-    """Runs on the same pairs, best BLEU first."""
+    """The comparison of translators, highest BLEU first."""
 
     rows: list[TranslationRow]
-    baseline: str
+    baseline: str  # the run that the others are tested against: the first one given
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return {
             "baseline": self.baseline,
             "rows": [
@@ -56,7 +57,7 @@ class TranslationComparison:
         }
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headings after the run's name, and a row of figures for each run."""
+        """Return the headings of the columns after the run's name, and the cells of each row."""
         rows = []
         for row in self.rows:
             e = row.evaluation
@@ -78,7 +79,7 @@ class TranslationComparison:
         return [*headings, "lines/s"], rows
 
     def notes(self) -> list[str]:
-        """What to say below the table."""
+        """Return lines to print below the table."""
         quality = self.rows[0].evaluation.quality
         against = f"p: paired bootstrap against {self.baseline}"
         return [against, quality.bleu_signature, quality.chrf_signature]
@@ -96,8 +97,15 @@ def compare_translations(
     how: Decoding | None = None,
     bar: Bar | None = None,
 ) -> TranslationComparison:
-    """Evaluate every run on the same pairs. The p-values are those of a paired bootstrap (Koehn
-    2004) over sentences, as sacrebleu does it, each run against the first.
+    """Evaluate every run on the same pairs and test each against the first.
+
+    The test is sacrebleu's paired bootstrap over sentences (Koehn 2004).
+
+    Args:
+        data: the path of a file of pairs, or of sources, or several.
+        targets: the files of targets, if `data` has the sources only.
+        how: how translations are searched.
+        bar: starts a progress bar for each run; called with the number of sentences.
 
     Raises:
         InputError: a run does not translate, or a text cannot be read.
@@ -109,7 +117,7 @@ def compare_translations(
     bleu, chrf = metrics(references)
     systems = [(f"{i}", one.translations) for i, one in enumerate(found)]
     if len(systems) == 1:
-        systems.append(("again", found[0].translations))  # the test wants two
+        systems.append(("again", found[0].translations))  # sacrebleu needs at least two systems
     test: Any = PairedTest(
         systems,  # type: ignore[arg-type]
         {"BLEU": bleu, "chrF": chrf},
@@ -125,14 +133,18 @@ def compare_translations(
         intervals = _interval(of_bleu), _interval(of_chrf)
         p_values = of_bleu.p_value, of_chrf.p_value
         if one.translations == found[0].translations and one is not found[0]:
-            p_values = 1.0, 1.0  # counting resamples would say 1 / (1 + SAMPLES)
+            p_values = 1.0, 1.0  # sacrebleu would give 1 / (1 + SAMPLES)
         rows.append(TranslationRow(run.name, one, *intervals, *p_values))
     rows.sort(key=lambda row: -row.evaluation.quality.bleu)
     return TranslationComparison(rows, runs[0].name)
 
 
 def by_length(evaluation: TranslationEvaluation) -> list[dict[str, Any]]:
-    """BLEU of the sentences whose source has so many words (Chinese: characters)."""
+    """Compute BLEU for classes of source length in words (in characters for texts without spaces).
+
+    Returns:
+        For each class: words (its name), sentences (their number), bleu.
+    """
     lengths = [len(text.split()) for text in evaluation.sources]
     if sum(lengths) < 2 * len(lengths):
         lengths = [len(text) for text in evaluation.sources]
@@ -150,7 +162,7 @@ def by_length(evaluation: TranslationEvaluation) -> list[dict[str, Any]]:
 
 
 def draw_lengths(comparison: TranslationComparison, path: AnyPath) -> None:
-    """BLEU over the source's length, a line for each run."""
+    """Draw BLEU by the length of the source, one line per run."""
     with plot.figure(path) as (ax,):
         for row in comparison.rows:
             parts = by_length(row.evaluation)

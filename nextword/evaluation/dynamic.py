@@ -1,16 +1,16 @@
-"""Dynamic evaluation: every token is predicted before the model learns from it (Mikolov et al.
-2010; Krause et al. 2018, arXiv:1709.07432).
+"""Dynamic evaluation: the weights adapt to the text while it is evaluated (Mikolov et al. 2010;
+Krause et al. 2018, arXiv:1709.07432).
 
-The text is read in short segments. A segment is scored with the weights as they are; then its
-gradient moves them, and they drift back towards the trained ones:
+The text is read in short segments. A segment is scored with the current weights. Then a gradient
+step on it updates the weights, and they decay towards the trained weights w_0:
 
     sgd       w ← w - lr g + decay (w_0 - w)                         section 3, equation 4
     rms       w ← w - lr g/(√s + ε) + decay √s/mean(√s) (w_0 - w)    section 4.1, equations 5 and 6
     running   w ← w - lr g/(√s + ε) + decay (w_0 - w),   s ← 0.999 s + 0.001 g²  (bias-corrected)
 
-g is the segment's mean gradient, clipped to norm `clip`; the pull is from where the step has led.
-The s of `rms` is the mean of g² over segments of the text the run was trained on; `running` gathers
-it from the text it reads, and needs no other. The trained weights come back at the end.
+g is the mean gradient of the segment, clipped to the norm `clip`. The decay applies after the step.
+For `rms`, s is the mean of g² over segments of the training text; for `running` it is computed on
+the evaluated text itself. At the end the model has its trained weights again.
 """
 
 from __future__ import annotations
@@ -32,19 +32,27 @@ from ..types import LanguageModel
 from .token_scores import Progress, TokenScores, Watch
 
 _RATES = {"running": 3e-4, "rms": 5e-5, "sgd": 0.1}
-_EPSILON = 2e-5  # of `rms`; the authors' code
-_LEARNT = 2000  # segments of the training text that `rms` gathers s from
+_EPSILON = 2e-5  # ε of `rms`, from the authors' code
+_LEARNT = 2000  # segments of the training text that s of `rms` is computed on
 
 
 class Dynamic(Section):
-    """How fast the model adapts."""
+    """Settings of dynamic evaluation.
+
+    Example:
+        nextword.evaluate(run, "other.txt", dynamic=nextword.Dynamic(lr=1e-4)).perplexity
+    """
 
     method: Literal["running", "rms", "sgd"] = "running"
-    lr: float | None = Field(None, gt=0, description="none: 3e-4, for rms 5e-5, for sgd 0.1")
+    lr: float | None = Field(
+        None, gt=0, description="learning rate; none: 3e-4, for rms 5e-5, for sgd 0.1"
+    )
     segment: int = Field(16, ge=1, description="tokens between two updates")
-    decay: float = Field(0.0, ge=0, lt=1, description="pull back to the trained weights")
-    clip: float = Field(1.0, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1, description="of running and sgd")
+    decay: float = Field(
+        0.0, ge=0, lt=1, description="decay towards the trained weights after each update"
+    )
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of running and sgd")
 
     @model_validator(mode="after")
     def _momentum_is_used(self) -> Self:
@@ -54,10 +62,12 @@ class Dynamic(Section):
 
     @property
     def rate(self) -> float:
+        """The learning rate: `lr`, or the default of the method."""
         return _RATES[self.method] if self.lr is None else self.lr
 
     @property
     def signature(self) -> str:
+        """The settings as a part of the signature of an evaluation."""
         values = self.model_dump(exclude={"method"}) | {"lr": self.rate}
         settings = ",".join(f"{key}={value:g}" for key, value in values.items())
         return f"method={self.method},{settings}"
@@ -65,7 +75,7 @@ class Dynamic(Section):
 
 @contextmanager
 def restored(model: LanguageModel) -> Iterator[list[Tensor]]:
-    """The trained weights (copies); the model has them again at the end."""
+    """Give copies of the trained weights, and restore them when the context ends."""
     trained = [p.detach().clone() for p in model.parameters()]
     asked = [p.requires_grad for p in model.parameters()]
     try:
@@ -81,7 +91,7 @@ def restored(model: LanguageModel) -> Iterator[list[Tensor]]:
 
 
 class _Descent:
-    """Moves the weights by their gradients and back towards the trained ones."""
+    """Updates the weights by gradients and lets them decay towards the trained ones."""
 
     def __init__(self, settings: Dynamic, parameters: list[Tensor], trained: list[Tensor]) -> None:
         self.settings, self.parameters, self.trained = settings, parameters, trained
@@ -96,7 +106,7 @@ class _Descent:
             self.optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
 
     def statistics(self, segments: Iterator[Tensor]) -> None:
-        """Gather √s: `segments` are losses whose gradients are looked at."""
+        """Compute √s of `rms` from the gradients of the losses `segments`."""
         squares = [torch.zeros_like(p) for p in self.parameters]
         count = 0
         for loss in segments:
@@ -112,6 +122,7 @@ class _Descent:
 
     @torch.no_grad()
     def step(self, loss: Tensor) -> None:
+        """Update the weights once."""
         self.optimizer.zero_grad()
         with torch.enable_grad():
             loss.backward()  # type: ignore[no-untyped-call]
@@ -142,10 +153,13 @@ def score_dynamic(
     learnt: Ids | None = None,
     watch: Watch | None = None,
 ) -> TokenScores:
-    """As `score_tokens`, the weights following the text. No dropout is drawn.
+    """Score every token like `score_tokens`, with dynamic evaluation and without dropout.
 
     Args:
-        learnt: ids of the text the model was trained on, for method `rms`.
+        ids: the text (N,).
+        progress: called with the number of tokens just scored.
+        learnt: ids of the training text, for method `rms`.
+        watch: called with the hidden vectors and targets of each segment.
     """
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
@@ -173,7 +187,9 @@ def score_dynamic(
 
 
 class _Segment(NamedTuple):
-    offset: int
+    """The next tokens of a text and their scores, with a graph to take gradients of."""
+
+    offset: int  # of its first token
     log_prob: Tensor  # (T,)
     logits: Tensor  # (T, V)
     hidden: Tensor | None  # (T, H)
@@ -183,7 +199,7 @@ class _Segment(NamedTuple):
 def _segments(
     model: LanguageModel, ids: Ids, device: torch.device, length: int
 ) -> Iterator[_Segment]:
-    """A text, piece by piece, each read with the weights as they then are."""
+    """Yield the segments of a text, each read with the weights of that moment."""
     state = model.start(1)
     for offset in range(0, len(ids), length):
         steps = min(length, len(ids) - offset)

@@ -1,5 +1,5 @@
-"""Texts as vectors: the mean of an encoder's vectors of their tokens, scaled to length 1, so that
-the product of two is their cosine (Reimers and Gurevych 2019, arXiv:1908.10084, section 3)."""
+"""Vectors of texts: the mean of the vectors of their tokens, scaled to length 1 (Reimers and
+Gurevych 2019, arXiv:1908.10084, section 3). The dot product of two is their cosine similarity."""
 
 from __future__ import annotations
 
@@ -17,22 +17,34 @@ from ..text.input_lines import take
 from ..text.tokenizer import EOS, Tokenizer
 from ..types import Ability
 
-_BLOCK = 256
-_TOKENS = 8192  # read together, padding included
+_BLOCK = 256  # texts that are sorted by length together
+_TOKENS = 8192  # in a batch, padding included
 
 
 def embed(run: Run, texts: Iterable[str]) -> Ids:
-    """A vector for each text: (N, H) float32. Texts longer than the model's context are cut.
+    """Turn each text into a vector of length 1.
+
+    Args:
+        run: a recurrent or Transformer language model, a BERT, a classifier or a tagger.
+        texts: lines without line ends; those longer than the model's context are cut.
+
+    Returns:
+        An array (N, H) float32: a vector for each of N texts, H being the width of the model. The
+        dot product of two vectors is their cosine similarity.
 
     Raises:
-        InputError: the run has no vectors of what it reads.
+        InputError: the run has no vectors of texts.
+
+    Example:
+        a, b = nextword.embed(nextword.load("runs/bert"), ["a good film", "a fine movie"])
+        similarity = float(a @ b)
     """
     parts = [vector for _, vector in embed_lines(run, texts)]
     return np.stack(parts) if parts else np.zeros((0, _encoder(run).width), np.float32)
 
 
 def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
-    """`embed` for streams of any length: each text with its vector (H,), in their order."""
+    """Yield each text with its vector (H,), as soon as its block of texts is done."""
     encoder = _encoder(run)
     lines = iter(texts)
     while block := take(lines, _BLOCK):
@@ -41,6 +53,7 @@ def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
 
 @torch.no_grad()
 def _block(run: Run, encoder: Encoder, texts: list[str]) -> Ids:
+    """Compute the vectors (N, H) of some texts, those of similar length in one batch."""
     rows = [_tokens(run.tokenizer, encoder, text) for text in texts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: dict[int, Ids] = {}
@@ -58,7 +71,7 @@ def _block(run: Run, encoder: Encoder, texts: list[str]) -> Ids:
 
 
 def _tokens(tokenizer: Tokenizer, encoder: Encoder, text: str) -> list[int]:
-    """A text between its marks, as much of it as fits into the encoder's context."""
+    """Encode a text between special tokens, cut to the encoder's context."""
     ids = [index for index in tokenizer.encode(text.replace("\n", " ")) if index != EOS]
     end = [] if encoder.end_id is None else [encoder.end_id]
     if encoder.context is not None:
@@ -67,16 +80,16 @@ def _tokens(tokenizer: Tokenizer, encoder: Encoder, text: str) -> list[int]:
 
 
 def _encoder(run: Run) -> Encoder:
-    """What gives a vector for each token of a text.
+    """Return the encoder of a run, which gives a vector for each token of a text.
 
     Raises:
-        InputError: the run has no such part.
+        InputError: the run has none.
     """
     run.require(Ability.EMBED)
     encoder = run.model.text_encoder if isinstance(run.model, TrainableModel) else None
     if encoder is None:
         raise InputError(
-            f"'{run.name}' has no vectors of texts; take a recurrent or Transformer language "
+            f"'{run.name}' has no vectors of texts; use a recurrent or Transformer language "
             "model, a BERT, or a classifier"
         )
     return encoder

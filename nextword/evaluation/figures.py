@@ -1,4 +1,4 @@
-"""The figures that tell how well a model predicts a text, in every unit people compare by."""
+"""The figures of a language model on a text: perplexities, bits per byte, accuracy."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from ..run import Run
 from ..text.corpus import Counts
 from ..version import __version__
 
-_PSEUDO = "each token from all others of its line: compares only with other such figures"
+_PSEUDO = "each token predicted from all others of its line; compare only with such figures"
 
 
 class Scores(Protocol):
-    """What a model made of a text, summed up."""
+    """The sums of the token scores of a text."""
 
     @property
     def nll(self) -> float:
-        """-Σ log p, natural logarithms."""
+        """-Σ log p in nats."""
         ...
 
     @property
     def accuracy(self) -> float:
-        """Share of tokens that were the most probable one; NaN where not known."""
+        """The fraction of tokens that were the most probable one; NaN if unknown."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of one run on one text. Sums are natural logarithms."""
+    """The figures of one run on one text. Logarithms are natural."""
 
     tokens: int
     nll: float  # -Σ log p over all tokens
     perplexity: float  # exp(nll / tokens)
-    perplexity_excluding_oov: float  # of the tokens that the vocabulary has, by their number
-    word_perplexity: float  # exp(nll / words); a word between white space, an end of line is one
-    bits_per_byte: float  # of the text, unknown words spelled out at 8 bits a byte
+    perplexity_excluding_oov: float  # per token, over the tokens in the vocabulary only
+    word_perplexity: float  # exp(nll / words)
+    bits_per_byte: float  # unknown words are spelled out at 8 bits per byte
     bits_per_char: float  # the same per character
-    accuracy: float  # share of tokens that were the most probable one; NaN where not known
-    oov: int  # tokens the vocabulary lacks
-    words: int
-    bytes: int
+    accuracy: float  # fraction of tokens that were the most probable one; NaN if unknown
+    oov: int  # tokens that are not in the vocabulary
+    words: int  # words between white space, plus one for each line end
+    bytes: int  # in UTF-8
     chars: int
-    parameters: int
-    seconds: float
-    signature: str
-    pseudo: bool = False  # of a model that reads both ways: no probability of the text
+    parameters: int  # of the model
+    seconds: float  # of the evaluation
+    signature: str  # tokenizer, context, options: two evaluations compare if these agree
+    pseudo: bool = False  # pseudo-log-likelihoods, which are no probabilities of the text
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name; `pseudo` only if it is true."""
         values = asdict(self)
         return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
     def lines(self) -> list[tuple[str, str]]:
-        """The figures as people read them: name, value."""
+        """Return the figures formatted for people: (name, value)."""
         excluding = f"{self.perplexity_excluding_oov:.2f} per token, unknown words left out"
         return [
             ("tokens", f"{self.tokens:,}"),
@@ -79,7 +80,14 @@ def summarise(
     seconds: float,
     signed: str,
 ) -> Evaluation:
-    """All figures from the scores of the tokens and the counts of the text."""
+    """Compute all figures.
+
+    Args:
+        scores: the sums of the token scores.
+        counts: the numbers of tokens, words and bytes of the text.
+        excluding_oov: perplexity over the tokens in the vocabulary.
+        signed: the signature.
+    """
     nll = scores.nll
     bits = spelled_bits(nll, counts.oov_bytes)
     return Evaluation(
@@ -102,23 +110,29 @@ def summarise(
 
 
 def spelled_bits(nll: float, oov_bytes: int) -> float:
-    """Bits to write the text down with the model's help. `<unk>` alone does not tell which word
-    it was, so every unknown word is spelled out at 8 bits a byte, its end mark included: a small
-    vocabulary buys nothing."""
+    """Return the bits that encode a text, unknown words included.
+
+    `<unk>` does not say which word it stands for. So every unknown word is spelled out at 8 bits
+    per byte, with an end mark, and a small vocabulary gains nothing.
+
+    Args:
+        nll: of all tokens, in nats.
+        oov_bytes: bytes of the unknown words, end marks included.
+    """
     return nll / math.log(2) + 8 * oov_bytes
 
 
 def safe_exp(value: float) -> float:
-    """exp, infinity where a float ends."""
+    """Return exp(value), or infinity instead of an overflow."""
     return math.exp(value) if value < 700 else math.inf
 
 
 def signature(run: Run, context: str, ways: Sequence[str] = ()) -> str:
-    """What a score depends on besides model and text: two scores compare when these agree.
+    """Describe what a score depends on besides model and text. Scores compare if these agree.
 
     Args:
-        context: what the model sees of the text before a token, or beside it.
-        ways: how the text was read where that changes the figures, such as "cache:...".
+        context: what the model sees of the text when it predicts a token, such as "carried".
+        ways: options that change the figures, such as "cache:...".
     """
     tokenizer = run.tokenizer
     parts = [

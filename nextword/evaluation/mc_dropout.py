@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: the mean of what many thinned networks predict (Gal and Ghahramani 2016,
+"""Monte-Carlo dropout: the mean prediction of many passes with dropout (Gal and Ghahramani 2016,
 arXiv:1506.02142; for recurrent models arXiv:1512.05287, section 4)."""
 
 from __future__ import annotations
@@ -22,8 +22,15 @@ def score_mc_dropout(
     progress: Progress | None = None,
     **reading: Any,
 ) -> TokenScores:
-    """As `score_tokens`, dropout drawn as in training: log of the mean probability over `samples`
-    passes, the s-th with masks from seed s. Which token was the most probable is not known."""
+    """Score every token like `score_tokens`, averaged over passes with dropout as in training.
+
+    The score is the logarithm of the mean probability. Which token was the most probable one is not
+    computed.
+
+    Args:
+        samples: number of passes; pass s (from 0) draws its masks with seed s.
+        reading: further arguments of `score_tokens`.
+    """
     total = np.full(len(ids), -np.inf)
     devices = [device] if device.type == "cuda" else []
     network = cast(nn.Module, model)

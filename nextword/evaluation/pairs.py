@@ -1,4 +1,4 @@
-"""The log-probability of every target sentence, given its source."""
+"""Log-probabilities of target sentences, given their sources."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _TOKENS = 4096  # in a batch, padding included
 
 
 class PairScores(NamedTuple):
-    """In the order of the text."""
+    """The scores of sentence pairs, in the order of the text."""
 
-    log_prob: np.ndarray[Any, Any]  # (N,) of each sentence, natural logarithms, `<eos>` included
-    tokens: np.ndarray[Any, Any]  # (N,) of each target, `<eos>` included
+    log_prob: np.ndarray[Any, Any]  # (N,) of each target, natural logarithms, `<eos>` included
+    tokens: np.ndarray[Any, Any]  # (N,) number of tokens of each target, `<eos>` included
     hits: int  # tokens that were the most probable one
-    known_log_prob: float  # of the tokens that the vocabulary has, together
-    known: int  # how many those are
+    known_log_prob: float  # sum over the tokens in the vocabulary
+    known: int  # number of tokens in the vocabulary
 
     @property
     def nll(self) -> float:
-        """-Σ log p."""
+        """-Σ log p in nats."""
         return float(-self.log_prob.sum())
 
     @property
     def accuracy(self) -> float:
-        """Share of tokens that were the most probable one."""
+        """The fraction of tokens that were the most probable one."""
         return self.hits / int(self.tokens.sum())
 
 
@@ -43,8 +43,10 @@ def score_pairs(
     device: torch.device,
     progress: Callable[[int], None] | None = None,
 ) -> PairScores:
-    """Read every target (teacher-forced) after its source. Sentences of similar lengths are read
-    together; padding is masked, so how many does not change a figure.
+    """Score every target given its source, with teacher forcing.
+
+    Sentences of similar length are read in one batch. Padding is masked, so the batches do not
+    change the figures.
 
     Args:
         progress: called with the number of target tokens just scored.

@@ -1,4 +1,4 @@
-"""`evaluate` for models of running text: how well they predict it."""
+"""`evaluate` for models of running text: perplexity and other figures."""
 
 from __future__ import annotations
 
@@ -38,20 +38,27 @@ def evaluate_text(
     warmup: int = 256,
     bar: Bar | None = None,
 ) -> Evaluation:
-    """Perplexity and its relatives on text files.
+    """Evaluate a language model on text files.
 
-    The text is one stream from the first token to the last, so no batch size is involved; with
-    `stripes` it is read in that many places at once, and the signature says so.
+    The text is one stream from the first token to the last, so the figures do not depend on a batch
+    size. With `stripes` several parts are read in parallel, and the signature says so.
 
     Args:
-        dynamic: let the weights follow the text.
-        cache: mix in what followed similar situations a little earlier in the text.
-        mc_dropout: the mean over so many passes with dropout.
-        bar: starts a progress bar: total number of tokens → function told of every few done.
+        data: the path of a file, or several.
+        dynamic: settings of dynamic evaluation; None = fixed weights.
+        cache: settings of a neural cache; None = no cache.
+        mc_dropout: number of passes with dropout to average; 0 = no dropout.
+        stripes: parts of the text that are read in parallel.
+        warmup: tokens that each stripe reads before its own, without predicting them.
+        bar: starts a progress bar: called with the number of tokens, it returns a function to call
+            with the number just done.
 
     Raises:
-        InputError: a file cannot be read, ways of reading that exclude each other, or the run does
-            not predict text from left to right.
+        InputError: a file cannot be read, options exclude each other, or the run does not predict
+            text from left to right.
+
+    Example:
+        evaluate_text(nextword.load("runs/book"), "other.txt").perplexity
     """
     how = Reading(dynamic, cache, mc_dropout, stripes, warmup)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
@@ -65,10 +72,17 @@ def tune_cache(
     dynamic: Dynamic | None = None,
     bar: Bar | None = None,
 ) -> Cache:
-    """The cache that makes a text most probable: for one that is not the text reported on.
+    """Find the settings of a neural cache that make a text most probable.
+
+    Use another text than the one that is evaluated later.
+
+    Args:
+        data: the path of a file, or several.
+        dynamic: settings of dynamic evaluation, if the cache is used together with it.
+        bar: starts a progress bar; called with the number of tokens.
 
     Raises:
-        InputError: a file cannot be read, or the run has no hidden vectors to compare.
+        InputError: a file cannot be read, or the model has no hidden vectors.
     """
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         ids = load_text(run, data, folder).ids
@@ -78,7 +92,15 @@ def tune_cache(
 
 
 def load_text(run: Run, data: Paths, folder: str, segment: int | None = None) -> Corpus:
-    """Text files as the run's ids, in `folder`."""
+    """Encode text files with the tokenizer of a run.
+
+    Args:
+        folder: where the ids are written.
+        segment: also divide the text into pieces of about this many bytes.
+
+    Raises:
+        InputError: the run does not predict running text, or a file cannot be read or has no words.
+    """
     run.require(Ability.PREDICT)
     paths = path_list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
@@ -90,7 +112,7 @@ def load_text(run: Run, data: Paths, folder: str, segment: int | None = None) ->
 def evaluate_corpus(
     run: Run, corpus: Corpus, how: Reading, *, bar: Bar | None = None
 ) -> tuple[Evaluation, TokenScores]:
-    """`evaluate_text` for a prepared text, with the score of every token."""
+    """Evaluate a language model on a prepared text; also return the score of every token."""
     how.check()
     run.require(Ability.GENERATE)
     how = replace(how, stripes=max(1, min(how.stripes, len(corpus))))
@@ -118,7 +140,7 @@ def evaluate_corpus(
 
 
 def _context(run: Run, how: Reading) -> str:
-    """What the model sees of the text, as the signature has it."""
+    """Describe for the signature what the model sees of the text."""
     seen = f"window:{run.model.context}" if run.model.context else "carried"
     return f"{seen}+stripes:{how.stripes}+warmup:{how.warmup}" if how.stripes > 1 else seen
 
@@ -126,6 +148,7 @@ def _context(run: Run, how: Reading) -> str:
 def _score(
     run: Run, ids: Ids, how: Reading, watcher: Watcher | None, progress: Progress | None
 ) -> TokenScores:
+    """Score every token in the way that `how` describes; raise InputError if the run cannot."""
     if watcher and not _has_hidden(run):
         raise InputError(f"'{run.name}' has no hidden vectors for a cache to compare")
     if how.dynamic:
@@ -159,7 +182,7 @@ def _score(
 
 
 def _has_hidden(run: Run) -> bool:
-    """Whether the model says from which vectors it predicts."""
+    """Return whether the model gives the hidden vectors that it predicts from."""
     import torch
 
     one = torch.zeros(1, 1, dtype=torch.int64, device=run.device)
@@ -168,17 +191,17 @@ def _has_hidden(run: Run) -> bool:
 
 
 def _drops(run: Run) -> bool:
-    """Whether the settings have a dropout above zero."""
+    """Return whether the model has a dropout rate above zero."""
     settings = run.config.model.model_dump()
     return any(value for key, value in settings.items() if key.startswith("dropout"))
 
 
 def _learnt(run: Run) -> Ids:
-    """The ids the run was trained on."""
+    """Return the ids of the training text of a run."""
     folder = None if run.folder is None else run.folder / DATA / "train"
     if folder is None or not folder.is_dir():
         raise InputError(
-            f"'{run.name}' does not have the text it was trained on, which method=rms looks at; "
+            f"'{run.name}' does not have the text it was trained on, which method=rms needs; "
             "use --dynamic-set method=running"
         )
     return open_corpus(folder).ids

@@ -1,9 +1,9 @@
-"""Pseudo-log-likelihood: how well a model that reads both ways knows each token from all others
-(Salazar et al. 2020, arXiv:1910.14659, section 2).
+"""Pseudo-log-likelihoods of masked language models (Salazar et al. 2020, arXiv:1910.14659, section
+2): each token is predicted from all others.
 
     PLL(x) = Σ_i log p(x_i | x with x_i masked)
 
-It is no probability of the text: such figures compare only with each other.
+It is not a probability of the text, so such figures compare only with each other.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .figures import Evaluation, safe_exp, signature, summarise
 from .sentences import SentenceScore
 from .token_scores import TokenScores
 
-_TOKENS = 8192  # of masked copies read together, padding included
-_LINES = 256  # whose copies are sorted by length
-_LINES_AT_ONCE = 32  # of a stream, scored before the first is answered
+_TOKENS = 8192  # in a batch of masked copies, padding included
+_LINES = 256  # lines whose masked copies are sorted by length together
+_LINES_AT_ONCE = 32  # lines of a stream that are scored together
 
 
 def score_masked(
@@ -43,8 +43,10 @@ def score_masked(
     device: torch.device,
     progress: Callable[[int], None] | None = None,
 ) -> TokenScores:
-    """Of a text (N,): each line read alone, in pieces where it is longer than the context. The ends
-    of lines are not predicted: they cost nothing, and hit nothing.
+    """Score every token of a text (N,) from all others of its line.
+
+    Lines longer than the context are divided into pieces. Line ends are not predicted; their
+    log-probability is 0 and they do not count as right.
 
     Args:
         progress: called with the number of tokens just scored.
@@ -68,8 +70,16 @@ def score_masked(
 def pseudo_log_likelihood(
     model: MaskedLanguageModel, rows: Sequence[Sequence[int] | Ids], device: torch.device
 ) -> list[tuple[Ids, Ids]]:
-    """For each row of token ids (marks left out): log p of each of its tokens, natural logarithms,
-    and whether it was the most probable one. A row with its marks fits the model's context."""
+    """Score every token of each row from all others of the row.
+
+    Args:
+        rows: token ids without special tokens; with the two that are added, each row must fit into
+            the model's context.
+
+    Returns:
+        For each row the natural log-probability of each token (T,), and whether it was the most
+        probable one (T,).
+    """
     wholes = [np.concatenate([[CLS], row, [EOS]]).astype(np.int64) for row in rows]
     found = [(np.zeros(len(row), np.float32), np.zeros(len(row), bool)) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -90,7 +100,7 @@ def pseudo_log_likelihood(
 def _batches(
     copies: Iterator[tuple[int, int]], wholes: list[Ids]
 ) -> Iterator[list[tuple[int, int]]]:
-    """Copies one after another, the longest last, as many as `_TOKENS` allows."""
+    """Group masked copies, sorted by length, into batches of at most `_TOKENS` tokens."""
     batch: list[tuple[int, int]] = []
     for copy in copies:
         if batch and (len(batch) + 1) * len(wholes[copy[0]]) > _TOKENS:
@@ -102,7 +112,7 @@ def _batches(
 
 
 def _pieces(ids: Ids, most: int) -> Iterator[tuple[int, int]]:
-    """Where lines begin and end, `<eos>` left out; longer ones in pieces of at most `most`."""
+    """Yield the bounds of lines without `<eos>`, in pieces of at most `most` tokens."""
     start = 0
     for end in (*np.flatnonzero(ids == EOS).tolist(), len(ids)):
         yield from ((at, min(at + most, end)) for at in range(start, end, most))
@@ -112,9 +122,13 @@ def _pieces(ids: Ids, most: int) -> Iterator[tuple[int, int]]:
 def evaluate_pseudo(
     run: Run, corpus: Corpus, bar: Bar | None = None
 ) -> tuple[Evaluation, TokenScores]:
-    """Figures of a model that reads both ways: each token from all others of its line.
+    """Evaluate a masked language model: each token is predicted from all others of its line.
 
-    They are no probabilities of the text, are marked `pseudo`, and compare only with each other.
+    The figures are marked `pseudo`. They are no probabilities of the text and compare only with
+    each other.
+
+    Returns:
+        The figures, and the score of every token.
 
     Raises:
         InputError: the run does not predict masked words, or there are no words in the text.
@@ -142,7 +156,7 @@ def evaluate_pseudo(
 
 
 def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
-    """The pseudo-log-likelihood of each line, without `<eos>`; see `score_lines`.
+    """Yield the pseudo-log-likelihood of each line, without `<eos>`, in their order.
 
     Raises:
         InputError: the run does not predict masked words, or a line is longer than its context.

@@ -1,4 +1,4 @@
-"""How a text is read while it is scored."""
+"""The options of reading a text while it is scored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .dynamic import Dynamic
 
 @dataclass(frozen=True)
 class Reading:
-    """How a text is read."""
+    """How a text is read while it is scored; see `nextword.evaluate`."""
 
     dynamic: Dynamic | None = None
     cache: Cache | None = None
-    mc_dropout: int = 0  # passes
-    stripes: int = 1
-    warmup: int = 256
+    mc_dropout: int = 0  # passes with dropout; 0 = no dropout
+    stripes: int = 1  # parts that are read in parallel
+    warmup: int = 256  # tokens that each stripe reads before its own
 
     def check(self) -> None:
-        """Raise InputError where two ways exclude each other."""
+        """Raise InputError if options exclude each other."""
         if self.mc_dropout < 0:
             raise InputError(f"mc_dropout = {self.mc_dropout}: give the number of passes")
         one_stream = [("dynamic evaluation", self.dynamic), ("a cache", self.cache)]
@@ -28,11 +28,11 @@ class Reading:
             if wanted and self.stripes > 1:
                 raise InputError(f"{what} reads one stream; leave --stripes out")
             if wanted and self.mc_dropout:
-                raise InputError(f"{what} follows one network, not many; leave --mc-dropout out")
+                raise InputError(f"{what} cannot be averaged over passes; leave --mc-dropout out")
 
     @property
     def ways(self) -> list[str]:
-        """Its parts of a signature."""
+        """The parts of an evaluation's signature that describe these options."""
         parts = [
             f"dynamic:{self.dynamic.signature}" if self.dynamic else "",
             f"cache:{self.cache.signature}" if self.cache else "",

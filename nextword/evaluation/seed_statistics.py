@@ -1,4 +1,4 @@
-"""Mean and deviation of figures that chance has a part in."""
+"""The mean and standard deviation of figures over several seeds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 
 class SeedStatistics(NamedTuple):
-    """Of one figure over several seeds."""
+    """The mean and standard deviation of one figure over several seeds."""
 
     mean: float
-    deviation: float  # of the sample: Σ (x - mean)² / (n - 1), its root; NaN for a single one
+    deviation: float  # √(Σ (x - mean)² / (n - 1)); NaN for a single seed
 
     def __str__(self) -> str:
-        """With as many places as the deviation can bear."""
+        """Format both with as many decimals as the deviation justifies."""
         if not (self.deviation > 0 and math.isfinite(self.deviation)):
             return f"{self.mean:.5g}"
         places = min(6, max(0, 1 - math.floor(math.log10(self.deviation))))
@@ -23,7 +23,7 @@ class SeedStatistics(NamedTuple):
 
 
 def seed_statistics(results: Sequence[dict[str, Any]]) -> dict[str, SeedStatistics]:
-    """Of each figure that all results have, in their order."""
+    """Compute the statistics of each figure that all results have; other values are left out."""
     first = results[0] if results else {}
     found = {}
     for name in first:

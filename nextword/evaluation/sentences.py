@@ -1,4 +1,4 @@
-"""`score`: how natural a sentence is, as its log-probability."""
+"""Log-probabilities of sentences, by language models and by translators."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _TOKENS = 4096  # in a batch, padding included
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """One sentence, read from a fresh start to the end of its line."""
+    """The score of one sentence, which is read without the sentences before it."""
 
     text: str
     log_prob: float  # natural logarithm, `<eos>` included
     tokens: int  # `<eos>` included
-    oov: int
+    oov: int  # number of unknown words
     perplexity: float  # exp(-log_prob / tokens)
-    pseudo: bool = False  # a pseudo-log-likelihood, of a model that reads both ways, without <eos>
+    pseudo: bool = False  # log_prob is a pseudo-log-likelihood, without `<eos>` (BERT)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the score by name; `pseudo` only if it is true."""
         values = asdict(self)
         return values if self.pseudo else {k: v for k, v in values.items() if k != "pseudo"}
 
 
 def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterator[SentenceScore]:
-    """The log-probability of each text as a whole line, a few batches at a time, in their order.
+    """Yield the log-probability of each text as a whole line, in their order.
 
     Raises:
         InputError: the run does not predict text.
@@ -53,7 +54,7 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
 def score_pair_lines(
     run: Run, texts: Iterable[str], batch_size: int = 64
 ) -> Iterator[SentenceScore]:
-    """The log-probability of each line's target given its source; a line is source, tab, target.
+    """Yield the log-probability of each target given its source; a line is source, tab, target.
 
     Raises:
         InputError: the run does not translate, a line has no tab, or is longer than the model's
@@ -83,7 +84,7 @@ def score_pair_lines(
 
 
 def _blocks(texts: Iterable[str], batch_size: int) -> Iterator[list[tuple[int, str]]]:
-    """Numbered lines, enough at a time to sort them by length."""
+    """Yield blocks of numbered lines that are large enough to sort by length."""
     lines = iter(texts)
     first = 1
     while block := take(lines, 8 * batch_size):
@@ -99,7 +100,7 @@ def _scored(run: Run, line: str, target: str, ids: list[int], log_prob: float) -
 def _in_batches(
     run: Run, targets: list[list[int]], sources: list[list[int]], batch_size: int
 ) -> list[float]:
-    """The log-probability of each target, those of similar length read together."""
+    """Return the log-probability of each target; those of similar length share a batch."""
     order = sorted(range(len(targets)), key=lambda i: len(targets[i]))
     found = dict[int, float]()
     for rows in _batches(order, [len(ids) for ids in targets], batch_size):
@@ -109,7 +110,7 @@ def _in_batches(
 
 
 def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:
-    """Rows of similar length together, at most `_TOKENS` tokens where a row allows it."""
+    """Group rows of similar length: at most `batch_size` rows and `_TOKENS` tokens in a batch."""
     rows: list[int] = []
     for index in order:
         if rows and (len(rows) == batch_size or (len(rows) + 1) * lengths[index] > _TOKENS):
@@ -121,7 +122,7 @@ def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[
 
 @torch.no_grad()
 def _score(run: Run, rows: list[list[int]], sources: list[list[int]]) -> list[float]:
-    """Padding stands after the end of a row, so it never reaches what counts."""
+    """Score one batch. Padding follows the end of a row, so it does not change a score."""
     targets, mask = pad(rows)
     batch = Batch(shifted(targets), targets, continues=False, mask=mask)
     if any(sources):

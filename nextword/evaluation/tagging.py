@@ -1,4 +1,4 @@
-"""How good a tagger is, and its answers."""
+"""The public function `tag`, and the evaluation of taggers."""
 
 from __future__ import annotations
 
@@ -24,34 +24,37 @@ from ..text.tokenizer import EOS
 from ..types import Ability, Labeller
 from .classification import Quality, draw_confusion, labeller, measure, quality_first
 
-_ROWS = 32
+_ROWS = 32  # sentences in a batch
 
 
 @dataclass(frozen=True)
 class TaggerEvaluation:
-    """Of one run on one tagged text. With tags like B-PER, I-PER and O the F1 is that of whole
-    spans, else the mean over the tags."""
+    """The figures of one tagger on a tagged text.
+
+    With tags such as B-PER, I-PER and O, F1 is that of whole spans, otherwise the mean over tags.
+    """
 
     quality: Quality
-    nll: float  # -Σ log p of the right tags
+    nll: float  # -Σ log p of the right tags, in nats
     tags: list[str]
-    confusion: list[list[int]]  # right tag, answer → how often
+    confusion: list[list[int]]  # [right tag][predicted tag] → number of words
     words: int
     parameters: int
     seconds: float
-    shares: Any = field(repr=False, compare=False)  # (2, sentences): their sums' ratio is the F1 of
-    # spans, or without spans the accuracy
+    shares: Any = field(repr=False, compare=False)  # (2, sentences): the ratio of the two sums is
+    # the F1 of spans, or the accuracy if there are no spans
 
     @property
     def ranked_by(self) -> str:
-        """The figure that runs are ranked by."""
+        """The figure that `compare` ranks runs by: "f1" or "accuracy"."""
         return "f1" if in_spans(self.tags) else "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the figures by name, for programs."""
         return quality_first(self)
 
     def lines(self) -> list[tuple[str, str]]:
-        """The figures as people read them: name, value."""
+        """Return the figures formatted for people: (name, value)."""
         quality = self.quality
         of = "of whole spans" if in_spans(self.tags) else "mean over the tags"
         return [
@@ -64,39 +67,42 @@ class TaggerEvaluation:
         ]
 
     def draw(self, path: AnyPath) -> None:
-        """The confusion matrix."""
+        """Draw the confusion matrix into a .png, .svg or .pdf file."""
         draw_confusion(self.tags, self.confusion, self.quality.accuracy, path)
 
 
 @dataclass(frozen=True)
 class Tagging:
-    """A sentence with its tags."""
+    """A sentence with its predicted tags."""
 
     words: list[str]
     tags: list[str]
-    probabilities: list[float]  # of each tag
+    probabilities: list[float]  # of the tag of each word
 
-    cut = False  # long sentences are read in pieces, not cut
+    cut = False  # long sentences are divided instead
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """A line for each word: word, tab, tag; an empty line ends the text."""
+        """Return a line for each word: word, tab, tag; an empty line ends the text."""
         pairs = zip(self.words, self.tags, strict=True)
         return "".join(f"{word}\t{tag}\n" for word, tag in pairs)
 
 
 def in_spans(tags: Sequence[str]) -> bool:
-    """Whether tags mark spans: B-X begins one, I-X goes on, O is outside."""
+    """Return whether tags mark spans: B-X begins one, I-X continues it, O is outside."""
     return any(tag.startswith("B-") for tag in tags) and all(
         tag == "O" or tag[:2] in ("B-", "I-") for tag in tags
     )
 
 
 def spans(tags: Iterable[str]) -> set[tuple[int, int, str]]:
-    """Where spans begin and end, and their kind; an I- that goes on nothing begins one (the
-    conlleval of Tjong Kim Sang and Buchholz 2000)."""
+    """Return the spans that tags mark, as (start, stop, kind).
+
+    An I- tag that continues no span begins one, as in conlleval (Tjong Kim Sang and Buchholz 2000).
+    """
     found = set()
     start, kind = 0, ""
     place = -1
@@ -116,9 +122,19 @@ def spans(tags: Iterable[str]) -> set[tuple[int, int, str]]:
 def tag_quality(
     right: Ids, answers: Ids, ends: Sequence[int], tags: Sequence[str]
 ) -> tuple[Quality, Any, Any]:
-    """Right tags and answers (N,), where sentences end, the tags' names → the figures, the
-    confusion matrix, and every sentence's share (2, sentences) in the F1 of spans (twice what both
-    have, what each has), or without spans in the accuracy."""
+    """Compare predicted tags with the right ones.
+
+    Args:
+        right: numbers of the right tags (N,).
+        answers: numbers of the predicted tags (N,).
+        ends: the number of words up to the end of each sentence.
+        tags: names of the tags.
+
+    Returns:
+        The figures; the confusion matrix (tags, tags), rows being right tags; and for each sentence
+        numerator and denominator (2, sentences) of the F1 of spans: twice the common spans, and the
+        spans of both. Without spans: of the accuracy, the right words and all words.
+    """
     quality, confusion = measure(right, answers, len(tags))
     sentences = list(zip([0, *ends], ends, strict=False))
     if not in_spans(tags):
@@ -138,7 +154,7 @@ def tag_quality(
 
 @torch.no_grad()
 def score_tagged(model: Labeller, corpus: Corpus, device: torch.device, longest: int) -> Ids:
-    """log p of every tag (N, C) for each word, in the order of the text."""
+    """Return log-probabilities (N, C) of the C tags for each word, in the order of the text."""
     assert corpus.labels is not None
     stream = Tagged(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
     parts = []
@@ -151,7 +167,7 @@ def score_tagged(model: Labeller, corpus: Corpus, device: torch.device, longest:
 
 
 def words_of(corpus: Corpus) -> tuple[Any, Any]:
-    """The tags of a text's words (N,), and after which of them sentences end."""
+    """Return the tags of a text's words (N,), and the number of words up to each sentence's end."""
     assert corpus.labels is not None
     labels = np.asarray(corpus.labels)
     is_word = labels != NONE
@@ -163,7 +179,7 @@ def evaluate_tagger(run: Run, data: Paths) -> TaggerEvaluation:
     """Answers for tagged words, compared with their tags.
 
     Raises:
-        InputError: the run is no tagger, a file cannot be read, or has an unknown tag.
+        InputError: the run is no tagger, a file cannot be read, or a tag is unknown.
     """
     run.require(Ability.TAG)
     paths = path_list(data)
@@ -183,16 +199,26 @@ def evaluate_tagger(run: Run, data: Paths) -> TaggerEvaluation:
 
 
 def tag(run: Run, texts: Iterable[str]) -> list[Tagging]:
-    """The tags of each text's words, which white space divides.
+    """Predict a tag for each word of each text.
+
+    Args:
+        run: a tagger.
+        texts: lines without line ends; words are separated by white space.
+
+    Returns:
+        One `Tagging` per text, in their order: words, tags, probabilities (of the tags).
 
     Raises:
         InputError: the run is no tagger.
+
+    Example:
+        nextword.tag(nextword.load("runs/names"), ["Anna lives in Rome ."])[0].tags
     """
     return list(tag_lines(run, texts))
 
 
 def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
-    """`tag` for streams of any length, a few at a time, in their order."""
+    """Tag texts like `tag`, but yield each as soon as its block of texts is done."""
     run.require(Ability.TAG)
     names = run.config.model.labels
     lines = iter(texts)

@@ -1,4 +1,4 @@
-"""The log-probability of every token of a text, each predicted exactly once, the first too."""
+"""Log-probabilities of all tokens of a text; each is predicted exactly once, the first too."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ..data.stream import Ids, rows
 from ..state import concatenate, select
 from ..types import LanguageModel
 
-Progress = Callable[[int], None]  # called with the number of tokens just done
-Watch = Callable[[Tensor, Tensor], None]  # hidden (T, H) that predicted targets (T,)
+Progress = Callable[[int], None]  # called with the number of tokens just scored
+Watch = Callable[[Tensor, Tensor], None]  # called with hidden (T, H) and the targets (T,)
 
 
 class TokenScores(NamedTuple):
-    """In the order of the text."""
+    """The scores of all tokens, in the order of the text."""
 
     log_prob: np.ndarray[Any, Any]  # (N,) float32, natural logarithms
-    hit: np.ndarray[Any, Any] | None  # (N,) bool, the token was the most probable one, if known
+    hit: np.ndarray[Any, Any] | None  # (N,) bool, it was the most probable one; None = unknown
 
     @property
     def nll(self) -> float:
-        """-Σ log p, summed in double precision."""
+        """-Σ log p in nats, summed in double precision."""
         return float(-self.log_prob.sum(dtype=np.float64))
 
     @property
     def accuracy(self) -> float:
-        """Share of tokens that were the most probable one; NaN where that is not known."""
+        """The fraction of tokens that were the most probable one; NaN if unknown."""
         return float("nan") if self.hit is None else float(self.hit.mean())
 
 
@@ -46,15 +46,18 @@ def score_tokens(
     watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> TokenScores:
-    """Read `ids` (N,) from `<eos>` on, the state carried from the first token to the last.
+    """Score every token of a text, carrying the state from the first token to the last.
 
-    With `stripes` > 1 that many stretches are read side by side, which is faster. A stretch
-    knows no more of what came before than the `warmup` tokens read, uncounted, ahead of it, so
-    its first tokens score slightly differently: the default, one stripe, is the exact figure.
+    The first token is predicted after `<eos>`. With `stripes` > 1 the text is divided into that
+    many parts, which are read in parallel. That is faster, but a part knows only the `warmup`
+    tokens before it, so the scores of its first tokens differ slightly. One stripe is exact.
 
     Args:
+        ids: the text (N,).
+        stripes: number of parts that are read in parallel.
+        warmup: tokens that each part reads before its own, without scoring them.
         chunk: tokens per call of the model; it changes memory and speed, not the result.
-        watch: shown the hidden vectors of the only stripe as it is read.
+        watch: called with the hidden vectors and targets of each chunk (one stripe only).
         progress: called with the number of tokens just scored.
     """
     total = len(ids)

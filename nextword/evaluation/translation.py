@@ -1,5 +1,5 @@
-"""How good translations are: BLEU and chrF, as sacrebleu computes and signs them (Post 2018,
-arXiv:1804.08771)."""
+"""The evaluation of translators: BLEU and chrF as sacrebleu computes them (Post 2018,
+arXiv:1804.08771), and the perplexity of the references."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ from .pairs import score_pairs
 
 @dataclass(frozen=True)
 class Quality:
-    """Of translations of one text."""
+    """BLEU and chrF of the translations of one text."""
 
-    bleu: float
-    chrf: float
-    bleu_signature: str
-    chrf_signature: str
+    bleu: float  # from 0 to 100
+    chrf: float  # from 0 to 100
+    bleu_signature: str  # of sacrebleu
+    chrf_signature: str  # of sacrebleu
 
 
 @dataclass(frozen=True)
 class TranslationEvaluation:
-    """Of one run on one text of pairs."""
+    """The figures of one translator on sentence pairs."""
 
     quality: Quality
-    targets: Evaluation  # how probable the references are, each after its source
+    targets: Evaluation  # of the references, each given its source
     sources: list[str]
     references: list[str]
     translations: list[str]
     seconds: float  # of translating
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
         return (
             self.targets.as_dict()
             | asdict(self.quality)
@@ -56,7 +57,7 @@ class TranslationEvaluation:
         )
 
     def lines(self) -> list[tuple[str, str]]:
-        """The figures as people read them: name, value."""
+        """Return the figures formatted for people: (name, value)."""
         quality, e = self.quality, self.targets
         return [
             ("sentences", f"{len(self.sources):,}"),
@@ -73,19 +74,21 @@ class TranslationEvaluation:
 
 
 def metrics(references: Sequence[str]) -> tuple[Any, Any]:
-    """sacrebleu's BLEU and chrF for references of a language; Chinese and Japanese are cut into
-    characters."""
+    """Return sacrebleu's BLEU and chrF for the language of the references.
+
+    BLEU splits Chinese and Japanese texts into characters.
+    """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
     sample = "".join(references[:1000])
     wide = 2 * len(CJK_CHARACTER.findall(sample)) > len("".join(sample.split()))
-    # `force` keeps it from warning of texts that were tokenised before
+    # `force` suppresses a warning about tokenised texts
     return BLEU(tokenize="zh" if wide else "13a", force=True), CHRF()
 
 
 def quality(translations: Sequence[str], references: Sequence[str]) -> Quality:
-    """BLEU and chrF of translations (N,) against one reference each."""
+    """Compute BLEU and chrF of translations (N,) against one reference each (N,)."""
     bleu, chrf = metrics(references)
     scores = [
         metric.corpus_score(list(translations), [list(references)]) for metric in (bleu, chrf)
@@ -103,13 +106,13 @@ def evaluate_translation(
     how: Decoding | None = None,
     bar: Bar | None = None,
 ) -> TranslationEvaluation:
-    """Translate the sources of pairs and compare with their targets; and how probable those are.
+    """Translate the sources of pairs, compare with the targets, and score the targets.
 
-    Every line with text on both sides counts, however long.
+    Every line with text on both sides counts, whatever its length. For the arguments see
+    `nextword.evaluate`.
 
     Raises:
-        InputError: a file cannot be read, the run does not translate, or a text is longer than its
-            context.
+        InputError: a file cannot be read, the run is no translator, or a text exceeds its context.
     """
     how = how or Decoding()
     source_tokenizer = check_translates(run)
@@ -162,7 +165,7 @@ def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Eval
 def quick_bleu(
     model: Seq2Seq, tokenizer: Tokenizer, corpus: Corpus, lines: int, device: torch.device
 ) -> float:
-    """BLEU of greedy translations of the first pairs of a prepared text."""
+    """Compute BLEU of greedy translations of the first `lines` pairs of a prepared text."""
     assert corpus.source is not None
     sides = Sentences(corpus.source.ids), Sentences(corpus.ids)
     rows = range(min(lines, len(sides[0])))

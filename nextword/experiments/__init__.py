@@ -1,1 +1,1 @@
-"""Several trainings that answer one question: seeds, ablations, learning rates."""
+"""Experiments of several trainings (seeds, ablation), and the learning-rate range test."""

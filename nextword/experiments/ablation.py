@@ -1,5 +1,7 @@
-"""`ablate`: the recipe as it is, then once without each ingredient of AWD-LSTM (Merity, Keskar,
-Socher 2017, arXiv:1708.02182, table 4)."""
+"""Ablation: train a recipe as it is, and once without each ingredient of AWD-LSTM.
+
+The ingredients are those of Merity, Keskar and Socher (2017, arXiv:1708.02182), table 4.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,15 @@ Bars = Callable[[], AbstractContextManager[Bar | None]]
 
 @dataclass(frozen=True)
 class Ingredient:
-    """One row: what is left out, by which settings, and what the paper measured."""
+    """An ingredient to leave out: by which settings, and what the paper measured without it."""
 
     title: str
     slug: str
-    without: Callable[[Config], dict[str, Any]]  # {} = the recipe has no such ingredient
-    ptb: float  # the paper's test perplexity without it
-    wt2: float
+    without: Callable[
+        [Config], dict[str, Any]
+    ]  # settings that remove it; {} = the recipe does not have it
+    ptb: float  # the paper's test perplexity without it on Penn Treebank
+    wt2: float  # the same on WikiText-2
 
 
 def _off(table: str, key: str, off: Any) -> Callable[[Config], dict[str, Any]]:
@@ -88,16 +92,17 @@ INGREDIENTS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A finished row. Perplexities of the texts, every token predicted once."""
+    """A finished row of the table; perplexities are per token."""
 
     title: str
-    valid: float
-    test: float | None
+    valid: float  # perplexity of the validation text
+    test: float | None  # perplexity of the test text, if there is one
     paper: tuple[float, float]  # test perplexity: Penn Treebank, WikiText-2
     parameters: int
-    seconds: float
+    seconds: float  # of training
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the row by name, for ablation.json."""
         return {
             "row": self.title,
             "valid_perplexity": self.valid,
@@ -110,6 +115,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Row:
+        """Make a row from what `as_dict` returned."""
         return cls(
             row["row"],
             row["valid_perplexity"],
@@ -121,7 +127,7 @@ class Row:
 
 
 def plan(config: Config, fine_tune: bool) -> tuple[list[Ingredient], list[Ingredient]]:
-    """The rows of a recipe, and the ingredients that it does not have."""
+    """Return the rows of a recipe's table, and the ingredients that it does not have."""
     rows, missing = [FULL], list[Ingredient]()
     (rows if fine_tune else missing).append(FINE_TUNING)
     for ingredient in INGREDIENTS:
@@ -143,23 +149,24 @@ def ablate(
     say: Say = lambda line: None,
     bars: Bars = lambda: nullcontext(None),
 ) -> list[Row]:
-    """Train the full recipe and one run less each ingredient into the directory `out`.
+    """Train a recipe and one model without each of its ingredients; return the rows, full first.
 
-    Called again with the same arguments it goes on: finished rows stay, an interrupted training is
-    resumed. Writes ablation.json and ablation.png after every row.
+    Writes ablation.json and ablation.png into `out` after every row. Called again with the same
+    arguments it continues: finished rows stay, and an interrupted training is resumed.
 
     Args:
-        fine_tune: epochs, at most, of the fine-tuning run (ASGD from the start) that follows each
-            training; 0 = none. The row without NT-ASGD has none either: it is plain SGD.
-        bars: for the evaluations: a context with what starts a progress bar.
+        fine_tune: most epochs of fine-tuning with ASGD after each training; 0 = none. The row
+            without NT-ASGD is never fine-tuned.
+        say, bars: show a line of text; make a context that starts progress bars.
+        others: see `nextword.train`; `test` is a text to evaluate on too.
 
     Raises:
-        InputError: a file cannot be read, or `out` holds something else.
-        Interrupted: Ctrl-C; everything is saved.
+        InputError: a file cannot be read, the recipe is not recurrent, or `out` has other contents.
+        Interrupted: Ctrl-C or SIGTERM; everything is saved.
     """
     config = configure(recipe, overrides)
     if "dropout_weight" not in type(config.model).model_fields:
-        raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
+        raise InputError(f"'{recipe}' is no recurrent recipe; use one such as awd-lstm-wt2")
     for text in (train, valid, test):
         if text:
             open_texts(text)
@@ -184,7 +191,9 @@ def ablate(
     try:
         return _rows(out, config, trial, test, fine_tune > 0, say, bars)
     except InputError:
-        if fresh and not any((out / ROWS).glob(f"*/*/{STATE}")):  # nothing trained, nothing left
+        if fresh and not any(
+            (out / ROWS).glob(f"*/*/{STATE}")
+        ):  # nothing was trained, so leave nothing behind
             shutil.rmtree(out)
         raise
 
@@ -198,10 +207,10 @@ def _rows(
     say: Say,
     bars: Bars,
 ) -> list[Row]:
-    """Train and evaluate what is not done yet; all rows."""
+    """Train and evaluate the rows that are missing; return all rows."""
     rows, missing = plan(config, fine_tune)
     for ingredient in missing:
-        say(f"{ingredient.title}: the recipe has none, left out")
+        say(f"{ingredient.title}: skipped, the recipe does not have it")
     with locked(out):
         done = {row["row"]: Row.from_dict(row) for row in _read(out)}
         for number, ingredient in enumerate(rows, start=1):
@@ -227,13 +236,13 @@ def _rows(
 
 @dataclass(frozen=True)
 class _Trial:
-    """How each row is trained."""
+    """How a row is trained."""
 
     request: Request
-    fine_tune: int  # epochs
+    fine_tune: int  # most epochs; 0 = none
 
     def run(self, folder: Path, ingredient: Ingredient, config: Config) -> list[Path]:
-        """The runs of a row, trained and fine-tuned as far as they are not yet."""
+        """Train and fine-tune a row as far as that is missing; return its runs."""
         slug = FULL.slug if ingredient is FINE_TUNING else ingredient.slug
         request = self.request.changed(ingredient.without(config))
         trained = folder / slug / "trained"
@@ -254,7 +263,7 @@ def _read(out: Path) -> list[dict[str, Any]]:
 
 
 def _seconds(run: Path) -> float:
-    """How long a training took."""
+    """Return how long a training took, in seconds."""
     lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
     records = (json.loads(line) for line in reversed(lines))
     return next((record["seconds"] for record in records if "seconds" in record), 0.0)
@@ -268,7 +277,7 @@ def _left(done: dict[str, Row], rows: int) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """How much worse each row is than the full recipe, here and in the paper, in percent."""
+    """Draw how much worse each row is than the full recipe, in percent, and in the paper."""
     from math import nan
 
     full = rows[0]

@@ -1,5 +1,8 @@
-"""The learning-rate range test (Smith 2017, arXiv:1506.01186, section 3.3): a short training whose
-learning rate grows exponentially; a good one lies where the loss falls fastest."""
+"""The learning-rate range test (Smith 2017, arXiv:1506.01186, section 3.3).
+
+It is a short training with an exponentially growing learning rate. A good learning rate is the one
+at which the loss falls fastest.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +31,23 @@ from ..training.schedules import Rates
 from ..types import State
 
 _SMOOTH = 0.9  # weight of the past in the running mean of the loss
-_STOP = 2.0  # the test ends when the loss is so many times its best
+_STOP = 2.0  # the test ends when the loss is this many times its minimum
 
 
 @dataclass(frozen=True)
 class LearningRates:
-    """What a range test found."""
+    """The result of a range test."""
 
-    lr: list[float]
-    loss: list[float]  # running mean, nats per token
-    suggestion: float  # where the loss falls fastest over the logarithm of the rate
+    lr: list[float]  # learning rate of each step
+    loss: list[float]  # running mean of the training loss at each step, nats per token
+    suggestion: float  # the rate at which the loss falls fastest over log(rate)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the result by name, for programs."""
         return asdict(self)
 
     def draw(self, path: str | os.PathLike[str]) -> None:
-        """The loss over the learning rate, the suggestion marked."""
+        """Draw the loss over the learning rate and mark the suggestion."""
         with plot.figure(path) as (ax,):
             ax.plot(self.lr, self.loss)
             ax.axvline(self.suggestion, ls="--", color=plot.COLOURS[1])
@@ -64,14 +68,21 @@ def find_lr(
     high: float = 10.0,
     progress: Callable[[int], None] | None = None,
 ) -> LearningRates:
-    """Train for `steps` steps from the rate `low` to `high`, ending early if the loss blows up.
-    Nothing is kept.
+    """Find a learning rate by a range test. The trained model is discarded.
 
     Args:
+        request: the training to find a learning rate for.
+        steps: number of steps; the test ends early if the loss diverges.
+        low: learning rate of the first step.
+        high: learning rate of the last step.
         progress: called with the number of steps just done.
 
     Raises:
-        InputError: `low` is not below `high`, or the model is not trained by gradients.
+        InputError: `low` is not below `high`, the model is not trained by gradients, or the loss
+            diverges within three steps.
+
+    Example:
+        find_lr(Request.of("lstm", "book.txt")).suggestion
     """
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
@@ -125,7 +136,7 @@ def _range_test(
         if progress:
             progress(1)
     if len(losses) < 3:
-        raise InputError(f"the loss blows up at once; begin lower than --low {rates[0]:g}")
+        raise InputError(f"the loss diverges at once; give a smaller --low than {rates[0]:g}")
     lrs = rates[: len(losses)]
     slope = np.gradient(np.asarray(losses), np.log(lrs))
     return LearningRates(lrs.tolist(), losses, float(lrs[int(slope.argmin())]))

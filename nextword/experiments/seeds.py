@@ -1,4 +1,4 @@
-"""`train --seeds N`: the same training from several seeds, to know what chance does."""
+"""Training with several seeds (`train --seeds N`), to measure the variance between seeds."""
 
 from __future__ import annotations
 
@@ -33,17 +33,26 @@ def train_seeds(
     device: str = "cpu",
     quiet: bool = False,
 ) -> dict[str, SeedStatistics]:
-    """Train runs out/seed1, out/seed2 and so on, `train.seed` being the number.
+    """Train the same model with seeds 1 to `seeds` into out/seed1, out/seed2 and so on.
 
-    Called again with the same arguments it goes on: finished runs stay, an interrupted one is
-    resumed, and more seeds may be asked for. The other arguments are those of `train`.
+    Called again with the same arguments it continues: finished runs stay, an interrupted one is
+    resumed, and `seeds` may be larger.
+
+    Args:
+        seeds: number of trainings; `train.seed` is 1, 2, …
+        others: see `nextword.train`.
 
     Returns:
-        The validation figures of the kept weights, mean and deviation.
+        The mean and standard deviation over the seeds of each validation figure of the best
+        weights, by name (nll in nats per token, perplexity, accuracy, …).
 
     Raises:
-        InputError: something given cannot be used, or `out` holds something else.
-        Interrupted: Ctrl-C; everything is saved.
+        InputError: an argument cannot be used, or `out` has other contents.
+        TrainingError: the loss or the gradient is not finite.
+        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+
+    Example:
+        nextword.train_seeds("lstm", "book.txt", "runs/book", seeds=3)["perplexity"].mean
     """
     request = Request.of(
         recipe,
@@ -61,14 +70,14 @@ def train_seeds(
 
 
 def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatistics]:
-    """`train_seeds` for a request."""
+    """Train several seeds of a request; see `train_seeds`."""
     if seeds < 1:
         raise InputError(f"seeds = {seeds}: give 1 or more")
     if "train.seed" in request.changes:
         raise InputError("--seeds sets train.seed itself; leave it out")
     config = check(request).config
     if config.model.trained_by != "gradient":
-        raise InputError(f"'{request.recipe}' leaves nothing to chance: train it without --seeds")
+        raise InputError(f"'{request.recipe}' does not depend on a seed: train it without --seeds")
     settings = {"config": config.dump(), **texts_of(request)}
     if (origin := request.start_from) is not None:
         settings["from"] = describe([origin if origin.is_file() else origin / WEIGHTS])
@@ -80,7 +89,9 @@ def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatist
             for seed in range(1, seeds + 1):
                 finish(each.changed({"train.seed": seed}), out / f"seed{seed}")
         except InputError:
-            if fresh and not any(out.glob(f"*/{STATE}")):  # nothing trained: all is as it was
+            if fresh and not any(
+                out.glob(f"*/{STATE}")
+            ):  # nothing was trained: restore what was there
                 shutil.rmtree(out)
                 if before:
                     os.replace(before, out)
@@ -91,7 +102,7 @@ def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatist
 
 
 def _set_aside(out: Path) -> Path | None:
-    """Rename a series that is to be replaced; where it is now."""
+    """Rename a series that will be replaced; return its new path, or None if there is none."""
     if not (out / SERIES).is_file():
         return None
     with locked(out):
@@ -101,7 +112,7 @@ def _set_aside(out: Path) -> Path | None:
 
 
 def _kept(run: Path) -> dict[str, Any]:
-    """The validation figures of the weights that were kept: the best."""
+    """Return the validation figures of the weights in a run, by name."""
     _, meta = read_tensors(run / WEIGHTS)
     found = [r for r in read_metrics(run) if "valid_nll" in r and r["step"] == meta["step"]]
     wanted = found[-1] if found else {}

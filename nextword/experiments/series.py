@@ -1,4 +1,4 @@
-"""Several trainings in one directory; asked for again, they go on where they stopped."""
+"""A series of trainings in one directory, which continues where it stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..training.train import make, resume
 
 
 def finish(request: Request, out: Path) -> None:
-    """Train what is requested, or go on where its training stopped; a finished one stays."""
+    """Train a model, or continue its training; a finished training stays as it is."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if (out / STATE).is_file():
         resume(out, device=request.device, quiet=request.quiet)
@@ -24,7 +24,7 @@ def finish(request: Request, out: Path) -> None:
 
 
 def texts_of(request: Request) -> dict[str, Any]:
-    """What tells the texts of a request from others: where they are and how long."""
+    """Describe the texts of a request by path and size, to recognise them later."""
     texts = {
         "train": request.train,
         "valid": request.valid,
@@ -35,19 +35,22 @@ def texts_of(request: Request) -> dict[str, Any]:
 
 
 def describe(paths: Sequence[Path]) -> list[Any]:
-    """Path and size of each file."""
+    """Return the path and size in bytes of each file."""
     return [[str(Path(path).resolve()), Path(path).stat().st_size] for path in paths]
 
 
 def take_directory(out: Path, settings: dict[str, Any], what: str) -> bool:
-    """Make the directory of a series, or see that it holds this very one; whether it is new.
+    """Make the directory of a series, or check that it belongs to this series.
 
     Args:
-        settings: what the series is made with.
-        what: the directory holds, as in "trainings".
+        settings: the settings and texts that identify the series.
+        what: what the directory contains, for messages, such as "trainings".
+
+    Returns:
+        Whether the directory is new.
 
     Raises:
-        InputError: it holds something else.
+        InputError: the directory has other contents.
     """
     if (out / SERIES).is_file():
         before = json.loads((out / SERIES).read_text(encoding="utf-8"))

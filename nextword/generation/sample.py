@@ -185,7 +185,11 @@ def generate(
     stop: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> str:
-    """Text that continues `prompt`, without the prompt; see `generate_many`."""
+    """Text that continues `prompt`, without the prompt; see `generate_many`.
+
+    Example:
+        nextword.generate(nextword.load("runs/book"), "Once upon", tokens=50, seed=1)
+    """
     return generate_many(
         run,
         [prompt],

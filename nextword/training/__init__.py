@@ -1,1 +1,1 @@
-"""Training: loop, optimizers, schedules, journal, learning-rate finder."""
+"""Training: by gradients, by counting n-grams, or by mixing runs; optimizers and schedules."""

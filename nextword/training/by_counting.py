@@ -1,4 +1,4 @@
-"""`train` for n-gram models: by counting. Needs no torch."""
+"""Training of n-gram models by counting. It needs no torch."""
 
 from __future__ import annotations
 
@@ -35,17 +35,21 @@ Array = np.ndarray[Any, Any]
 Encode = Callable[[str], Array]
 
 _BOUNDARIES = ("<s>", "</s>")
-_WORDS_AT_A_TIME = 1 << 14
-_SAMPLE = 1 << 15  # characters looked at to tell what kind of text it is
+_WORDS_AT_A_TIME = 1 << 14  # words of a vocabulary that are written together
+_SAMPLE = 1 << 15  # characters by which the kind of text is guessed
 
 
 def train_by_counting(job: Job, out: Path, began: float) -> None:
-    """Estimate an n-gram model from all of the text; nothing is held out. See `nextword.train`.
+    """Estimate an n-gram model from the whole training text; nothing is held out.
 
-    `out` may be an ARPA file instead of a run directory.
+    See `nextword.train`.
 
     Args:
-        began: time.perf_counter() when the work began.
+        out: a run directory, or an ARPA file to write instead.
+        began: time.perf_counter() when the training was requested.
+
+    Raises:
+        InputError: there are no words in a text, or `out` may not be written.
     """
     overwrite, quiet = job.request.overwrite, job.request.quiet
     if is_arpa(out):
@@ -64,6 +68,8 @@ def train_by_counting(job: Job, out: Path, began: float) -> None:
 
 @dataclass
 class _Made:
+    """An estimated model, its vocabulary, its line of metrics.jsonl, and where its arrays are."""
+
     table: Table
     lexicon: Lexicon
     record: dict[str, Any]
@@ -71,7 +77,12 @@ class _Made:
 
 
 def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bool) -> _Made:
-    """The table, in its file in `fresh` if it is to be kept; the tokenizer's file beside it."""
+    """Estimate the table of probabilities.
+
+    Args:
+        fresh: the folder of the new run, where the tokenizer is written.
+        keep_table: write the table into `fresh` too, as the weights of the run.
+    """
     config, valid_spans = job.config, job.valid
     parent = job.origin.folder if job.origin else None
     say = speaker(job.request.quiet)
@@ -163,8 +174,8 @@ def _read(
     folder: Path | None,
     bars: Bars,
 ) -> tuple[Array, Lexicon, Encode, list[str]]:
-    """Ids (N,) uint32 of the text, its vocabulary, and how to encode more; writes the tokenizer's
-    file. With a folder the ids are kept in a file there."""
+    """Load the tokenizer of `parent` or train one, write it into `fresh`, and encode the text:
+    ids (N,) uint32 (in a file if `folder` is given), vocabulary, encoder and notes."""
     text, size = config.text, sum(span.size for span in spans)
     sample = next(blocks(spans))[0][:_SAMPLE]
     split = guess_split(sample) if text.split == "auto" else text.split
@@ -201,22 +212,24 @@ def _read(
     if _by_white_space(fresh / TOKENIZER):
         if len(CJK_CHARACTER.findall(sample)) > len(sample) // 2:
             notes.append(
-                "words are cut at white space alone, and this text has hardly any; "
+                "words are split at white space only, and this text has hardly any; "
                 "--set text.split=words makes every Chinese character one"
             )
         elif guess_split(sample) != "whitespace":
             notes.append(
-                "words are cut at white space alone, punctuation stays with them; "
-                "--set text.split=words cuts it off"
+                "words are split at white space only, and punctuation stays with them; "
+                "--set text.split=words separates it"
             )
     for word in _BOUNDARIES:
         if word in lexicon:
-            notes.append(f"{word} in the text is an ordinary word; lines have their own beginning")
+            notes.append(
+                f"{word} in the text is an ordinary word; the ends of lines mark sentences"
+            )
     return ids, lexicon, encode, notes
 
 
 class _Sink:
-    """Collects ids in memory, or in a file."""
+    """Collects the ids of a text in memory or in a file."""
 
     def __init__(self, folder: Path | None) -> None:
         self.path = folder / "ids.bin" if folder else None
@@ -226,11 +239,12 @@ class _Sink:
         self.last = EOS
 
     def end_line(self) -> None:
-        """A file that ends within a line does not run into the next."""
+        """End the current line, so that a file without a final line end does not join the next."""
         if self.last != EOS:
             self.add(np.array([EOS], np.uint32))
 
     def add(self, ids: Array) -> None:
+        """Append ids (N,)."""
         if not len(ids):
             return
         self.length += len(ids)
@@ -241,7 +255,7 @@ class _Sink:
             self.parts.append(ids)
 
     def close(self, renumber: Array | None) -> Array:
-        """All ids, each replaced by what `renumber` has for it."""
+        """Return all ids (N,), each replaced by `renumber[id]` if `renumber` is given."""
         if self.path is None or self.file is None:
             ids = np.concatenate(self.parts) if self.parts else np.zeros(0, np.uint32)
             self.parts = []
@@ -262,7 +276,7 @@ def _any_word(ids: Array) -> bool:
 
 
 def encoder(tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> Encode:
-    """Text → ids (N,) uint32, as fast as the tokenizer allows."""
+    """Return a function text → ids (N,) uint32, fast for words between white space."""
     if isinstance(tokenizer, WordTokenizer) and tokenizer.split == "whitespace":
         return _encoder(lexicon or Lexicon.of(tokenizer.vocabulary), tokenizer.lower)
     return lambda text: np.asarray(tokenizer.encode(text), np.uint32)
@@ -273,7 +287,7 @@ def _encoder(lexicon: Lexicon, lower: bool) -> Encode:
 
 
 def _write_words(path: Path, lexicon: Lexicon, lower: bool) -> None:
-    """`WordTokenizer.to_json`, a few words at a time."""
+    """Write the JSON of a `WordTokenizer` without holding the whole vocabulary in memory."""
     head = WordTokenizer(list(SPECIALS), "whitespace", lower).to_json()
     end = "]}"
     assert head.endswith(end)
@@ -290,14 +304,14 @@ def _write_words(path: Path, lexicon: Lexicon, lower: bool) -> None:
 
 
 def _by_white_space(path: Path) -> bool:
-    """Whether a tokenizer's file is that of words between white space."""
+    """Return whether a tokenizer's file is of words that are split at white space only."""
     with path.open(encoding="utf-8") as file:
         head = file.read(200)
     return '"kind": "word"' in head and '"split": "whitespace"' in head
 
 
 def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
-    """Of a text, per token, unknown words included."""
+    """Compute the perplexity of a text per token, unknown words included."""
     total, tokens, state = 0.0, 0, table.start
     for ids in _encoded(encode, spans):
         log_probs, _, state = table.score(ids, state)

@@ -1,4 +1,4 @@
-"""`train` for models with weights: by gradients, step by step."""
+"""Training of neural models by gradients: preparing, starting and resuming."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
     """Prepare the text, build the model and train it; see `nextword.train`.
 
     Args:
-        began: time.perf_counter() when the wall-time budget began.
+        began: time.perf_counter() when the training was requested; `train.minutes` counts from it.
     """
     config, origin = resolve_precision(job.config, device), job.origin
     quiet = job.request.quiet
@@ -74,7 +74,7 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
 def resume_by_gradient(
     out: Path, *, recipe: str | None, overrides: Overrides, device: str, quiet: bool
 ) -> None:
-    """Go on with an interrupted training; see `nextword.resume`."""
+    """Continue an interrupted training; see `nextword.resume`."""
     began = time.perf_counter()
     config = read_config(out)
     if recipe is not None and Path(recipe).stem != config.recipe:
@@ -86,15 +86,25 @@ def resume_by_gradient(
     model = build_model(config, tokenizer, load_source_tokenizer(out, config))
     if not (out / STATE).is_file():
         hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
-        raise InputError(f"'{out}' has no '{STATE}' to go on from; start anew with {hint}")
+        raise InputError(f"'{out}' has no '{STATE}' to continue from; start again with {hint}")
     _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
 
 
 def new_model(
     config: Config, origin: Origin | None, folder: Path
 ) -> tuple[TrainableModel, list[str]]:
-    """The model of a run that begins: with fresh weights, with those of another run, or with given
-    word vectors. Returns lines that the user should read, too."""
+    """Build the model of a new run.
+
+    Its weights are newly initialised, or taken from another run; its embedding may be taken from a
+    file of word vectors.
+
+    Args:
+        origin: the run to start from, if any.
+        folder: the folder of the new run, which has its tokenizers already.
+
+    Returns:
+        The model, and notes for the user.
+    """
     tokenizer = load_tokenizer(folder / TOKENIZER)
     source = load_source_tokenizer(folder, config)
     torch.manual_seed(config.train.seed)
@@ -113,12 +123,13 @@ def new_model(
 def _take_weights(
     model: TrainableModel, origin: Origin, config: Config, tokenizer: Tokenizer
 ) -> list[str]:
+    """Load the weights of a run with the same kind of model; return notes for the user."""
     weights, notes = weights_of(origin.folder), []
     if config.train.vocabulary == "new":
         before = load_tokenizer(origin.folder / TOKENIZER)
         weights, shared = carry_vocabulary(weights, before, tokenizer)
         notes.append(
-            f"{shared:,} of {tokenizer.vocab_size:,} tokens begin with their vectors in "
+            f"{shared:,} of {tokenizer.vocab_size:,} tokens start from their vectors in "
             f"'{origin.folder}'"
         )
     load_weights(model, weights, origin.folder / WEIGHTS)
@@ -128,7 +139,7 @@ def _take_weights(
 def _take_vectors(
     embedding: nn.Embedding, text: TextConfig, config: Config, tokenizer: Tokenizer
 ) -> list[str]:
-    """Put the pretrained vectors of one side into its embedding, if there are any."""
+    """Load the word vectors that the settings of one side name, if any, into its embedding."""
     if not text.vectors:
         return []
     ids, vectors = read_vectors(text.vectors, tokenizer)
@@ -146,7 +157,7 @@ def _take_vectors(
 def open_training(
     out: Path, config: Config, model: TrainableModel, device: str, began: float
 ) -> Training:
-    """A training on the text that was prepared in a run's folder."""
+    """Open the prepared texts in a run's folder for a training."""
     task = task_of(config)
     has_valid = (out / DATA / "valid").is_dir()
     return Training(
@@ -162,7 +173,7 @@ def open_training(
 
 
 def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> None:
-    """Train, draw the curve, and say what came of it."""
+    """Run the training loop, draw the learning curve, and print a summary."""
     out, config = training.folder, training.config
     task = task_of(config)
     if training.device.type == "cuda":
@@ -182,7 +193,7 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
             at = fit(training, resume=resume, quiet=quiet)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"stopped and saved; go on with: nextword train --out {out} --resume"
+                f"stopped and saved; continue with: nextword train --out {out} --resume"
             ) from None
         draw_curve(out)
         best = f", best validation {task.best(at.best, config)}" if at.history else ""
@@ -190,6 +201,7 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
 
 
 def _adjusted(config: Config, overrides: Overrides) -> Config:
+    """Apply overrides to the settings of a resumed run; only the training budget may change."""
     changes = override_items(overrides)
     for key in changes:
         if key not in _ADJUSTABLE:
@@ -204,7 +216,7 @@ def _adjusted(config: Config, overrides: Overrides) -> Config:
 
 
 def _notes(training: Training) -> list[str]:
-    """What the user should know before the first step."""
+    """Return notes for the user to read before the first step."""
     config = training.config
     shortened = task_of(config).shortened(training.train, training.stream(0), config)
     notes = [shortened] if shortened else []
@@ -212,5 +224,5 @@ def _notes(training: Training) -> list[str]:
         why = "CUDA" if training.device.type != "cuda" else "models with a full softmax"
         notes.append(f"train.graphs is for {why} and does nothing here")
     if config.train.precision == "bf16" and not multiplies_bf16(training.device.type):
-        notes.append("no bfloat16 products in this processor: train.precision=fp32 is faster here")
+        notes.append("this processor has no bfloat16 products: train.precision=fp32 is faster here")
     return notes

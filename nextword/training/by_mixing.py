@@ -1,4 +1,4 @@
-"""`train mixture RUN RUN --valid FILE`: the weights of several runs, from held-out text."""
+"""Training of mixtures: `nextword train mixture RUN RUN --valid FILE`."""
 
 from __future__ import annotations
 
@@ -40,14 +40,22 @@ from .request import Request
 
 
 def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
-    """Find the weights that make held-out text most probable and keep the mixture as a run, with
-    copies of its members (links to the same files where the disk allows).
+    """Find the mixture weights that make held-out text most probable, and write the mixture.
+
+    The new run contains copies of its members; large files are hard links where the file system
+    allows.
 
     Args:
-        request: its validation text is what the weights are found on; it has no training text.
+        request: the request; its validation text is the held-out text, and it has no training text.
+        runs: the runs to mix, at least two.
+        out: the directory of the new run.
 
     Raises:
-        InputError: fewer than two runs, different vocabularies, or no held-out text.
+        InputError: there are fewer than two runs, their vocabularies differ, a run cannot be mixed,
+            or there is neither held-out text nor given weights.
+
+    Example:
+        mix_runs(Request.of("mixture", (), valid="held.txt"), [Path("a"), Path("b")], Path("mixed"))
     """
     began = time.perf_counter()
     config = configure(request.recipe, request.changes)
@@ -81,9 +89,9 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
 
 
 def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) -> None:
-    """Raise InputError for what can be refused before a run is opened."""
+    """Check what can be checked before a run is opened; raise InputError."""
     if config.model.trained_by != "mixing":
-        raise InputError("a mixture's model.name is mixture; leave it as it is")
+        raise InputError("the model.name of a mixture cannot change; leave it out")
     if len(runs) < 2:
         raise InputError("a mixture needs two runs or more: nextword train mixture RUN RUN …")
     if config.model.weights and len(config.model.weights) != len(runs):
@@ -97,7 +105,7 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
 
 
 def _encoded(spans: list[Span], run: Run) -> Ids:
-    """The ids of a text (N,)."""
+    """Encode a text: ids (N,)."""
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         ids = np.array(prepare(spans, run.tokenizer, folder).ids)
     if not len(ids):
@@ -116,7 +124,7 @@ def _check_vocabularies(members: list[Run]) -> None:
 
 
 def _copy(run: Path, target: Path) -> None:
-    """What a run is used by, without its training state and data."""
+    """Copy a run without its training state, prepared texts and plots."""
     target.parent.mkdir(exist_ok=True)
     if run.is_file():
         _link(str(run), str(target.with_name(target.name + "".join(run.suffixes[-2:]))))
@@ -126,10 +134,10 @@ def _copy(run: Path, target: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    if source.endswith((".json", ".jsonl")):  # small, and may be written to
+    if source.endswith((".json", ".jsonl")):  # small, and may be changed later
         shutil.copy2(source, target)
         return
     try:
         os.link(source, target)
-    except OSError:  # another disk, or a system without links
+    except OSError:  # another disk, or a file system without links
         shutil.copy2(source, target)

@@ -1,4 +1,4 @@
-"""The weights of a mixture, found on held-out text."""
+"""Mixture weights that maximise the probability of held-out text."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..evaluation.token_scores import score_tokens
 from ..models.mixture import MixtureConfig, mix
 from ..run import Run
 
-_ROUNDS = 200
-_ENOUGH = 1e-7  # nats a token: EM stops when it gains less
-_TOKENS = 20_000  # of held-out text that log-linear weights are found on
-_NEWTON = 12  # steps at most
+_ROUNDS = 200  # most rounds of EM
+_ENOUGH = 1e-7  # nats per token: EM stops when it gains less
+_TOKENS = 20_000  # of held-out text that log-linear weights are fitted to
+_NEWTON = 12  # most steps of Newton's method
 
 
 class Weighed(NamedTuple):
-    """What the weights of a mixture are worth on a text."""
+    """The weights of a mixture and what they achieve on a text."""
 
-    weights: tuple[float, ...]
+    weights: tuple[float, ...]  # one per member
     alone: list[float]  # perplexity of each member
     together: float  # perplexity of the mixture
 
@@ -31,7 +31,9 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
     """Find the weights that make a text most probable, unless the settings give them.
 
     Args:
-        ids: of the text (N,).
+        members: runs with the same vocabulary.
+        ids: the text (N,); log-linear weights use its first tokens only.
+        config: the settings of the mixture.
     """
     scores = [
         score_tokens(run.model, ids, run.device).log_prob.astype(np.float64) for run in members
@@ -48,8 +50,14 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
 
 
 def expectation_maximisation(log_probs: Ids) -> tuple[float, ...]:
-    """The weights (K,) that maximise Σ log Σ_i λ_i p_i over tokens (N, K) (Jelinek 1997, §4.4)."""
-    log_probs = log_probs[np.isfinite(log_probs).any(1)]  # what no member allows says nothing
+    """Find weights λ (K,) that maximise Σ log Σ_i λ_i p_i (Jelinek 1997, section 4.4).
+
+    Args:
+        log_probs: log-probability of each token by each member (N, K).
+    """
+    log_probs = log_probs[
+        np.isfinite(log_probs).any(1)
+    ]  # no weights can make these tokens possible
     count = int(log_probs.shape[1])
     if not len(log_probs):
         return tuple(1 / count for _ in range(count))
@@ -64,7 +72,7 @@ def expectation_maximisation(log_probs: Ids) -> tuple[float, ...]:
             break
         before = mean
         weights = np.exp(joint - total[:, None]).mean(0)
-    # It stops a little short of the optimum, where one member alone may be better by a hair.
+    # EM stops a little short of the optimum, so if that is a single member, try each member alone.
     candidates = [weights / weights.sum(), *np.eye(count)]
     best = max(candidates, key=lambda some: _mean_log(log_probs, some))
     return tuple(float(weight) for weight in best)
@@ -79,8 +87,14 @@ def _mean_log(log_probs: Ids, weights: Any) -> float:
 def _newton(
     members: list[Run], ids: Any, given: tuple[float, ...]
 ) -> tuple[tuple[float, ...], float]:
-    """Log-linear weights by Newton's method: -Σ log p is convex in them, its gradient the expected
-    less the observed log-probabilities and its Hessian their covariance."""
+    """Find log-linear weights by Newton's method.
+
+    -Σ log p is convex in the weights. Its gradient is the expected minus the observed
+    log-probabilities of the members, and its Hessian is their covariance.
+
+    Returns:
+        The weights (K,), and the negative log-likelihood in nats per token.
+    """
     count = len(members)
     weights = torch.tensor(given or (1 / count,) * count, dtype=torch.float64)
     best = (tuple(weights.tolist()), float("inf"))

@@ -1,4 +1,4 @@
-"""Optimizers by name: settings that build torch's own."""
+"""Optimizers by name: their settings, which build the optimizers of torch."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _EPS = "ε: added to the denominator, against division by zero"
 
 
 class OptimizerPart(Part):
+    """The settings that all optimizers share."""
+
     lr: float = Field(gt=0, description=_LR)
     weight_decay: float = Field(0.0, ge=0, description=_DECAY)
     layer_decay: float = Field(
@@ -41,12 +43,13 @@ class OptimizerPart(Part):
     def build(
         self, parameters: Iterable[nn.Parameter], groups: Sequence[list[nn.Parameter]] | None = None
     ) -> optim.Optimizer:
-        """torch's optimizer with these settings.
+        """Build the optimizer of torch with these settings.
 
         Args:
-            groups: the same parameters from the bottom layer up, where layers differ in their rate
-                (discriminative rates, gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146,
-                sections 3.2 and 3.3).
+            parameters: all parameters to train.
+            groups: the same parameters in groups from the bottom layer up, for layers that learn at
+                different rates or from different epochs on (discriminative fine-tuning and gradual
+                unfreezing: Howard and Ruder 2018, arXiv:1801.06146, sections 3.2 and 3.3).
         """
         from torch import optim
 
@@ -64,11 +67,11 @@ class OptimizerPart(Part):
         return optimizer
 
     def deepest(self, epoch: int) -> float:
-        """The last group from the top that learns in a pass; from 0."""
+        """Return the lowest group that learns in an epoch, counted from the top layer, 0."""
         return epoch // self.unfreeze if self.unfreeze else math.inf
 
-    kind: ClassVar[str]  # its name in torch.optim
-    fused: ClassVar[bool] = False
+    kind: ClassVar[str]  # the name of the class in torch.optim
+    fused: ClassVar[bool] = False  # torch has a fused implementation
 
 
 class SGD(OptimizerPart):

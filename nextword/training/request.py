@@ -1,4 +1,4 @@
-"""What a training is asked to do, and the settings that follow from it."""
+"""The request for a training, and the checks that turn it into a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..tasks.task import Origin
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `train`; see there for their meaning."""
+    """The arguments of `nextword.train`, where their meaning is described."""
 
     recipe: str
     train: tuple[Path, ...]
@@ -44,7 +44,11 @@ class Request:
         device: str = "cpu",
         quiet: bool = False,
     ) -> Self:
-        """A request from what people write: one path or several, overrides as text or as a dict."""
+        """Make a request. Paths may be single or in a sequence, overrides a dict or "key=value".
+
+        Example:
+            Request.of("lstm", "book.txt", overrides=["model.hidden=650"])
+        """
         return cls(
             recipe,
             _paths(train),
@@ -60,47 +64,48 @@ class Request:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The overrides: dotted key → value."""
+        """The overrides as a dict: dotted key → value."""
         return dict(self.overrides)
 
     def changed(self, changes: dict[str, Any], start_from: Path | None = None) -> Self:
-        """The same request with more overrides, and perhaps another run to start from."""
+        """Return the request with more overrides and, if given, another run to start from."""
         merged = tuple((self.changes | changes).items())
         return replace(self, overrides=merged, start_from=start_from or self.start_from)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request whose settings and files have been checked."""
+    """A request whose settings and files have been checked and opened."""
 
     request: Request
     config: Config
     origin: Origin | None
-    train: list[Any]  # texts as the task opens them
+    train: list[Any]  # what `Task.open` returned
     valid: list[Any]
 
     @property
     def bptt_is_given(self) -> bool:
-        """The user set `train.bptt`."""
+        """Whether the user set `train.bptt`."""
         return "train.bptt" in self.request.changes
 
 
 def check(request: Request) -> Job:
-    """Settle the settings of a request and open its texts; nothing is written.
+    """Compute the settings of a training and open its texts. Nothing is written.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: a setting, a text or the run to start from cannot be used.
     """
     config, origin = _configure(request)
     task = task_of(config)
     train = task.open(request.train, request.targets)
     if request.valid_targets and not request.valid:
-        raise InputError("the targets of validation pairs need their sources: --valid FILE")
+        raise InputError("--valid-target needs the sources of the pairs: --valid FILE")
     valid = task.open(request.valid, request.valid_targets) if request.valid else []
     return Job(request, config, origin, train, valid)
 
 
 def _configure(request: Request) -> tuple[Config, Origin | None]:
+    """Return the settings of a request, and the run to take vocabulary or weights from, if any."""
     recipe, changes, folder = request.recipe, request.changes, request.start_from
     if folder is None:
         return configure(recipe, changes), None
@@ -115,7 +120,7 @@ def _configure(request: Request) -> tuple[Config, Origin | None]:
 
 
 def _with_vectors(recipe: str, changes: dict[str, Any], path: Path) -> Config:
-    """A recipe's settings whose word vectors begin with those of a file."""
+    """Return the settings of a recipe whose embedding starts from a file of word vectors."""
     config = configure(recipe, changes)
     key = task_of(config).vectors_key(path)
     if config.model.trained_by != "gradient":

@@ -1,6 +1,8 @@
-"""Learning-rate schedules: pure functions of where the training stands.
+"""Learning-rate schedules: pure functions of the progress of a training.
 
-`fraction` is how much of the budget (steps, or minutes when `train.minutes` is set) is used.
+Each is called with `step`, the number of the step from 0; `fraction`, the part of the budget
+(steps, or minutes if `train.minutes` is set) that is used, from 0 to 1; and `history`, the results
+of the validations so far, of which smaller is better.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from ..config import Part
 
 
 class Rates(NamedTuple):
-    """What a schedule asks for."""
+    """What a schedule returns."""
 
-    lr: float  # factor on optimizer.lr
-    momentum: float | None = None  # momentum or first beta; None = as the optimizer has it
+    lr: float  # factor that optimizer.lr is multiplied by
+    momentum: float | None = None  # momentum or β₁; None = the setting of the optimizer
 
 
 class Constant(Part):
-    """lr, after an optional linear warm-up."""
+    """A constant learning rate, after an optional linear warm-up."""
 
     name: Literal["constant"] = "constant"
     warmup: float = Field(
@@ -37,7 +39,7 @@ class Constant(Part):
 
 
 class Cosine(Part):
-    """Linear warm-up, then half a cosine down to `final` (Loshchilov and Hutter 2017)."""
+    """A linear warm-up, then half a cosine down to `final` (Loshchilov and Hutter 2017)."""
 
     name: Literal["cosine"] = "cosine"
     warmup: float = Field(
@@ -58,8 +60,10 @@ class Cosine(Part):
 
 
 class OneCycle(Part):
-    """Up to lr and down again, momentum the other way round (Smith 2018, arXiv:1803.09820; the
-    cosine form of fast.ai)."""
+    """The one-cycle policy (Smith 2018, arXiv:1803.09820), in the cosine form of fast.ai.
+
+    The learning rate rises and falls again; momentum falls and rises.
+    """
 
     name: Literal["one-cycle"] = "one-cycle"
     warmup: float = Field(
@@ -92,7 +96,7 @@ class OneCycle(Part):
 
 
 class Plateau(Part):
-    """lr times `factor` whenever `patience` validations have brought nothing better."""
+    """Multiply the rate by `factor` after `patience` validations without improvement."""
 
     name: Literal["plateau"] = "plateau"
     factor: float = Field(
@@ -121,7 +125,7 @@ class Plateau(Part):
 
 
 class Milestones(Part):
-    """lr times `factor` at each of some points of the training."""
+    """Multiply the rate by `factor` at each of some points of the training."""
 
     name: Literal["milestones"] = "milestones"
     at: list[float] = Field(
@@ -145,7 +149,7 @@ class Milestones(Part):
 
 
 class SlantedTriangles(Part):
-    """A short linear way up and a long one down (Howard and Ruder 2018, arXiv:1801.06146, section
+    """A short linear rise and a long linear fall (Howard and Ruder 2018, arXiv:1801.06146, section
     3.2, equation 3)."""
 
     name: Literal["slanted-triangles"] = "slanted-triangles"
@@ -165,7 +169,10 @@ class SlantedTriangles(Part):
 
 
 class InverseSquareRoot(Part):
-    """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), 1 at its highest."""
+    """A linear warm-up, then a fall with 1/√step (Vaswani et al. 2017, section 5.3).
+
+    It is scaled so that the factor is 1 at its highest.
+    """
 
     name: Literal["inverse-sqrt"] = "inverse-sqrt"
     warmup_steps: int = Field(

@@ -1,4 +1,4 @@
-"""`train`: from a recipe and text files to a run."""
+"""The public functions `train` and `resume`."""
 
 from __future__ import annotations
 
@@ -26,24 +26,34 @@ def train(
     device: str = "cpu",
     quiet: bool = False,
 ) -> Run:
-    """Train a model on text files and keep it as the run directory `out`.
+    """Train a model on text files and write it into the run directory `out`.
 
-    Without validation text the last 5 % of each training file are held out for it (not for n-gram
-    models, which have no use for it). The vocabulary comes from the training text alone.
+    The vocabulary is learnt from the training text alone.
 
     Args:
-        targets: of sentence pairs: the other language's file of each training file, line by line;
-            without, each line of a training file is source, tab, target.
-        valid_targets: the same for the validation files.
-        overrides: settings on top of the recipe, `["model.hidden=650"]` or a dict.
-        start_from: a run whose vocabulary to keep and, if it is the same kind of model, whose
-            model settings and weights to start from; a folder in the hub's format likewise; or a
-            text file of word vectors.
+        recipe: the name of a recipe (`nextword recipes` lists them), or a .toml file.
+        train: one or several files: running text, pairs, labelled or tagged texts, by recipe.
+        out: the run directory; for n-gram models also an .arpa file.
+        valid: one or several files of validation text, by which the best weights are chosen. If
+            empty, 5 % of the training text are held out: the end of each file, or of labelled texts
+            a random part of every label. N-gram models hold nothing out.
+        targets: sentence pairs only: files of translations of `train`, line by line; if empty, each
+            line of `train` is source, tab, target.
+        valid_targets: sentence pairs only: files of translations of `valid`.
+        overrides: settings that replace those of the recipe, as `["model.hidden=650"]` or a dict.
+        start_from: a run whose vocabulary to keep and, if its model is of the same kind, whose
+            model settings and weights to start from; or a folder with a BERT in the Hugging Face
+            format; or a text file of word vectors.
+        overwrite: replace an existing run in `out`.
+        device, quiet: "cpu", "cuda" or "cuda:N"; show no progress and no messages.
+
+    Returns:
+        The trained run.
 
     Raises:
-        InputError: something given cannot be used; `out` is as it was.
-        TrainingError: the loss is not finite; the last good weights are kept.
-        Interrupted: Ctrl-C; everything is saved, `resume` goes on.
+        InputError: an argument cannot be used; `out` stays as it was.
+        TrainingError: the loss or the gradient is not finite; the last good weights are in `out`.
+        Interrupted: Ctrl-C or SIGTERM; all is saved, `resume` continues.
 
     Example:
         run = nextword.train("lstm", "book.txt", "runs/book", overrides={"train.minutes": 10})
@@ -65,7 +75,7 @@ def train(
 
 
 def make(request: Request, out: AnyPath) -> None:
-    """Train what is requested into `out`, without opening the run that was made; see `train`."""
+    """Train a model like `train`, without opening the run afterwards."""
     began = time.perf_counter()
     out = Path(out)
     device = pick_device(request.device)
@@ -94,16 +104,32 @@ def resume(
     device: str = "cpu",
     quiet: bool = False,
 ) -> Run:
-    """Go on with an interrupted training, to the same weights as if it had never stopped.
+    """Continue an interrupted training. It reaches the same weights as if it had not stopped.
 
-    Only the budget may change (train.epochs, train.minutes, train.patience).
+    Args:
+        out: the run directory.
+        recipe: the recipe of the run, only to check it.
+        overrides: new values of train.epochs, train.minutes, train.patience or
+            train.save_every_minutes; no other setting can change.
+        device: "cpu", "cuda" or "cuda:N".
+        quiet: show no progress and no messages.
+
+    Returns:
+        The trained run.
 
     Raises:
-        InputError: there is no such run, nothing to go on from, or another setting is to change.
+        InputError: there is no such run, it has no training state, or another setting is changed.
+        TrainingError: the loss or the gradient is not finite; the last good weights are in `out`.
+        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+
+    Example:
+        nextword.resume("runs/book", overrides={"train.epochs": 20})
     """
     out = Path(out)
     if read_config(out).model.trained_by != "gradient":
-        raise InputError(f"'{out}' is made in one go: there is nothing to resume; use --overwrite")
+        raise InputError(
+            f"'{out}' has nothing to resume: such models are made in one go; use --overwrite"
+        )
     from .by_gradient import resume_by_gradient
 
     resume_by_gradient(out, recipe=recipe, overrides=overrides, device=device, quiet=quiet)

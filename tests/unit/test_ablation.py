@@ -304,7 +304,7 @@ def test_what_a_recipe_lacks_is_said(texts: Texts, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     lines = done.err.splitlines()
     for title in TITLES:
-        said = f"{title}: the recipe has none, left out"
+        said = f"{title}: skipped, the recipe does not have it"
         assert lines.count(said) == (title not in ("full recipe", "no fine-tuning"))
     assert [row["row"] for row in done.table] == ["full recipe", "no fine-tuning"]
     trained, tuned = done.run("full recipe"), done.run("full recipe", "tuned")

@@ -1,1 +1,1 @@
-"""The training loop and its parts."""
+"""The training loop of models that learn by gradients, and its parts."""

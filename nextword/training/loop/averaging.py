@@ -1,10 +1,10 @@
-"""Averaged weights: the mean of all steps from some step on is what is evaluated and kept.
+"""Averaging of weights: the mean is evaluated and kept instead of the current weights.
 
-ASGD (Polyak and Juditsky 1992) takes the mean of plain SGD's iterates. NT-ASGD begins it by itself,
-at the first validation that is worse than the best of those more than n validations ago (Merity et
-al. 2017, arXiv:1708.02182, section 3; algorithm 1 as the authors' code has it). Checkpoint
-averaging takes the mean of the weights at the last few validations (Vaswani et al. 2017,
-arXiv:1706.03762, section 6.1).
+ASGD (Polyak and Juditsky 1992) averages the weights after each step of plain SGD. NT-ASGD starts
+averaging at the first validation that is worse than the best of those more than n validations ago
+(Merity et al. 2017, arXiv:1708.02182, section 3; algorithm 1 as in the authors' code). Checkpoint
+averaging averages the weights at the last few validations (Vaswani et al. 2017, arXiv:1706.03762,
+section 6.1).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from ...config import TrainConfig
 
 
 def worsening(history: Sequence[float], n: int) -> bool:
-    """Whether the last validation loss is worse than the best of those more than `n` before it
-    (t > n and v > min of the losses up to t - n - 1, v being loss t)."""
+    """Return whether the last validation is worse than the best of those more than `n` before it.
+
+    With validations 0 to t it is: t > n and history[t] > min(history[0 .. t - n - 1]).
+    """
     earlier = history[:-1]
     return len(earlier) > n and history[-1] > min(earlier[: len(earlier) - n])
 
@@ -31,7 +33,7 @@ class Average:
 
     w̄ ← w̄ + (w - w̄) / k     after the k-th step
 
-    With `last` it is the mean of the last so many checkpoints instead.
+    With `last` it is the mean of the last `last` checkpoints instead.
     """
 
     def __init__(
@@ -40,8 +42,12 @@ class Average:
         last: int = 0,
         non_monotone: int | None = None,
     ) -> None:
-        """`last`: checkpoints to take the mean of, 0 = of steps; `non_monotone`: the validations
-        looked back over to tell when to begin, None = it does not begin by itself."""
+        """Prepare an average that has not begun.
+
+        Args:
+            last: number of checkpoints to average; 0 = average all steps.
+            non_monotone: n of NT-ASGD; None = averaging does not begin by itself.
+        """
         self.parameters: list[Tensor] = list(parameters)
         self.last = last
         self.non_monotone = non_monotone
@@ -51,7 +57,7 @@ class Average:
 
     @classmethod
     def wanted(cls, parameters: Iterable[nn.Parameter], config: TrainConfig) -> Self:
-        """The mean that the settings want, begun if it is one of all steps."""
+        """Make the average that the settings describe; it begins at once if average=always."""
         average = cls(
             parameters,
             config.checkpoints if config.average == "checkpoints" else 0,
@@ -63,35 +69,36 @@ class Average:
 
     @property
     def begun(self) -> bool:
+        """Whether there is a mean."""
         return bool(self.means)
 
     def begin(self) -> None:
-        """Until the first step the mean is where the weights stand now."""
+        """Start averaging; until the next step the mean equals the current weights."""
         self.means = [p.detach().clone() for p in self.parameters]
         self.steps = 0
 
     def begin_if_worsening(self, history: Sequence[float]) -> bool:
-        """Begin once validation stops getting better (NT-ASGD); whether it begins now."""
+        """Start averaging if validation stopped improving (NT-ASGD); return whether it started."""
         if self.begun or self.non_monotone is None or not worsening(history, self.non_monotone):
             return False
         self.begin()
         return True
 
     def checkpoint(self, step: int) -> None:
-        """Take the present weights as a checkpoint, if the mean is one of checkpoints."""
+        """Add the current weights as a checkpoint, if checkpoints are averaged."""
         if self.last:
             self.checkpoints[step] = [p.detach().clone() for p in self.parameters]
             self.remember(dict(sorted(self.checkpoints.items())[-self.last :]))
 
     def remember(self, checkpoints: dict[int, list[Tensor]]) -> None:
-        """These are the checkpoints; the mean is theirs."""
+        """Set the checkpoints (step → weights) and compute their mean."""
         self.checkpoints = checkpoints
         together = zip(*checkpoints.values(), strict=True)
         self.means = [torch.stack(values).mean(dim=0) for values in together]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights after a step into the mean; nothing happens before `begin`."""
+        """Add the weights after a step to the mean, if averaging has begun."""
         if self.begun and not self.last:
             self.steps += 1
             torch._foreach_lerp_(self.means, self.parameters, 1 / self.steps)
@@ -100,8 +107,11 @@ class Average:
     def applied(
         self, whole: Callable[[], AbstractContextManager[Any]] = nullcontext
     ) -> Iterator[None]:
-        """Within it the parameters hold the mean; afterwards what they held before. `whole`: a
-        context that no interrupt ends."""
+        """Replace the parameters by the mean while the context is open.
+
+        Args:
+            whole: makes a context that an interrupt cannot end, for copying the weights.
+        """
         if not self.begun:
             yield
             return

@@ -1,4 +1,4 @@
-"""How much of a training is used up, and how much time is left."""
+"""The budget of a training: how much is used, and the time left."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from .standing import Standing
 
 
 class Budget:
-    """How much of the training is used up: of its steps, or of its minutes.
+    """The budget of a training: steps, or minutes if `train.minutes` is set.
 
     Args:
-        began: time.perf_counter() when the wall time began to count.
-        batches: in the present pass; they may vary.
-        valid_tokens: in the validation text.
+        at: the progress when the training starts or resumes.
+        began: time.perf_counter() when the training was requested.
+        batches: number of batches in the current epoch; it may vary from epoch to epoch.
+        valid_tokens: number of tokens in the validation text.
     """
 
     def __init__(
@@ -23,24 +24,25 @@ class Budget:
         self.minutes = config.minutes
         self.epochs, self.batches = config.epochs, batches
         self.began = began - at.seconds
-        self.first_step, self.first_second = at.step, self.elapsed  # preparing text is no step
+        self.first_step, self.first_second = at.step, self.elapsed  # the preparation is not a step
         self.first_token = at.tokens
         self.valid_tokens = valid_tokens
-        self.reserve: float | None = None  # seconds the last validation took: one more must fit
+        self.reserve: float | None = None  # seconds kept for the last validation
 
     @property
     def elapsed(self) -> float:
+        """Seconds of wall time so far, those before a resume included."""
         return time.perf_counter() - self.began
 
     def used(self, at: Standing) -> float:
-        """From 0 to 1."""
+        """Return the part of the budget that is used, from 0 to 1."""
         if self.minutes is None:
             return self._taken(at) / (self.epochs * self.batches)
         reserve = self._guess(at) if self.reserve is None else self.reserve
         return min(1.0, self.elapsed / max(1e-9, 60 * self.minutes - reserve))
 
     def left(self, at: Standing) -> float:
-        """Seconds, estimated."""
+        """Estimate the remaining seconds."""
         if self.minutes is not None:
             return max(0.0, 60 * self.minutes - self.elapsed)
         done = max(1, at.step - self.first_step)
@@ -48,12 +50,15 @@ class Budget:
         return (self.elapsed - self.first_second) / done * to_come
 
     def _taken(self, at: Standing) -> int:
-        """Steps so far, if every pass had as many batches as this one."""
+        """Return the steps so far, as if every epoch had as many batches as this one."""
         return at.epoch * self.batches + at.index
 
     def _guess(self, at: Standing) -> float:
-        """Seconds of the first validation: a forward pass is about a third of a step. The first
-        steps are slow, so at most half of what the preparation left."""
+        """Estimate the seconds of the first validation.
+
+        A forward pass takes about a third of a step. The first steps are slow, so the estimate is
+        at most half of the time that the preparation left.
+        """
         assert self.minutes is not None
         spent, read = self.elapsed - self.first_second, at.tokens - self.first_token
         seconds = self.valid_tokens * spent / read / 3 if read else 0.0

@@ -1,4 +1,4 @@
-"""Everything a training needs to go on exactly where it stopped, as tensors and JSON."""
+"""Saving and restoring the state of a training, so that it continues exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .standing import Standing
 
 
 class Saver:
-    """Writes what a training needs to go on, now and then."""
+    """Saves the state of a training at regular intervals."""
 
     def __init__(
         self,
@@ -32,24 +32,24 @@ class Saver:
         average: Average,
         every: float,
     ) -> None:
-        """`every`: seconds between two saves."""
+        """`every`: seconds between two regular saves."""
         self.folder, self.model = folder, model
         self.optimizer, self.average = optimizer, average
         self.every = every
         self.saved = time.perf_counter()
 
     def is_due(self) -> bool:
-        """Whether the last save was long ago."""
+        """Return whether the last save is more than `every` seconds ago."""
         return time.perf_counter() - self.saved > self.every
 
     def save(self, state: State, at: Standing, journal: Journal, budget: Budget) -> None:
-        """Write everything, with the model's state before the next batch."""
+        """Save the training; `state` is the state of the model before the next batch."""
         at.seconds, at.metrics_bytes = budget.elapsed, journal.size
         save(self.folder, self.model, self.optimizer, self.average, state, at)
         self.saved = time.perf_counter()
 
     def restore(self) -> tuple[State, Standing]:
-        """Put everything back; the model's state before the next batch, and the standing."""
+        """Restore the training; return the model's state before the next batch and the progress."""
         return restore(self.folder, self.model, self.optimizer, self.average)
 
 
@@ -61,8 +61,11 @@ def save(
     state: State,
     standing: Standing,
 ) -> None:
-    """Write `state.safetensors`: weights and their mean, gradients waiting for their step, the
-    optimizer's averages, the hidden state, the random generators, and where the data stands."""
+    """Write `state.safetensors`.
+
+    It contains the weights and their mean, accumulated gradients, the state of the optimizer, the
+    state of the model before the next batch, the random generators and the progress.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -91,7 +94,7 @@ def save(
 def restore(
     folder: Path, model: TrainableModel, optimizer: torch.optim.Optimizer, average: Average
 ) -> tuple[State, Standing]:
-    """Put everything back; returns the hidden state and the standing."""
+    """Restore what `save` wrote; return the model's state and the progress."""
     tensors, meta = read_tensors(folder / STATE)
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     load_weights(model, weights, folder / STATE)

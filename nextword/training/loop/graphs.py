@@ -1,9 +1,9 @@
-"""CUDA graphs: a function that learns from a batch is recorded once, then replayed.
+"""CUDA graphs: forward and backward pass of a batch are recorded once and then replayed.
 
-Starting a kernel costs a few microseconds of the processor's time; a small recurrent model starts
-hundreds a step and the GPU waits for them. A graph starts them all at once. It is bound to fixed
-shapes and addresses, so there is one for each shape of batch (each length, where lengths vary),
-and what goes in and comes out lies in tensors of its own.
+Launching a kernel takes a few microseconds of CPU time. A small recurrent model launches hundreds
+per step, and the GPU waits for them. A graph launches them all at once. It works only for the
+shapes and memory addresses that were recorded, so there is one graph per batch shape, and its
+inputs and outputs are copied into and out of tensors of its own.
 """
 
 from __future__ import annotations
@@ -21,33 +21,40 @@ from ...types import Batch, State
 from .step import Backward, Learnt
 
 Replay = Callable[[], None]
-#: Runs a function once, as a replay would, and answers what it answered and how to replay it: the
-#: same work on the same memory.
+#: Records a function. Returns the function's result and a function that replays the recording,
+#: which repeats the same work on the same memory.
 Record = Callable[[Callable[[], Learnt]], tuple[Learnt, Replay]]
 
-#: The shape of a batch, and whether it is read from the beginning.
+#: The shape (B, T) of a batch, and whether it starts without a state.
 _Key = tuple[tuple[int, ...], bool]
 
-_SEEN = 2  # times a shape goes the usual way before it is recorded: some lengths come only once
+_SEEN = 2  # batches of a shape that run without a graph first, as many shapes occur once
 
 
 class Graphs:
-    """A function that adds a batch's gradient to the parameters', recorded where possible.
+    """A function that adds the gradient of a batch's loss to the parameters, by CUDA graphs.
 
-    A masked batch goes the usual way, and so do the first of each shape.
+    Batches with a mask and the first batches of each shape run without a graph.
+
+    Args:
+        learn: the function to record.
+        parameters: the parameters of the model.
+        record: records a function; `on_cuda()` makes it.
 
     Raises:
-        TrainingError: something in the function cannot be recorded. CUDA is not to be trusted after
-            that, so nothing goes on.
+        TrainingError: the function cannot be recorded. CUDA may be in an undefined state after
+            that, so the training ends.
     """
 
     def __init__(self, learn: Backward, parameters: list[nn.Parameter], record: Record) -> None:
         self.learn, self.record = learn, record
         self.parameters = [p for p in parameters if p.requires_grad]
         self.seen: Counter[_Key] = Counter()
-        self.touched: dict[_Key, list[nn.Parameter]] = {}  # parameters that get a gradient
+        self.touched: dict[
+            _Key, list[nn.Parameter]
+        ] = {}  # parameters that a batch of this shape gives gradients
         self.graphs: dict[_Key, _Graph] = {}
-        self.grads: dict[nn.Parameter, Tensor] = {}  # what recorded functions add gradients to
+        self.grads: dict[nn.Parameter, Tensor] = {}  # the tensors that graphs add gradients to
 
     def __call__(self, batch: Batch, state: State) -> Learnt:
         if batch.mask is not None:
@@ -64,7 +71,7 @@ class Graphs:
         return self.graphs[key].replayed(batch, state)
 
     def _watched(self, key: _Key, batch: Batch, state: State) -> Learnt:
-        """Learn the usual way, and note which parameters get a gradient."""
+        """Run without a graph, and remember which parameters get a gradient."""
         waiting = [p.grad for p in self.parameters]
         for parameter in self.parameters:
             parameter.grad = None
@@ -76,7 +83,7 @@ class Graphs:
         return answer
 
     def _recorded(self, key: _Key, batch: Batch, state: State) -> _Graph:
-        """Record the function on copies of what it is given; gradients are as they were before."""
+        """Record the function on copies of its inputs; gradients stay as they were."""
         waiting = [None if p.grad is None else p.grad.clone() for p in self.parameters]
         self._use_own_gradients(key)
         own = replace(batch, ids=batch.ids.clone(), targets=batch.targets.clone())
@@ -99,7 +106,7 @@ class Graphs:
 
     @torch.no_grad()
     def _use_own_gradients(self, key: _Key) -> None:
-        """Let `grad` be a tensor that stays where it is, with what waits there for its step."""
+        """Move accumulated gradients into tensors whose memory address never changes."""
         for parameter in self.touched[key]:
             own = self.grads.setdefault(parameter, torch.empty_like(parameter))
             if parameter.grad is None:
@@ -119,6 +126,7 @@ class _Graph:
     answer: Learnt
 
     def replayed(self, batch: Batch, state: State) -> Learnt:
+        """Copy the inputs in, replay the graph, and return copies of its results."""
         self.batch.ids.copy_(batch.ids)
         self.batch.targets.copy_(batch.targets)
         for place, value in zip(trees.leaves(self.first), trees.leaves(state), strict=True):
@@ -130,7 +138,10 @@ class _Graph:
 
 
 def on_cuda() -> Record:
-    """Records on the present GPU. All graphs share their scratch memory: they never run at once."""
+    """Return a function that records on the current GPU.
+
+    All graphs share one memory pool, which is safe because they never run at the same time.
+    """
     pool = torch.cuda.graph_pool_handle()
 
     def record(function: Callable[[], Learnt]) -> tuple[Learnt, Replay]:
@@ -139,12 +150,14 @@ def on_cuda() -> Record:
         try:
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
-                function()  # what libraries set up at a first call cannot be recorded
+                function()  # what libraries set up in their first call cannot be recorded
             torch.cuda.current_stream().wait_stream(aside)
             with torch.cuda.graph(graph, pool=pool):
                 answer = function()
         finally:
-            torch.cuda.set_rng_state(drawn)  # replays draw what the usual way would have drawn
+            torch.cuda.set_rng_state(
+                drawn
+            )  # replays draw the same random numbers as runs without a graph
         return answer, graph.replay
 
     return record

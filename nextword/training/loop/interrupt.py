@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never inside one."""
+"""Handling of Ctrl-C: a training stops between two steps, never inside one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 
 
 class Interrupt:
-    """After Ctrl-C (or SIGTERM) `requested` is true; outside `step()` KeyboardInterrupt is raised
-    at once, inside it when the step is done: a step is short, and half of one must not be saved."""
+    """Raises KeyboardInterrupt after Ctrl-C or SIGTERM, but not inside a step.
+
+    Outside `step()` it is raised at once, inside when the step is done: a step is short, and a half
+    one must not be saved. `requested` is true from the signal on.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -19,6 +22,7 @@ class Interrupt:
 
     @contextmanager
     def step(self) -> Iterator[None]:
+        """Delay the interrupt to the end of this context."""
         self._inside = True
         try:
             yield
@@ -34,7 +38,7 @@ class Interrupt:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Signals are caught within; elsewhere than in the main thread nothing is."""
+        """Catch the signals while the context is open; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""What is kept of a training: metrics.jsonl, TensorBoard, the curve, and what the screen shows."""
+"""The record of a training: metrics.jsonl, TensorBoard, the learning curve, the progress bar."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...types import Term
 from .budget import Budget
 from .standing import Standing
 
-_RECORD_SECONDS = 2.0  # the bar moves at least so often
-_SHOWN = {  # what the bar says of the means
+_RECORD_SECONDS = 2.0  # longest time between two updates of the bar
+_SHOWN = {  # the means that the bar shows
     "nll": "loss {:.3f}",
     "perplexity": "perplexity {:.1f}",
     "accuracy": "accuracy {:.1%}",
@@ -33,7 +33,7 @@ class Journal:
     def __init__(
         self, folder: Path, at: Standing, tensorboard: bool, *, quiet: bool, resume: bool
     ) -> None:
-        """`resume`: go on with the metrics.jsonl that is there, from where `at` says."""
+        """`resume`: append to the existing metrics.jsonl, cut to the length that `at` gives."""
         self.path = folder / METRICS
         if resume and self.path.exists():
             os.truncate(self.path, min(at.metrics_bytes, self.path.stat().st_size))
@@ -62,7 +62,7 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of metrics.jsonl so far."""
+        """The length of metrics.jsonl in bytes."""
         return self.file.tell()
 
     def add(self, terms: dict[str, Term], lr: float, layers: dict[str, str]) -> None:
@@ -84,7 +84,7 @@ class Journal:
                 self.say(f"{', '.join(alike)}: {how}")
 
     def means(self) -> dict[str, float]:
-        """Means of all terms since the last call."""
+        """Return the mean of each term since the last call."""
         means = {name: total / count for name, (total, count) in self.totals.items() if count}
         self.totals = {}
         if "nll" in means:
@@ -92,7 +92,7 @@ class Journal:
         return means
 
     def record(self, **values: Any) -> None:
-        """One line of metrics.jsonl, and the same to TensorBoard."""
+        """Write one line of metrics.jsonl, and the same values to TensorBoard if wanted."""
         self.file.write(json.dumps(values).encode() + b"\n")
         self.file.flush()
         if self.board:
@@ -101,8 +101,10 @@ class Journal:
                     self.board.add_scalar(name, value, values["step"])
 
     def record_progress(self, at: Standing, budget: Budget, norm: float, *, always: bool) -> None:
-        """Record the means since the last record and move the bar, every two seconds, or
-        `always`."""
+        """Record the means since the last record and move the bar.
+
+        Without `always` it does so only if the last record is two seconds old.
+        """
         now = time.perf_counter()
         if now - self.recorded_at <= _RECORD_SECONDS and not always:
             return
@@ -129,7 +131,7 @@ class Journal:
         )
 
     def say(self, message: str) -> None:
-        """A line above the bar."""
+        """Show a message above the bar."""
         self.bar.say(message)
 
 
@@ -144,7 +146,7 @@ def _board(folder: Path) -> Any:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run; a last line cut off by a crash is left out."""
+    """Read the records of a run, without a last line that a crash cut off."""
     records = []
     for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
         try:
@@ -155,8 +157,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def draw_curve(folder: Path) -> None:
-    """plots/training.png: perplexity over the steps (loss, of classifiers and taggers), of training
-    and validation; beside it, where there is one, what else the training is after."""
+    """Draw the learning curve into plots/training.png.
+
+    It shows perplexity (classifiers and taggers: loss) by step, for training and validation. A
+    second panel shows next-sentence accuracy, BLEU or F1 where it was measured.
+    """
     records = read_metrics(folder)
     known = {name for record in records for name in record}
     main = "nll" if "valid_loss" in known else "perplexity"
@@ -179,7 +184,7 @@ def draw_curve(folder: Path) -> None:
         axes[0].set_title(folder.resolve().name)
 
 
-_AXES = {  # what the axes of the curve are called
+_AXES = {  # labels of the axes of the learning curve
     "nll": "loss",
     "next_accuracy": "next-sentence accuracy",
     "bleu": "BLEU",

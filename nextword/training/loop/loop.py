@@ -1,4 +1,4 @@
-"""The training loop: straight-line code from batch to step."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from .training import Training
 
 
 def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Standing:
-    """Train until the epochs, the minutes or the patience are used up.
+    """Train until the epochs, the minutes or the patience are used up; return the progress.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the state is saved first.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved first.
         TrainingError: the loss or the gradient is not finite; the last good weights are saved.
     """
     settings, config, model = training.config, training.config.train, training.model
@@ -53,7 +53,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     with interrupt.listening(), journal, kernels.backend(config.backend) as layers, _clean(model):
         try:
             if not resume:
-                saver.save(None, at, journal, budget)  # from now on there is something to resume
+                saver.save(None, at, journal, budget)  # from here on the training can be resumed
             while True:
                 over = budget.used(at) >= 1
                 if _validation_is_due(training, at, len(stream), over):
@@ -94,7 +94,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
 
 
 def learner(training: Training) -> Backward:
-    """What learns from a batch: the backward pass, recorded as CUDA graphs if that is wanted."""
+    """Return the function that adds a batch's gradient, with CUDA graphs if they are wanted."""
     learn: Backward = partial(backward, training)
     if not training.by_graphs:
         return learn
@@ -102,7 +102,7 @@ def learner(training: Training) -> Backward:
 
 
 def _validation_is_due(training: Training, at: Standing, batches: int, over: bool) -> bool:
-    """Whether to validate before the next step: after each pass, or after `eval_every` steps."""
+    """Return whether to validate now: after each epoch, or after `eval_every` steps."""
     if at.valid_step == at.step:
         return False
     if at.step == 0:
@@ -119,7 +119,7 @@ def _validate(
     journal: Journal,
     interrupt: Interrupt,
 ) -> None:
-    """Validate with the averaged weights, if there are any, and keep them if they are the best."""
+    """Validate, with averaged weights if there are any, and write them if they are the best."""
     began = time.perf_counter()
     average.checkpoint(at.step)
     with average.applied(interrupt.step):
@@ -129,13 +129,13 @@ def _validate(
             _keep_if_best(training, at, journal, budget, result)
             if average.begin_if_worsening(at.history):
                 at.averaged_from = len(at.history)
-                journal.say("no better for a while: averaging weights from here on")
+                journal.say("validation stopped improving: averaging weights from here on")
 
 
 def _keep_if_best(
     training: Training, at: Standing, journal: Journal, budget: Budget, result: Validation | None
 ) -> None:
-    """Keep the weights if they are the best so far; without validation text the newest are."""
+    """Write the weights if they are the best so far; without validation text always."""
     at.valid_step = at.step
     if result is None:
         at.kept_step = at.step
@@ -160,7 +160,7 @@ def _keep_if_best(
 
 
 def _given_up(config: TrainConfig, at: Standing) -> bool:
-    """Whether validation has not got better for too long, by either rule."""
+    """Return whether training stops early: by `patience` or by `non_monotone_stop`."""
     since = at.history[at.averaged_from :]
     stop = config.non_monotone_stop and worsening(since, config.non_monotone)
     return stop or at.without_improvement >= (config.patience or math.inf)
@@ -170,7 +170,7 @@ def _check_finite(training: Training, at: Standing, loss: float, norm: float) ->
     """Raise TrainingError unless loss and gradient norm are finite; the last good weights stay."""
     if math.isfinite(loss) and math.isfinite(norm):
         return
-    if at.kept_step < 0:  # nothing validated yet: the weights before this step are the last good
+    if at.kept_step < 0:  # before the first validation the current weights are the last good ones
         write_weights(training.folder, training.model, {"step": at.step})
     kept, config = training.folder / WEIGHTS, training.config
     what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
@@ -183,8 +183,10 @@ def _check_finite(training: Training, at: Standing, loss: float, norm: float) ->
 
 @contextmanager
 def _clean(model: nn.Module) -> Iterator[None]:
-    """Numbers too near zero are zero, which they would cost 25 times the time of; and no gradient
-    is left behind."""
+    """Flush denormal numbers to zero while the context is open, and clear gradients at its end.
+
+    Arithmetic with denormal numbers takes about 25 times as long.
+    """
     torch.set_flush_denormal(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where a training stands: what a resumed one must know besides its tensors."""
+"""The progress of a training: what a resumed training must know besides its tensors."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from ...types import Batch
 
 @dataclass
 class Standing:
-    """Where a training stands."""
+    """The progress of a training."""
 
-    step: int = 0  # batches taken
-    epoch: int = 0
-    index: int = 0  # of the next batch in this epoch's stream
-    tokens: int = 0
-    seconds: float = 0.0
-    valid_step: int = -1  # of the last validation
-    history: list[float] = field(default_factory=list)  # nats per token, validation by validation
-    kept_step: int = -1  # of the weights in model.safetensors
-    averaged_steps: int = 0
-    averaged_from: int = 0  # validations before the averaging began
-    metrics_bytes: int = 0
+    step: int = 0  # batches trained on
+    epoch: int = 0  # from 0
+    index: int = 0  # of the next batch in this epoch
+    tokens: int = 0  # tokens trained on
+    seconds: float = 0.0  # wall time at the last save
+    valid_step: int = -1  # step of the last validation; -1 = none
+    history: list[float] = field(default_factory=list)  # `Validation.cost` of each validation
+    kept_step: int = -1  # step of the weights in model.safetensors; -1 = none
+    averaged_steps: int = 0  # steps in the mean of the weights
+    averaged_from: int = 0  # number of validations before averaging began
+    metrics_bytes: int = 0  # length of metrics.jsonl at the last save
 
     @property
     def best(self) -> float:
+        """The lowest `Validation.cost` so far."""
         return min(self.history, default=float("inf"))
 
     @property
     def without_improvement(self) -> int:
-        """Validations since the best one."""
+        """The number of validations since the best one."""
         if not self.history:
             return 0
         return len(self.history) - 1 - self.history.index(self.best)
 
     def advance(self, batch: Batch) -> None:
-        """A batch has been learnt from."""
+        """Count a batch that was trained on."""
         self.step += 1
         self.index += 1
         self.tokens += batch.tokens

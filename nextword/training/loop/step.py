@@ -1,4 +1,4 @@
-"""One step: forward, backward, clip, update."""
+"""The parts of a training step: the gradient of a batch, clipping, learning rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...types import Batch, State, Term
 from ..schedules import Rates
 from .training import Training
 
-#: The terms of a batch's loss, the loss, and the state after the batch.
+#: The terms of a batch's loss, the loss (a scalar), and the state after the batch.
 Learnt = tuple[dict[str, Term], Tensor, State]
 #: Adds the gradient of a batch's loss to the parameters'.
 Backward = Callable[[Batch, State], Learnt]
@@ -24,11 +24,11 @@ def backward(training: Training, batch: Batch, state: State) -> Learnt:
     """Add the gradient of a batch's loss to the parameters' `grad`.
 
     Args:
-        batch: on the training's device.
-        state: the model's state before the batch; None = the beginning, made by the model.
+        batch: a batch on the device of the training.
+        state: the state of the model before the batch; None = its start state.
 
     Returns:
-        The terms without their graph, the loss of the batch (a scalar), the state after it.
+        The detached terms, the loss of the batch (a detached scalar), and the state after it.
     """
     with training.autocast():
         if state is None:
@@ -42,19 +42,19 @@ def backward(training: Training, batch: Batch, state: State) -> Learnt:
 
 
 def sum_of(terms: dict[str, Term]) -> Tensor:
-    """The loss: Σ total / count."""
+    """Compute the loss: Σ total / count over the terms that are part of it."""
     shares = [term.total / term.count for term in terms.values() if term.learnt]
     return torch.stack(shares).sum()
 
 
 def without_graph(terms: dict[str, Term]) -> dict[str, Term]:
-    """The same terms, which no gradient can be taken of."""
+    """Detach the terms from the graph."""
     return {name: term._replace(total=term.total.detach()) for name, term in terms.items()}
 
 
 @torch.no_grad()
 def add_gradients(parameters: Sequence[nn.Parameter], gradients: Iterable[Tensor | None]) -> None:
-    """Add gradients to what waits in `grad`; None = the loss does not depend on that parameter."""
+    """Add gradients to `grad` of the parameters; None = the loss does not depend on it."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is None:
             continue
@@ -68,7 +68,7 @@ def clip_gradients(model: nn.Module, config: TrainConfig) -> float:
     """Clip by value, then by global norm (Pascanu et al. 2013, arXiv:1211.5063, algorithm 1).
 
     Returns:
-        The norm before it was clipped.
+        The norm before clipping by norm.
     """
     if config.clip_value is not None:
         clip_grad_value_(model.parameters(), config.clip_value)
@@ -85,9 +85,10 @@ def set_rates(
     """Set the learning rate, and the momentum or first beta where the schedule has one.
 
     Args:
-        base: the learning rate of the settings, which the schedule's factor multiplies.
-        lr_scale: of the batch: a short one counts less.
-        deepest: parameter groups further from the top than this do not learn.
+        base: optimizer.lr, which the factor of the schedule multiplies.
+        rates: what the schedule returned.
+        lr_scale: factor of the batch; shorter batches have smaller ones.
+        deepest: groups of parameters below this one, counted from the top layer, get rate 0.
     """
     for group in optimizer.param_groups:
         learns = group.get("depth", 0) <= deepest

@@ -1,4 +1,4 @@
-"""What one training works on."""
+"""The inputs of the training loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ...text.tokenizer import Tokenizer
 
 @dataclass
 class Training:
-    """A model, its text and its settings."""
+    """A model to train, its texts and its settings."""
 
     folder: Path
     config: Config
@@ -31,13 +31,13 @@ class Training:
     train: Corpus
     valid: Corpus | None
     device: torch.device
-    began: float  # time.perf_counter() when the wall-time budget began
-    tokenizer: Tokenizer  # of the targets
-    starts_trained: bool = False  # with weights of another run: validate before the first step
+    began: float  # time.perf_counter() when the training was requested
+    tokenizer: Tokenizer  # in sentence pairs, that of the target side
+    starts_trained: bool = False  # has weights of another run: validate before the first step
     _stream: tuple[int, Stream] | None = field(default=None, repr=False)
 
     def stream(self, epoch: int) -> Stream:
-        """The batches of a pass; the same for the same seed and epoch."""
+        """Return the batches of an epoch, which depend only on the seed and the epoch."""
         if self._stream is None or self._stream[0] != epoch:
             settings = self.config.train
             kind: type[Stream] = registry.load("stream", settings.stream)
@@ -47,26 +47,27 @@ class Training:
 
     @property
     def valid_tokens(self) -> int:
-        """Tokens of the validation text."""
+        """The number of tokens in the validation text."""
         return 0 if self.valid is None else len(self.valid)
 
     @property
     def by_graphs(self) -> bool:
-        """Steps are recorded as CUDA graphs.
+        """Whether steps run as CUDA graphs.
 
-        A graph is bound to shapes, so the work of a step must not depend on the words in it.
+        A graph repeats operations of fixed shapes, so it does not work for models in which shapes
+        depend on the words of a batch, such as those with an adaptive softmax.
         """
         wanted = self.config.train.graphs and self.device.type == "cuda"
         return wanted and self.model.fixed_shapes
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Products in bfloat16 while the context is open, if the settings want them."""
+        """Compute products in bfloat16 while the context is open, if train.precision=bf16."""
         if self.config.train.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
     def validate(self) -> Validation | None:
-        """How good the present weights are on the validation text, if there is one."""
+        """Validate the current weights; None without validation text."""
         if self.valid is None:
             return None
         self.model.eval()
