@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, Json, Quiet, Set, print_json
 
-NAME = "ablate"
-
 
 def command(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example awd-lstm-wt2.")],

@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, Json, RunPath
 
-NAME = "classify"
-
 
 def command(
     run: RunPath,

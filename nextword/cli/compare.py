@@ -22,7 +22,6 @@ from .options import (
     print_json,
 )
 
-NAME = "compare"
 _WIDTH = 110
 
 

@@ -9,7 +9,6 @@ import typer
 
 from .options import Overwrite, Quiet, RunPath
 
-NAME = "export"
 _FORMATS = ("arpa", "hf")
 
 

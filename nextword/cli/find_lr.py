@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, Json, Quiet, Set
 
-NAME = "find-lr"
-
 
 def command(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or file.")],

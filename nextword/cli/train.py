@@ -12,8 +12,6 @@ from .options import Device, Overwrite, Quiet, Set
 if TYPE_CHECKING:
     from ..training.request import Request
 
-NAME = "train"
-
 
 def command(
     recipe: Annotated[
