@@ -21,6 +21,7 @@ class BPETokenizer(Tokenizer):
     Chinese included, and decoding gives the text back to the letter."""
 
     name: ClassVar[str] = "bpe"
+    learns_pieces: ClassVar[bool] = True
 
     def __init__(self, backend: Backend, lower: bool) -> None:
         self.backend = backend

@@ -32,6 +32,10 @@ class Tokenizer(ABC):
     """
 
     name: ClassVar[str]
+    #: Tokens are pieces of words, which must occur often enough to be learnt.
+    learns_pieces: ClassVar[bool] = False
+    #: `text.sentences` makes `<eos>` follow every sentence.
+    ends_sentences: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -89,8 +93,7 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
     pieces of words must occur often enough to be learnt.
     """
     kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
-    pieces = config.tokenizer in ("bpe", "wordpiece")
-    if config.vocab_size == "auto" and pieces and size is not None:
+    if config.vocab_size == "auto" and kind.learns_pieces and size is not None:
         limit = max(500, min(8000, size // 200))
         config = config.model_copy(update={"vocab_size": limit})
     return kind.train(texts, config)
