@@ -21,6 +21,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from .settings import NgramSettings
+
 Array = np.ndarray[Any, Any]
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text gives none: lmplz's
@@ -33,7 +35,7 @@ class Statistics:
     order: int
     vocab_size: int
     counts_of_counts: Array  # (5,) how many n-grams were seen 0, 1, 2, 3, 4 times
-    add_k: float
+    settings: NgramSettings
     #: pieces of the order: (how often, context's total, probability at the lower order), each (m,)
     sweep: Callable[[], Iterator[tuple[Array, Array, Array]]]
 
@@ -101,7 +103,7 @@ class AddK(Smoothing):
 
     @classmethod
     def fit(cls, statistics: Statistics) -> Self:
-        return cls(statistics.add_k, statistics.vocab_size)
+        return cls(statistics.settings.add_k, statistics.vocab_size)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
         return count * (total / (total + np.float32(self.add * self.vocab_size)))
