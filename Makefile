@@ -19,8 +19,9 @@ test-slow: $(VENV)/.installed-weights
 
 # Which mistakes in these files would no test notice?
 FILES ?= nextword/data/*.py nextword/objectives/*.py
+TESTS ?= tests/unit tests/contract tests/reference
 mutants: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.mutate $(FILES) $(if $(TESTS),--tests $(TESTS))
+	$(BIN)/python -m tests.mutate $(FILES) --tests $(TESTS)
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.layers

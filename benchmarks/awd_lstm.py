@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, peak_gflops, seconds, serve, spread
+from .sides import Side, in_turn, machine, median, peak_gflops, relative_range, seconds, serve
 
 V, E, H, B, T = 10_000, 400, 1150, 20, 70
 DROPS = {"embed": 0.1, "input": 0.4, "hidden": 0.25, "output": 0.4, "weight": 0.5}
@@ -193,7 +193,7 @@ def main() -> None:
         rate = MACS * 6 * B * T / took / 1e9
         print(
             f"| {name} | {B * T / took:,.0f} | {theirs / took:.2f} | {rate:.0f} | "
-            f"{rate / peak:.0%} | {spread(answers[name]):.0%} |"
+            f"{rate / peak:.0%} | {relative_range(answers[name]):.0%} |"
         )
     print("\nWithout dropout, from the same weights:")
     for name, got in check.items():

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, seconds, serve, spread
+from .sides import Side, in_turn, machine, median, relative_range, seconds, serve
 
 V, E, H = 10_000, 400, 1150
 MANY = 16
@@ -217,7 +217,7 @@ def main() -> None:
         took, rows = median(answers[name]), MANY if "at once" in name else 1
         print(
             f"| {name} | {1e3 * took:.2f} | {rows / took:,.0f} | {rows * theirs / took:.1f} | "
-            f"{spread(answers[name]):.0%} | {answers[name][0]['ids'] == wrote} |"
+            f"{relative_range(answers[name]):.0%} | {answers[name][0]['ids'] == wrote} |"
         )
     floor = 4 * weights / read
     print(f"| floor, float32 | {1e3 * floor:.2f} | {1 / floor:,.0f} | {theirs / floor:.1f} | | |")

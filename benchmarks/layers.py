@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, peak_gflops, seconds, serve, spread
+from .sides import Side, in_turn, machine, median, peak_gflops, relative_range, seconds, serve
 
 SHAPES = ((20, 10), (20, 35), (20, 70), (40, 70), (80, 70))  # batch, time
 SIDES = ("auto", "ours", "torch", "torch, memory kept")
@@ -135,7 +135,7 @@ def compare(repeats: int, cell: str, hidden: int, batch: int, time: int) -> dict
     for side in sides.values():
         side.close()
     medians = {name: median(answers[name]) for name in SIDES}
-    widest = max(spread(answers[name]) for name in SIDES)
+    widest = max(relative_range(answers[name]) for name in SIDES)
     print(
         f"| {cell} | {hidden} | {batch} × {time} | "
         + " | ".join(f"{1e3 * medians[name]:.1f}" for name in SIDES)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .sides import Side, in_turn, machine, median, serve, spread
+from .sides import Side, in_turn, machine, median, relative_range, serve
 
 _FIRST = 3  # steps that do not count: they are slow
 
@@ -120,7 +120,7 @@ class Race:
             took = median(answers[name])
             print(
                 f"  {name:<14}{1 / took:>8,.0f} {self.unit}/s   {base / took:.2f} of {peer}   "
-                f"spread {spread(answers[name]):.0%}"
+                f"spread {relative_range(answers[name]):.0%}"
             )
         steps = len(losses[first])
         begun = abs(losses[first][0] - losses[peer][0])

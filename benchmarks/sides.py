@@ -74,7 +74,7 @@ def median(answers: list[Answer], key: str = "seconds") -> float:
     return statistics.median(answer[key] for answer in answers)
 
 
-def spread(answers: list[Answer], key: str = "seconds") -> float:
+def relative_range(answers: list[Answer], key: str = "seconds") -> float:
     """(largest - smallest) / median: what a side differs from itself."""
     values = [answer[key] for answer in answers]
     return (max(values) - min(values)) / statistics.median(values)

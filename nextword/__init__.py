@@ -1,17 +1,19 @@
-"""Language models small enough for one machine: train, evaluate, compare, use.
+"""Train, evaluate, compare and use language models that fit on one machine.
 
-import nextword
-run = nextword.train("lstm", train="book.txt", out="runs/book")
-run = nextword.load("runs/book")
-nextword.evaluate(run, "other.txt").perplexity
-nextword.score(run, ["a likely line", "line likely a"])
-nextword.generate(run, "Once upon")
-nextword.generate_many(run, ["Once upon", "It was"])
-translator = nextword.train("transformer", train="pairs.tsv", out="runs/translator")
-nextword.translate(translator, ["A sentence ."])
-classifier = nextword.train("classifier", train="labelled.tsv", out="runs/classifier")
-nextword.classify(classifier, ["a good film"])
-nextword.fill(nextword.load("runs/bert"), "a [MASK] film")
+Example:
+    import nextword
+
+    run = nextword.train("lstm", train="book.txt", out="runs/book")
+    run = nextword.load("runs/book")
+    nextword.evaluate(run, "other.txt").perplexity
+    nextword.score(run, ["a likely line", "line likely a"])
+    nextword.generate(run, "Once upon")
+    nextword.generate_many(run, ["Once upon", "It was"])
+    translator = nextword.train("transformer", train="pairs.tsv", out="runs/translator")
+    nextword.translate(translator, ["A sentence ."])
+    classifier = nextword.train("classifier", train="labelled.tsv", out="runs/classifier")
+    nextword.classify(classifier, ["a good film"])
+    nextword.fill(nextword.load("runs/bert"), "a [MASK] film")
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
-# Threads of a parallel product that wait for each other by spinning slow a training down, up to ten
-# times, as soon as anything else wants a core. They may spin briefly, then sleep. GNU OpenMP reads
-# this when torch is loaded; whoever sets a policy of his own keeps it.
+# The threads of a matrix product wait for each other by spinning. As soon as another process wants
+# a core, that slows a training down up to ten times. Here they spin briefly and then sleep. GNU
+# OpenMP reads this variable when torch is loaded. A policy that the user has set stays.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 

@@ -1,7 +1,8 @@
-"""Loops that numpy cannot say, compiled to machine code by numba and kept on disk.
+"""Decorators that compile loops to machine code with numba, and threads to run them in.
 
-The first call on a machine compiles (seconds); `python -m nextword.warm_up` does it before.
-Compiled functions let go of the interpreter's lock, so plain threads run them side by side.
+The first call on a machine compiles a function (seconds) and caches the machine code on disk;
+`python -m nextword.warm_up` compiles all functions beforehand. Compiled functions release the
+global interpreter lock, so threads run them in parallel.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-#: In compiled code Python's and numpy's integers are one; a type checker keeps them apart.
+#: An integer. Compiled code does not distinguish Python's integers from numpy's; type checkers do.
 Int = Any
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -24,22 +25,22 @@ B = TypeVar("B")
 
 
 def compiled(function: F) -> F:
-    """Machine code for `function`, compiled when first called with arguments of these types."""
+    """Compile `function` to machine code when it is first called with arguments of these types."""
     return _compiled(function)
 
 
 def compiled_arithmetic(function: F) -> F:
-    """As `compiled`; a product and a sum may become one instruction."""
+    """Compile like `compiled`, and let a product and a sum become one instruction (FMA)."""
     return _compiled(function, fastmath={"contract"})
 
 
 def compiled_sums(function: F) -> F:
-    """As `compiled_arithmetic`; sums may be taken in any order, so with vector instructions."""
+    """Compile like `compiled_arithmetic`, and let sums be reordered so that they vectorise."""
     return _compiled(function, fastmath={"contract", "reassoc"})
 
 
 def inlined(function: F) -> F:
-    """As `compiled`, its code put into that of its callers."""
+    """Compile like `compiled`, and inline the code into its callers."""
     return _compiled(function, inline="always")
 
 
@@ -49,7 +50,7 @@ def _compiled(function: F, **options: Any) -> F:
 
 
 def threads() -> int:
-    """How many threads a loop may use: the processor's share of this process, at most 8."""
+    """Return how many threads a loop may use: the cores this process may run on, at most 8."""
     return max(1, min(8, len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1))
 
 
@@ -57,7 +58,10 @@ _AFFINITY = hasattr(os, "sched_getaffinity")
 
 
 def helpers() -> ThreadPoolExecutor:
-    """Threads that stay, for shares too small to start one; one fewer than `threads`."""
+    """Return a pool of threads that stays alive, for work too short to start threads for.
+
+    It has one thread fewer than `threads()`, because the caller works too.
+    """
     global _helpers
     if _helpers is None:
         _helpers = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="nextword")
@@ -71,11 +75,22 @@ def _forget_helpers() -> None:
 
 _helpers: ThreadPoolExecutor | None = None
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_helpers)  # a child has none of its parent's threads
+    os.register_at_fork(
+        after_in_child=_forget_helpers
+    )  # a forked child has none of its parent's threads
 
 
-def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> list[B]:
-    """`function` of every item, several at a time, results in the order of the items."""
+def parallel_map(
+    function: Callable[[A], B], items: Iterable[A], workers: int | None = None
+) -> list[B]:
+    """Call `function` on every item in parallel.
+
+    Args:
+        workers: number of threads; None = `threads()`.
+
+    Returns:
+        The results in the order of the items.
+    """
     work = list(items)
     workers = min(workers or threads(), len(work))
     if workers <= 1:
@@ -84,10 +99,16 @@ def spread(function: Callable[[A], B], items: Iterable[A], workers: int | None =
         return list(pool.map(function, work))
 
 
-def stream(
+def parallel_imap(
     function: Callable[[A], B], items: Iterable[A], workers: int | None = None
 ) -> Iterator[B]:
-    """As `spread`, each result handed out as soon as its turn comes, a few being made ahead."""
+    """Call `function` on every item in parallel and yield the results in order.
+
+    At most three items per thread are computed ahead, so endless iterables work.
+
+    Args:
+        workers: number of threads; None = `threads()`.
+    """
     work = iter(items)
     workers = workers or threads()
     with ThreadPoolExecutor(workers) as pool:
@@ -99,6 +120,6 @@ def stream(
 
 
 def chunks(total: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """(from, to) in steps of `size`."""
+    """Yield the bounds (start, stop) of consecutive chunks of at most `size` up to `total`."""
     for at in range(start, total, size):
         yield at, min(total, at + size)

@@ -1,9 +1,9 @@
-"""The ladder: ever better models of Human Numbers, each rung one idea more.
+"""The ladder: a series of models of Human Numbers, each adding one idea to the one before.
 
 Every rung is a recipe with overrides, trained, evaluated and kept like any other run. The accuracy
-beside each is the one that fast.ai's book reached at that point (chapter 12 and its questionnaire).
-All figures are on the last 20 % of the numbers, one token after another, each predicted once; the
-weights are those of the last step, so nothing is chosen by the text that is reported on.
+beside it is the one that fast.ai's book reached at that point (chapter 12 and its questionnaire).
+All figures are measured on the last 20 % of the numbers, where every token is predicted once. The
+weights of the last step are used, so that nothing is selected on the evaluation text.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _REGULARISED = _LSTM | {
     "objective.ar": 2.0,
     "objective.tar": 1.0,
 }
-# As much context as the next number needs: with more of it the training text is learnt by heart.
+# The context covers what the next number depends on; with a longer one the model overfits.
 _TRANSFORMER = _COMMON | {
     "model.hidden": 64,
     "model.layers": 3,
@@ -92,9 +92,9 @@ class Rung:
     title: str
     slug: str
     recipe: str
-    article: float | None  # accuracy the articles reached
+    article: float | None  # accuracy in fast.ai's book, from 0 to 1
     settings: dict[str, Any] = field(default_factory=dict)
-    dynamic: Dynamic | None = None  # evaluate the rung before this one, learning on the way
+    dynamic: Dynamic | None = None  # evaluate the model of the rung before, dynamically
 
 
 RUNGS = (
@@ -147,13 +147,24 @@ RUNGS = (
 
 
 def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, Any]]:
-    """Train and evaluate every rung into the directory `out`.
+    """Train and evaluate every rung of the ladder and print the table.
 
-    Writes ladder.json, ladder.png, gradients.png and a run directory per rung, prints the table
-    and returns it.
+    Writes ladder.json, ladder.png, gradients.png and a run directory per rung.
+
+    Args:
+        out: directory for all of that; it must be new, empty or written by an earlier call.
+        seed: the random seed of every training.
+        quiet: print nothing.
+
+    Returns:
+        One dict per rung with the keys rung, accuracy and article (fractions from 0 to 1, article
+        may be None), perplexity (per token), parameters, seconds (training and evaluation).
 
     Raises:
-        InputError: `out` holds something else.
+        InputError: `out` is a file, or a directory with other contents.
+
+    Example:
+        climb(Path("demo-out"))[-1]["accuracy"]
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file; name a directory with --out")
@@ -226,7 +237,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
-    """Accuracy rung by rung, the articles' beside ours."""
+    """Draw the accuracy of each rung as a bar, with a mark at the accuracy of fast.ai's book."""
     with plot.figure(path, size=(8, 5)) as (ax,):
         places = range(len(rows))
         ax.barh(places, [100 * row["accuracy"] for row in rows], height=0.62)
@@ -256,7 +267,10 @@ def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_gradients(out: Path, seed: int) -> None:
-    """How far a loss reaches back: cells as they are initialised, and the trained rungs."""
+    """Draw the norm of the gradient by distance from the loss into out/gradients.png.
+
+    The left panel shows untrained recurrent cells, the right panel three trained rungs.
+    """
     trained = [load(out / slug) for slug in ("rnn", "lstm", "lstm-regularised")]
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         ids = prepare(open_texts([out / _VALID]), trained[0].tokenizer, folder).ids[:10_000].copy()
@@ -283,7 +297,10 @@ def draw_gradients(out: Path, seed: int) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Models this small run no faster on more, and so the table does not depend on how many."""
+    """Let torch use one thread while the context is open.
+
+    Models this small are no faster on more threads, and the table does not depend on their number.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -293,7 +310,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _command() -> str:
-    """This program as the user would call it from here."""
+    """Return the command by which the user can call this program from the current directory."""
     called = Path(sys.argv[0])
     local = os.path.relpath(called) if called.name == "nextword" else "nextword"
     return local if local.startswith(".venv") else "nextword"

@@ -1,22 +1,25 @@
-"""The ways a command ends early without being a bug."""
+"""Exceptions that end a command early without being a bug."""
 
 
 class InputError(Exception):
-    """What the user gave cannot be used; the message says what is wrong and what to do.
+    """Some input cannot be used: a file, a setting, an argument or a run.
 
-    The command line prints it as one line and exits with status 2.
+    The message says what is wrong and what to do. The command line prints it as one line and exits
+    with status 2.
     """
 
 
 class TrainingError(Exception):
-    """Training cannot go on (a loss that is not a number); the message says what was kept.
+    """A training cannot continue: its loss or gradient is not finite, or CUDA cannot record it.
 
-    The command line prints it as one line and exits with status 1.
+    The message says what happened and what to do. The command line prints it as one line and exits
+    with status 1.
     """
 
 
 class Interrupted(Exception):
-    """Ctrl-C came and everything is saved; the message says how to go on.
+    """Ctrl-C or SIGTERM stopped a training after its state was saved.
 
-    The command line prints it as one line and exits with status 130.
+    The message says how to continue. The command line prints it as one line and exits with status
+    130.
     """

@@ -1,4 +1,8 @@
-"""Files and directories: written under another name and renamed, so what is there is whole."""
+"""Atomic writing of files and directories, and locks.
+
+Everything is written under a temporary name and then renamed, so a crash leaves either the old
+contents or the new ones, never a part of them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
-    """`save` to a temporary name beside `path`, then rename: the file is whole or the old one."""
+    """Write a file atomically.
+
+    Args:
+        save: writes the contents to the path that it is given, a temporary name beside `path`.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save(temporary)
@@ -30,11 +38,12 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, atomically."""
     write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Tensors and JSON in one safetensors file."""
+    """Write tensors, and `meta` as JSON in the header, into one safetensors file, atomically."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -50,7 +59,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) 
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote.
+    """Read the tensors (on the CPU) and the `meta` that `write_tensors` wrote.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -69,10 +78,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """A directory beside `out` for what is needed while it is made."""
+    """Give a temporary directory beside `out`; it is removed when the context ends."""
     clear_stale(out)
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)  # of a killed process that had our number
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process with our process id
     fresh.mkdir()
     try:
         yield fresh
@@ -81,7 +90,7 @@ def scratch(out: Path) -> Iterator[Path]:
 
 
 def swap(fresh: Path, out: Path) -> None:
-    """The directory `fresh` takes the place of `out`."""
+    """Replace the directory `out`, if there is one, by the directory `fresh`."""
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
     if out.exists():
         os.replace(out, old)
@@ -90,7 +99,7 @@ def swap(fresh: Path, out: Path) -> None:
 
 
 def clear_stale(out: Path) -> None:
-    """Remove what processes that were killed left beside `out`."""
+    """Remove temporary files and directories of `out` whose processes no longer run."""
     for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
         number = left.name.removeprefix(f".{out.name}.")
         if number.isascii() and number.isdecimal() and not _alive(int(number)):
@@ -101,7 +110,7 @@ def clear_stale(out: Path) -> None:
 
 
 def _alive(process: int) -> bool:
-    if os.name != "posix":  # asking would end the process
+    if os.name != "posix":  # there os.kill would end the process
         return True
     try:
         os.kill(process, 0)
@@ -124,10 +133,12 @@ def check_file(out: Path, overwrite: bool) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Nobody else trains in `folder` meanwhile; the lock ends with the process, however it ends.
+    """Lock `folder` against other trainings while the context is open.
+
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds the lock.
     """
     try:
         import fcntl

@@ -1,8 +1,10 @@
-"""BERT-architecture models in the hub's common format: a folder with config.json, vocab.txt or
-tokenizer.json, and model.safetensors. Nothing in it is ever run.
+"""BERT models in the Hugging Face format: reading and writing.
 
-The ids of a vocabulary come in another order here (the marks first), so the rows of the word
-vectors and of the softmax's bias move with them; everything else is the same numbers.
+A model is a folder with config.json, vocab.txt or tokenizer.json, and model.safetensors. No code in
+it is ever run, and pickled weights are refused.
+
+Our vocabularies order their ids in another way (special tokens first), so the rows of the embedding
+matrix and the entries of the output bias are reordered; all other numbers stay the same.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from .files import read_tensors, write_tensors, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .text.tokenizer import Tokenizer
     from .text.wordpiece import WordPieceTokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -30,7 +33,7 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu-tanh",
     "relu": "relu",
 }
-_OUTER = {  # theirs → ours
+_OUTER = {  # Hugging Face name → our name, outside the layers
     "embeddings.word_embeddings.weight": "embedding.weight",
     "embeddings.position_embeddings.weight": "positions.weight",
     "embeddings.token_type_embeddings.weight": "segments.weight",
@@ -41,7 +44,7 @@ _OUTER = {  # theirs → ours
     "cls.predictions.transform.LayerNorm": "transform_norm",
     "cls.predictions.bias": "head.b",
 }
-_LAYER = {
+_LAYER = {  # Hugging Face name → our name, inside each layer
     "attention.self.query": "attention.q",
     "attention.output.dense": "attention.out",
     "attention.output.LayerNorm": "norm",
@@ -49,13 +52,16 @@ _LAYER = {
     "output.dense": "feed_forward.narrow",
     "output.LayerNorm": "feed_forward_norm",
 }
-_KEY_VALUE = ("attention.self.key", "attention.self.value")  # of a layer: one matrix of ours
-_REPEATED = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")  # tied
+_KEY_VALUE = ("attention.self.key", "attention.self.value")  # two matrices that are one of ours
+_REPEATED = (
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+)  # copies of tied weights
 _PREDICTS = ("cls.",)
 
 
 def is_hub(folder: Path) -> bool:
-    """Whether a folder holds a model of the hub's."""
+    """Return whether a folder holds a model in the Hugging Face format."""
     try:
         tables = _json(folder / CONFIG)
     except InputError:
@@ -64,10 +70,10 @@ def is_hub(folder: Path) -> bool:
 
 
 def read_config(folder: Path) -> Config:
-    """The settings of a hub model.
+    """Read the settings of a Hugging Face model.
 
     Raises:
-        InputError: another architecture, or a variant that is not known here.
+        InputError: it is not a BERT, or a variant with other positions or another activation.
     """
     given = _json(folder / CONFIG)
     kind = given.get("model_type")
@@ -105,10 +111,13 @@ def read_config(folder: Path) -> Config:
 
 
 def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
-    """The tokenizer of a hub model, and of each of its ids the hub's.
+    """Read the tokenizer of a Hugging Face model.
+
+    Returns:
+        The tokenizer, and for each of its ids the id that the Hugging Face model has for the token.
 
     Raises:
-        InputError: there is none, or it is no WordPiece.
+        InputError: there is no tokenizer, or it is not a WordPiece.
     """
     from .text.wordpiece import WordPieceTokenizer
 
@@ -130,16 +139,28 @@ def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a hub model under our names.
+    """Read the weights of a Hugging Face model under our names and in our order of ids.
 
     Raises:
-        InputError: there are none or only pickled ones, or they do not fit what is beside them.
+        InputError: there are none or only pickled ones, or they do not fit the settings or the
+            tokenizer.
     """
     return from_hub(_tensors(folder), read_config(folder), read_tokenizer(folder)[1])
 
 
-def save(out: Path, model: Any, config: Config, tokenizer: WordPieceTokenizer) -> None:
-    """Write a BERT of ours into the folder `out`, as the hub has it."""
+def save(out: Path, model: Any, config: Config, tokenizer: Tokenizer) -> None:
+    """Write a BERT into the folder `out` in the Hugging Face format.
+
+    Raises:
+        InputError: the model's tokens are not word pieces, which the format requires.
+    """
+    from .text.wordpiece import WordPieceTokenizer
+
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        raise InputError(
+            f"the hub's format holds word pieces, and this model reads '{tokenizer.name}' tokens; "
+            "train one with text.tokenizer=wordpiece"
+        )
     settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}
     write_tensors(out / WEIGHTS, to_hub(dict(model.state_dict()), config), {})
     write_text(out / VOCABULARY, "".join(f"{token}\n" for token in tokenizer.vocabulary))
@@ -148,7 +169,7 @@ def save(out: Path, model: Any, config: Config, tokenizer: WordPieceTokenizer) -
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a hub model, as they are."""
+    """Read the tensors of a Hugging Face model under their own names."""
     if (folder / WEIGHTS).is_file():
         return read_tensors(folder / WEIGHTS)[0]
     for name in _PICKLED:
@@ -161,10 +182,15 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def from_hub(tensors: dict[str, Tensor], config: Config, order: list[int]) -> dict[str, Tensor]:
-    """The weights under our names.
+    """Convert weights to our names and our order of ids.
+
+    Args:
+        tensors: the weights under the Hugging Face names.
+        order: for each of our ids, the id of the same token in `tensors`.
 
     Raises:
-        InputError: a tensor is missing, or one is not known; it is named.
+        InputError: a tensor is missing or unknown (the message names it), or the number of tokens
+            differs.
     """
     import torch
 
@@ -194,7 +220,7 @@ def from_hub(tensors: dict[str, Tensor], config: Config, order: list[int]) -> di
 
 
 def to_hub(weights: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Our weights under the hub's names, those of `BertForPreTraining`."""
+    """Convert weights to the Hugging Face names, those of `BertForPreTraining`."""
     theirs: dict[str, Tensor] = {}
     for names, own in _names(config.model.layers, config.model.predicts):
         for name, value in zip(names, weights[own].chunk(len(names)), strict=True):
@@ -204,7 +230,7 @@ def to_hub(weights: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 
 def hub_config(config: Config, vocab_size: int) -> dict[str, Any]:
-    """config.json for the hub."""
+    """Return the contents of config.json in the Hugging Face format."""
     from .text.wordpiece import PAD
 
     m = config.model
@@ -231,7 +257,10 @@ def hub_config(config: Config, vocab_size: int) -> dict[str, Any]:
 
 
 def _names(layers: int, predicts: bool) -> list[tuple[tuple[str, ...], str]]:
-    """(their names, ours) of every tensor; several of theirs are the blocks of one of ours."""
+    """List (Hugging Face names, our name) of every tensor.
+
+    Several Hugging Face tensors are concatenated by rows into one of ours.
+    """
     named: list[tuple[tuple[str, ...], str]] = []
     for theirs, ours in _OUTER.items():
         if theirs.startswith(_PREDICTS) and not predicts:
@@ -251,7 +280,7 @@ def _names(layers: int, predicts: bool) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _plain(name: str) -> str:
-    """Without the prefix of a model with heads; old names of layer normalisation made new."""
+    """Remove the prefix "bert." and replace the old names of layer normalisation."""
     name = name.removeprefix("bert.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
         "LayerNorm.beta", "LayerNorm.bias"
@@ -259,7 +288,7 @@ def _plain(name: str) -> str:
 
 
 def _lower(folder: Path) -> bool:
-    """Whether the tokenizer makes letters small."""
+    """Return whether the tokenizer lower-cases its text."""
     settings = _json(folder / "tokenizer_config.json")
     if "do_lower_case" in settings:
         return bool(settings["do_lower_case"])

@@ -1,7 +1,8 @@
-"""Name → "module:Class", the only list of what exists.
+"""The registry: name → "module:Class" for everything that settings choose by name.
 
-It drives recipes, `--help`, the documentation's tables and the contract tests. A new cell,
-tokenizer, stream, objective, optimizer, schedule, model or task is one file and one line here.
+It is the only such list. Settings, the listing of `nextword recipes NAME` and the contract tests
+use it. A new cell, tokenizer, stream, objective, optimizer, schedule, model or task is one file and
+one line here.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "labelled": "nextword.tasks.labelled:Labelled",
         "tagged": "nextword.tasks.tagged:Tagged",
     },
-    "encoder": {  # and every model that `encodes`
+    "encoder": {  # besides these, every model whose config says `encodes`
         "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",
     },
     "stream": {
@@ -101,21 +102,24 @@ REGISTRY: dict[str, dict[str, str]] = {
 
 
 def names(kind: str) -> list[str]:
-    """All names of a kind, in the order of the list."""
+    """Return all names of a kind, in the order of the registry."""
     return list(REGISTRY[kind])
 
 
 def check(kind: str, name: str) -> None:
-    """Raise InputError unless there is such a name; the message gives the nearest one."""
+    """Raise InputError unless the name is registered; the message suggests the nearest one."""
     if name not in (known := names(kind)):
         raise InputError(unknown(kind, name, known))
 
 
 def load(kind: str, name: str) -> Any:
-    """The class behind a name.
+    """Import and return the class behind a name.
 
     Raises:
-        InputError: there is no such name; the message gives the nearest one.
+        InputError: there is no such name; the message suggests the nearest one.
+
+    Example:
+        registry.load("cell", "lstm")
     """
     check(kind, name)
     module, _, attribute = REGISTRY[kind][name].partition(":")
@@ -123,7 +127,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def unknown(what: str, given: str, known: Any) -> str:
-    """The message for a name that does not exist, with the nearest one that does."""
+    """Return the error message for an unknown name; it suggests the nearest known one."""
     near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
     return f"unknown {what} '{given}'; {hint}"

@@ -1,17 +1,17 @@
-"""A run: a directory with everything a trained model needs. The only file that knows the format.
+"""A run: a directory with everything a trained model needs. This module defines its format.
 
-    config.json          the settings (`Config.dump`)
-    tokenizer.json       text ⇄ ids
-    source-tokenizer.json    of a model of sentence pairs: the same for its source side
-    model.safetensors    the best weights so far
-    state.safetensors    where an unfinished training stands, for `--resume`
-    metrics.jsonl        one line per measurement
-    data/                the prepared text: ids.bin and meta.json each
-    plots/
-    members/             of a mixture: the runs it is made of
+    config.json              the settings (`Config.dump`)
+    tokenizer.json           the tokenizer (of the target side in sentence pairs)
+    source-tokenizer.json    the tokenizer of the source side (sentence pairs only)
+    model.safetensors        the best weights so far, or the table of an n-gram model
+    state.safetensors        the state of a training, for `--resume`
+    metrics.jsonl            one JSON object per measurement
+    data/train, data/valid   the prepared texts, as ids.bin and meta.json
+    plots/                   figures of the training
+    members/                 the runs that a mixture is made of (mixtures only)
 
-An ARPA file is a run too, wherever one is read. Nothing is pickled: loading never runs code. Files
-are written under another name and renamed.
+Wherever a run is read, an ARPA file or a BERT in the Hugging Face format may be given instead.
+Nothing is pickled, so loading never runs code. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .files import locked, read_tensors, scratch, swap, write_tensors
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import Ability, LanguageModel, Stored
 
-if TYPE_CHECKING:  # what needs no torch must not wait for it
+if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     import torch
     from torch import Tensor, nn
 
@@ -39,43 +39,66 @@ CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 SOURCE_TOKENIZER = "source-tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
 _ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
-SERIES = "settings.json"  # of a directory of several trainings
+SERIES = "settings.json"  # in a directory of several trainings (seeds, ablation)
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what belongs to it."""
+    """A trained model with its settings and tokenizers. `nextword.load` opens one.
+
+    Attributes:
+        name: the name of the directory or file, for messages and tables.
+        config: the settings.
+        tokenizer: converts text to ids and back; in sentence pairs, that of the target side.
+        model: the model in evaluation mode, on the device `where`.
+        where: "cpu", "cuda" or "cuda:N".
+        folder: the run directory with the prepared training text, if there is one.
+        source: the tokenizer of the source side; None except in sentence pairs.
+    """
 
     name: str
     config: Config
     tokenizer: Tokenizer
-    model: LanguageModel  # in evaluation mode
+    model: LanguageModel
     where: str = "cpu"
     folder: Path | None = None
-    source: Tokenizer | None = None  # of a model of sentence pairs: of its source side
+    source: Tokenizer | None = None
 
     @property
     def device(self) -> torch.device:
+        """The device that the model is on."""
         import torch
 
         return torch.device(self.where)
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers, or the numbers that a model of counts holds."""
+        """The number of trainable parameters, or of the numbers in an n-gram model."""
         return self.model.size if isinstance(self.model, Stored) else count_parameters(self.model)
 
     def require(self, ability: Ability) -> None:
-        """Raise InputError unless the run can do this; the message says what it is for."""
+        """Raise InputError unless the run has the ability; the message says what it can do."""
         registry.load("task", self.config.model.task).require(self.name, ability)
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
-    """Open a run directory, or an ARPA file (.arpa, .arpa.gz, .arpa.xz).
+    """Open a trained model.
+
+    Args:
+        path: a run directory, an ARPA file (.arpa, .arpa.gz, .arpa.xz), or a folder with a BERT in
+            the Hugging Face format.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        The run, with its model in evaluation mode.
 
     Raises:
-        InputError: it is not a run, or one of its files is missing or damaged.
+        InputError: it is not a run, one of its files is missing or damaged, or the device is not
+            available.
+
+    Example:
+        run = nextword.load("runs/book")
     """
     folder = Path(path)
     if is_arpa(folder):
@@ -109,24 +132,24 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 
 def settings_of(folder: Path) -> Config:
-    """The settings of a run directory, or of a model in the hub's format."""
+    """Read the settings of a run directory, or of a BERT in the Hugging Face format."""
     return hub.read_config(folder) if hub.is_hub(folder) else read_config(folder)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
-    """Its tokenizer."""
+    """Read the tokenizer of a run directory, or of a BERT in the Hugging Face format."""
     if hub.is_hub(folder):
         return hub.read_tokenizer(folder)[0]
     return load_tokenizer(folder / TOKENIZER)
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
-    """Its weights."""
+    """Read the weights of a run directory, or of a BERT in the Hugging Face format, by name."""
     return hub.read_weights(folder) if hub.is_hub(folder) else read_tensors(folder / WEIGHTS)[0]
 
 
 def seeds_of(folder: Path) -> list[Path]:
-    """The runs of a directory that `train --seeds` made, in their order; none if it is no such."""
+    """List the runs that `train --seeds` made in a directory, by seed; [] if it did not."""
     if not (folder / SERIES).is_file():
         return []
     found = [path for path in folder.glob("seed*") if (path / CONFIG).is_file()]
@@ -134,7 +157,7 @@ def seeds_of(folder: Path) -> list[Path]:
 
 
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
-    """The model that the settings describe, with fresh weights."""
+    """Build the model that the settings describe, with newly initialised weights."""
     if source is None:
         return config.model.build(tokenizer.vocab_size)
     assert config.source is not None
@@ -142,18 +165,14 @@ def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) 
 
 
 def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
-    """Of a run that reads sentence pairs."""
+    """Read the tokenizer of the source side; None if the run does not read sentence pairs."""
     if config.source is None:
         return None
     return load_tokenizer(folder / SOURCE_TOKENIZER)
 
 
 def load_hub(folder: Path, device: str = "cpu") -> Run:
-    """A BERT-architecture model in the hub's format.
-
-    Raises:
-        InputError: it is incomplete, pickled, or of another architecture.
-    """
+    """Open a BERT in the Hugging Face format; raise InputError if it cannot be read."""
     where = pick_device(device)
     config, tokenizer = settings_of(folder), tokenizer_of(folder)
     model = config.model.build(tokenizer.vocab_size)
@@ -163,12 +182,12 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
 
 
 def is_arpa(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is named as an ARPA file (and is no directory)."""
+    """Return whether a path has the extension of an ARPA file and is not a directory."""
     return str(path).lower().endswith(_ARPA) and not os.path.isdir(path)
 
 
 def load_arpa(path: Path) -> Run:
-    """An n-gram model from a file that any toolkit may have written."""
+    """Open an n-gram model from an ARPA file, which any toolkit may have written."""
     from .models.ngram import NgramConfig
     from .ngram.arpa_reading import read_arpa
     from .text.word import WordTokenizer
@@ -185,7 +204,7 @@ def load_arpa(path: Path) -> Run:
 
 
 def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str) -> Run:
-    """A mixture and the runs that it is made of."""
+    """Open a mixture and the runs that it is made of."""
     from .models.mixture import MixtureLM
 
     places = sorted(
@@ -202,7 +221,7 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
 
 
 def read_config(folder: Path) -> Config:
-    """The settings of a run directory."""
+    """Read the settings of a run directory; raise InputError if it is not one or is damaged."""
     if not folder.exists():
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
     if is_arpa(folder):
@@ -219,9 +238,10 @@ def read_config(folder: Path) -> Config:
 
 
 def with_window(model: Any, config: Config) -> LanguageModel:
-    """The model as everything but training uses it.
+    """Return the model in the form in which it is evaluated and used.
 
-    One that was trained on windows predicts from windows of the same length.
+    A model with unlimited context that was trained on independent windows is wrapped, so that it
+    predicts from windows of the same length.
     """
     language_model: LanguageModel = model
     if config.train.stream == "windows" and language_model.context is None:
@@ -232,11 +252,7 @@ def with_window(model: Any, config: Config) -> LanguageModel:
 
 
 def pick_device(name: str) -> str:
-    """`cpu` or `cuda`.
-
-    Raises:
-        InputError: the device is not there.
-    """
+    """Return the name of a device ("cpu", "cuda" or "cuda:N"); raise InputError without it."""
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise InputError(f"unknown device '{name}'; there are: cpu, cuda")
@@ -249,7 +265,7 @@ def pick_device(name: str) -> str:
 
 
 def multiplies_bf16(where: str) -> bool:
-    """Whether a device has instructions for products in bfloat16; without, they are slow."""
+    """Return whether a device has bfloat16 instructions; products are slow without them."""
     import torch
 
     if where.startswith("cuda"):
@@ -259,7 +275,7 @@ def multiplies_bf16(where: str) -> bool:
 
 
 def resolve_precision(config: Config, where: str) -> Config:
-    """The settings with what train.precision=auto means on a device."""
+    """Replace train.precision=auto by the precision that it means on a device."""
     if config.train.precision != "auto":
         return config
     precision = "bf16" if multiplies_bf16(where) else "fp32"
@@ -267,17 +283,17 @@ def resolve_precision(config: Config, where: str) -> Config:
 
 
 def as_json(tables: dict[str, Any]) -> str:
-    """Settings as `config.json` has them."""
+    """Format settings as the text of config.json."""
     return json.dumps(tables, indent=1, ensure_ascii=False)
 
 
 def count_parameters(model: Any) -> int:
-    """Trainable numbers; what is shared counts once."""
+    """Count the trainable parameters of a model; shared ones count once."""
     return sum(p.numel() for p in model.parameters())
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Put tensors read from `path` into the model."""
+    """Load weights that were read from `path`; raise InputError if they do not fit the model."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -286,27 +302,27 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
 
 
 def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:
+    """Write the weights of a model, and `meta` in the header, into a run directory."""
     write_tensors(folder / WEIGHTS, dict(model.state_dict()), meta)
 
 
 @contextmanager
 def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
-    """A directory to fill beside `out`, which takes its place if all goes well; if not, `out` is
-    as it was.
+    """Give a directory to fill, which replaces `out` at the end; after an exception `out` stays.
 
     Raises:
-        InputError: `out` exists and is not to be (or must not be) overwritten.
+        InputError: `out` exists and may not be overwritten.
     """
     check_target(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out) as fresh:
         yield fresh
-        check_target(out, overwrite)  # somebody else may have been faster
+        check_target(out, overwrite)  # another process may have written it meanwhile
         swap(fresh, out)
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Raise InputError unless a run may be written to `out`."""
+    """Raise InputError unless a run may be written to `out`; `overwrite`: it may replace a run."""
     if is_arpa(out):
         raise InputError(f"'{out}': only n-gram models can be an ARPA file; name a directory")
     if out.name in ("", ".."):
@@ -321,7 +337,7 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise InputError(f"'{out}' holds something that is not a run; name another directory")
     if not overwrite:
         raise InputError(
-            f"the run '{out}' exists; add --resume to go on, --overwrite to replace it"
+            f"the run '{out}' exists; add --resume to continue it or --overwrite to replace it"
         )
     with locked(out):
         pass

@@ -1,6 +1,7 @@
-"""What a person sees while something works: progress bars and messages, all on standard error.
+"""Progress bars and messages, all on standard error.
 
-On a terminal progress is a bar with speed and time left; without one it is a plain line a minute.
+On a terminal progress is shown as a bar with speed and remaining time, elsewhere as one line per
+minute.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Say = Callable[[str], None]  # shows a line
-Advance = Callable[[int], None]  # called with the number of units just done
-Bar = Callable[[int], Advance]  # starts a bar for so many units
+Say = Callable[[str], None]  # shows a message of one line
+Advance = Callable[[int], None]  # called with the number of units done since the last call
+Bar = Callable[[int], Advance]  # starts a bar; called with the total number of units
 
 _PLAIN_EVERY = 60.0  # seconds between two lines where there is no terminal
 
 
 class Bars(Protocol):
-    """Starts progress bars, one for each part of the work."""
+    """A function that starts progress bars, one for each part of the work."""
 
     def __call__(self, label: str, total: int, unit: str = "MB") -> Advance:
-        """A bar for `total` units; where the unit is MB, `total` and the steps are in bytes."""
+        """Start a bar for `total` units. If the unit is MB, `total` and steps are in bytes."""
         ...
 
 
 class _Speed(ProgressColumn):
-    """Units a second."""
+    """A column of a bar that shows units per second."""
 
     def render(self, task: Task) -> Text:
         return Text(_speed(task.finished_speed or task.speed or 0, task.fields["unit"]))
@@ -50,21 +51,21 @@ def _speed(units: float, unit: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
+    """Format a duration as hours, minutes and seconds (1:02:03) or without hours (2:03)."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, secs = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
 
 
 def speaker(quiet: bool) -> Say:
-    """A function that shows a line, or with `quiet` does nothing."""
+    """Return a function that shows a message of one line; with `quiet` it does nothing."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
     return partial(console.print, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Bars]:
-    """Shows bars while the context is open.
+    """Show progress bars while the context is open.
 
     Example:
         with progress_bars(quiet=False) as bars:
@@ -97,13 +98,13 @@ def progress_bars(quiet: bool) -> Iterator[Bars]:
 
 @contextmanager
 def progress_bar(label: str, quiet: bool, unit: str = "tokens") -> Iterator[Bar]:
-    """`progress_bars` that all have the same label and unit."""
+    """Show progress bars like `progress_bars`, all with the same label and unit."""
     with progress_bars(quiet) as bars:
         yield lambda total: bars(label, total, unit)
 
 
 class _PlainBar:
-    """A line a minute, for logs."""
+    """Progress as one line per minute, where there is no terminal."""
 
     def __init__(self, say: Say, label: str, total: int, unit: str) -> None:
         self.say, self.label, self.total, self.unit = say, label, total, unit
@@ -125,9 +126,9 @@ class _PlainBar:
 
 
 class TrainingBar:
-    """The bar of a training, with lines above it.
+    """The progress bar of a training, with messages above it.
 
-    Without a terminal it says how the training stands once a minute.
+    Without a terminal it shows one line of progress per minute instead.
     """
 
     def __init__(self, quiet: bool) -> None:
@@ -156,7 +157,7 @@ class TrainingBar:
         self.bar.stop()
 
     def show(self, label: str, fraction: float, status: str) -> None:
-        """Move the bar to a fraction from 0 to 1."""
+        """Move the bar to `fraction` (from 0 to 1) and show `label` and `status` beside it."""
         self.bar.update(self.task, description=label, completed=fraction, status=status)
         now = time.perf_counter()
         if not self.shown and now - self.said >= _PLAIN_EVERY:
@@ -164,5 +165,5 @@ class TrainingBar:
             self.say(f"{label}  {fraction:.0%}  {status}")
 
     def say(self, message: str) -> None:
-        """Show a line above the bar."""
+        """Show a message above the bar."""
         self.console.print(message, markup=False, soft_wrap=True)

@@ -1,7 +1,8 @@
-"""A model's state is a tree of tensors with the batch as dimension 0 of every leaf.
+"""Operations on the states of models.
 
-So whatever happens to states (cutting the graph, reordering a beam, gathering sessions) is
-written once, here, for every model.
+A state is a tree of tensors (tuples of tuples of tensors, or None) with the batch as dimension 0 of
+every leaf. So the operations on states (detaching, reordering a beam, joining batches) are written
+once for all models.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .types import State
 
 
 def tree_map(function: Callable[[Tensor], Tensor], state: State) -> State:
-    """The same tree with `function` applied to every tensor."""
+    """Return the tree with `function` applied to every tensor."""
     if state is None:
         return None
     if isinstance(state, Tensor):
@@ -27,7 +28,7 @@ def tree_map(function: Callable[[Tensor], Tensor], state: State) -> State:
 
 
 def leaves(state: State) -> Iterator[Tensor]:
-    """The tensors of the tree, depth first."""
+    """Yield the tensors of the tree, depth first."""
     if isinstance(state, Tensor):
         yield state
     elif state is not None:
@@ -36,23 +37,26 @@ def leaves(state: State) -> Iterator[Tensor]:
 
 
 def detach(state: State) -> State:
-    """The same values, cut off from the graph that made them (truncated BPTT)."""
+    """Detach every tensor from the graph that computed it (truncated BPTT)."""
     return tree_map(lambda t: t.detach(), state)
 
 
 def select(state: State, rows: Tensor) -> State:
-    """The states of the given batch rows, in that order; `rows` (N,) int64."""
+    """Select batch rows: `rows` (N,) int64 gives their indices in the order of the result."""
     return tree_map(lambda t: t.index_select(0, rows), state)
 
 
 def repeat(state: State, times: int) -> State:
-    """Each row `times` times in a row: (B, ...) → (B·times, ...)."""
+    """Repeat each batch row `times` times in succession: (B, ...) → (B·times, ...)."""
     return tree_map(lambda t: t.repeat_interleave(times, dim=0), state)
 
 
 def concatenate(states: list[State]) -> State:
-    """Several states as one batch. Leaves (B, P, ...) of what has been read so far may differ in P:
-    the shorter ones get zeros before their beginning."""
+    """Join several states into one batch.
+
+    Leaves (B, P, ...) may differ in the number P of past tokens; shorter ones are padded with zeros
+    at their beginning.
+    """
     first = states[0]
     if first is None:
         return None
@@ -65,13 +69,13 @@ def concatenate(states: list[State]) -> State:
 
 
 def _pad_left(leaf: Tensor, places: int) -> Tensor:
-    """(B, P, ...) → (B, places + P, ...)."""
+    """Pad with zeros at the beginning of dimension 1: (B, P, ...) → (B, places + P, ...)."""
     zeros = leaf.new_zeros(len(leaf), places, *leaf.shape[2:])
     return torch.cat([zeros, leaf], dim=1)
 
 
 def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:
-    """Named leaves, for writing to a file; `unflatten` undoes it."""
+    """Name the leaves, so that they can be written to a file; `unflatten` is the inverse."""
     if isinstance(state, Tensor):
         return {prefix: state}
     if state is None:
@@ -83,7 +87,10 @@ def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:
 
 
 def unflatten(like: State, named: dict[str, Tensor], prefix: str = "state") -> State:
-    """The tree shaped as `like` with the leaves that `flatten` named.
+    """Rebuild a tree from the leaves that `flatten` named.
+
+    Args:
+        like: a tree of the same structure, on the device for the result.
 
     Raises:
         KeyError: a leaf is missing.

@@ -1,7 +1,6 @@
-"""The values that travel between the parts (what a model answers, what a batch holds) and the
-protocols of models.
+"""Types that all parts share: the protocols of models, what models return, batches and losses.
 
-Letters used throughout: B batch, T time, V vocabulary, H width of the hidden layer.
+Letters in shapes: B batch, T time (tokens), S source tokens, V vocabulary, H hidden width.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
-if TYPE_CHECKING:  # a model that does without torch must not wait for it
+if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     from torch import Tensor, device, nn
 
 
 class Ability(StrEnum):
-    """What one can ask of a trained model. Which of them a model has, its task says."""
+    """What a trained model may be able to do; `Task.abilities` lists those of each task."""
 
     GENERATE = "generate text"
     PREDICT = "predict running text"
@@ -35,24 +34,24 @@ class Ability(StrEnum):
     LENGTHS = "draw BLEU over the length of the source"
 
 
-#: A tree of tensors (tuples of tuples of tensors), the batch being dimension 0 of every leaf.
+#: A tree of tensors (tuples of tuples of tensors) with the batch as dimension 0 of every leaf.
 State = Any
 
 
 class Output(NamedTuple):
-    """The answer of a language model to `forward`."""
+    """What `forward` of a language model returns."""
 
     logits: Tensor  # (B, T, V); log_softmax(logits)[:, t] = log p(next | state, ids[:, :t+1])
     state: State  # the state after the last token
-    hidden: Tensor | None = None  # (B, T, H) what the head saw, dropout applied (for AR)
+    hidden: Tensor | None = None  # (B, T, H) input of the output layer, after dropout (for AR)
     raw: Tensor | None = None  # (B, T, H) the same before dropout (for TAR)
 
 
 class Scored(NamedTuple):
-    """The answer of a language model to `score`: how probable the given next tokens were."""
+    """What `score` of a language model returns: log-probabilities of the given next tokens."""
 
     log_prob: Tensor  # (B, T) natural logarithms
-    state: State
+    state: State  # the state after the last token
     hit: Tensor | None = None  # (B, T) bool: the target was the most probable token; see `Head`
     hidden: Tensor | None = None  # as in Output
     raw: Tensor | None = None  # as in Output
@@ -60,116 +59,125 @@ class Scored(NamedTuple):
 
 
 class Predictor(Protocol):
-    """Ids and a state go in, a distribution over the next id and a state come out."""
+    """A model that maps ids and a state to a distribution over the next id and a new state."""
 
     vocab_size: int
-    context: int | None  # the longest usable past in tokens; None = no limit of its own
+    context: int | None  # the most past tokens it can use; None = unlimited
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Trainable numbers; none of a model of counts."""
+        """The trainable parameters; an n-gram model has none."""
         ...
 
     def advance(self, ids: Tensor, state: State) -> State:
-        """The state after `ids` (B, T), when nobody asks for the logits on the way."""
+        """Read `ids` (B, T) without computing logits, and return the state after them."""
         ...
 
     def forward(self, ids: Tensor, state: State) -> Output:
-        """`ids` (B, T) → logits (B, T, V) for the token that follows each of them."""
+        """Predict the token after each of `ids` (B, T): logits (B, T, V) and the new state."""
         ...
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
-        """Log-probability (B, T) of `targets` (B, T), never holding (B·T, V) when no gradient
-        is asked for."""
+        """Return the log-probabilities (B, T) of `targets` (B, T) after `ids` (B, T).
+
+        Without gradients it never holds all logits (B·T, V) in memory at once.
+        """
         ...
 
 
 @runtime_checkable
 class LanguageModel(Predictor, Protocol):
-    """Predicts a text from its beginning."""
+    """A model that predicts a text from left to right."""
 
     def start(self, batch_size: int) -> State:
-        """The state before the first token."""
+        """Return the state before the first token."""
         ...
 
 
 class Seq2Seq(Predictor, Protocol):
-    """Predicts a text from another one: a language model whose first state comes from it."""
+    """A language model of targets whose first state is computed from a source."""
 
     def start(self, source: Tensor, mask: Tensor) -> State:
-        """The state before the first token of the target; source (B, S), mask (B, S) True = a
-        token, False = padding at the end."""
+        """Return the state before the first token of the target.
+
+        Args:
+            source: ids (B, S).
+            mask: (B, S) True = a token, False = padding at the end.
+        """
         ...
 
 
 class MaskedLanguageModel(Protocol):
-    """Predicts masked tokens from all others of a text that is all there."""
+    """A model that predicts masked tokens from the other tokens on both sides."""
 
     vocab_size: int
-    context: int | None  # most tokens of a text
+    context: int | None  # the most tokens of a text; None = unlimited
 
     def __call__(
         self, ids: Tensor, real: Tensor | None = None, segments: Tensor | None = None
     ) -> Tensor:
-        """ids (B, T), real (B, T) False = padding, segments (B, T) → hidden vectors (B, T, H)."""
+        """Encode ids (B, T) into hidden vectors (B, T, H); `real` (B, T) is False for padding."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., H) → logits (..., V) of the token at each place."""
+        """Return logits (..., V) of the token at each position from `hidden` (..., H)."""
         ...
 
     def predict(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden (N, H), targets (N,) → log-probabilities (N,), and whether each target was the
-        most probable token (N,)."""
+        """Score targets (N,) at positions with the vectors hidden (N, H).
+
+        Returns:
+            Log-probabilities (N,), and whether each target was the most probable token (N,).
+        """
         ...
 
     def next_sentence(self, hidden: Tensor) -> Tensor:
-        """hidden (B, T, H) → logits (B, 2): the second piece follows the first, it does not."""
+        """Return logits (B, 2) from `hidden` (B, T, H): segment 2 follows segment 1, or not."""
         ...
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """A model that keeps a file of its own kind in its run instead of weights."""
+    """A model that reads its own file format from a run instead of tensors."""
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """The number of numbers in the model."""
         ...
 
     def read(self, path: Path) -> None:
-        """Become the model in a file."""
+        """Load the model from a file."""
         ...
 
     def to(self, device: str) -> Self:
-        """Where answers go."""
+        """Set the device on which results are returned."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens and the tokens that follow them."""
+    """A batch: tokens, the targets to predict, and what else a model reads."""
 
     ids: Tensor  # (B, T) int64
     targets: Tensor  # (B, T) int64
-    continues: bool  # the state of the batch before carries over into this one
-    mask: Tensor | None = None  # (B, T) bool, True = counts; None = everything counts
+    continues: bool  # starts from the final state of the previous batch
+    mask: Tensor | None = None  # (B, T) bool, True = target counts; None = all count
     lr_scale: float = 1.0  # the learning rate is multiplied by this
-    source: Tensor | None = None  # (B, S) int64, of sentence pairs
+    source: Tensor | None = None  # (B, S) int64, ids of the source in sentence pairs
     source_mask: Tensor | None = None  # (B, S) bool, True = a token
-    done: float = 0.0  # share of the training that is over
-    real: Tensor | None = None  # (B, T) bool, of models that read both ways: False = padding
-    segments: Tensor | None = None  # (B, T) int64: first or second piece of text
-    labels: Tensor | None = None  # int64: (B,) of whole rows, (B, T) of tokens, -1 = none
+    done: float = 0.0  # fraction of the training that is over
+    real: Tensor | None = None  # (B, T) bool, for encoders: False = padding
+    segments: Tensor | None = None  # (B, T) int64: 0 = first text, 1 = second text
+    labels: Tensor | None = None  # int64: (B,) per text or (B, T) per token; -1 = no label
 
     @property
     def tokens(self) -> int:
-        """How many targets count; of models that read both ways, how many tokens are read."""
+        """The number of targets that count; for encoders the number of tokens without padding."""
         if self.real is not None:
             return int(self.real.sum())
         return self.targets.numel() if self.mask is None else int(self.mask.sum())
 
     def to(self, where: device) -> Batch:
-        """The same batch on another device."""
+        """Return the batch on another device."""
         from torch import Tensor
 
         move: dict[str, Any] = {
@@ -180,7 +188,7 @@ class Batch:
         return replace(self, **move) if move else self
 
     def start(self, model: object) -> State:
-        """A model's state before the first token; none of a model that reads both ways."""
+        """Return the state of `model` before the first token; None for an encoder."""
         if self.real is not None:
             return None
         if self.source is None:
@@ -190,11 +198,14 @@ class Batch:
 
 
 class Term(NamedTuple):
-    """One summand of a loss: a total over `count` items. Meters add both and divide once."""
+    """One summand of a loss: the sum `total` over `count` items.
+
+    Over several batches totals and counts are added before they are divided.
+    """
 
     total: Tensor
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
-    learnt: bool = True  # else it is only told, and no part of the loss
+    count: int  # type: ignore[assignment]  # hides tuple.count
+    learnt: bool = True  # part of the loss; False = only reported
 
 
 #: (model, batch, state) → (terms by name, new state); the loss is the sum of the terms' means.

@@ -1,13 +1,13 @@
-"""Compile everything once, so that nobody waits later: `python -m nextword.warm_up`."""
+"""Compile all compiled functions ahead of their first use: `python -m nextword.warm_up`."""
 
 from __future__ import annotations
 
 from .ngram.warm_up import warm_up as warm_up_ngrams
-from .nn.kernels.warm_up import warm_up as warm_up_layers
+from .nn.warm_up import warm_up as warm_up_layers
 
 
 def main() -> None:
-    """All loops, with every kind of array that they meet."""
+    """Compile the loops of n-gram models and of neural layers for all argument types."""
     warm_up_ngrams()
     warm_up_layers()
 

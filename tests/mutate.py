@@ -17,18 +17,16 @@ import argparse
 import json
 import multiprocessing
 import os
-import pickle
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ import numba
 import pytest
 
 from tests.mutants import Mutant, mutants
+from tests.traced import Recorder, Test, read
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
@@ -44,17 +43,6 @@ PARTS = ("nextword", "tests", "examples", "benchmarks", "pyproject.toml", "READM
 #: Loaded once; the processes that run the tests are forked from this one.
 LIBRARIES = ("torch", "hypothesis", "pydantic", "typer", "tokenizers", "matplotlib.pyplot")
 FORK = multiprocessing.get_context("fork")
-
-
-Lines = dict[str, set[int]]  # by file
-
-
-@dataclass
-class Test:
-    """A test as it ran on the files as they are."""
-
-    seconds: float
-    lines: Lines
 
 
 @dataclass
@@ -75,6 +63,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--sample", type=int, help="at most so many mutants of each file")
     parser.add_argument("--seconds", type=float, default=60, help="of tests for each mutant")
+    parser.add_argument("--again", type=Path, help="only survivors of an earlier --json's output")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     files = [str(Path(file).resolve().relative_to(ROOT)) for file in options.files]
@@ -84,7 +73,7 @@ def main() -> None:
         trees = [copy_of_tree(Path(folder) / str(i)) for i in range(options.workers)]
         tests = run_once([*named_like(files), *options.tests], files, trees)
         say(f"{len(tests)} tests run something of them")
-        scores = try_all(files, tests, trees, options.sample, options.seconds)
+        scores = try_all(files, tests, trees, options)
     if options.json:
         print(json.dumps({file: vars(score) for file, score in scores.items()}, indent=1))
     else:
@@ -175,10 +164,21 @@ def in_processes(jobs: Iterable[Job], trees: list[Path]) -> Iterator[tuple[Job, 
     """Every job, one at a time in each tree, with its status: None where it took too long."""
     waiting, free = deque(jobs), list(trees)
     running: dict[Any, tuple[Job, Path, float]] = {}
+    try:
+        yield from _in_turn(waiting, free, running)
+    finally:
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _in_turn(
+    waiting: deque[Job], free: list[Path], running: dict[Any, tuple[Job, Path, float]]
+) -> Iterator[tuple[Job, int | None]]:
     while waiting or running:
         while waiting and free:
             job, tree = waiting.popleft(), free.pop()
             if job.mutant:
+                shutil.copy2(tree / job.mutant.file, tree.with_suffix(".original"))
                 (tree / job.mutant.file).write_text(job.mutant.source, encoding="utf-8")
             process = FORK.Process(target=job.run, args=(tree,))
             process.start()
@@ -193,7 +193,7 @@ def in_processes(jobs: Iterable[Job], trees: list[Path]) -> Iterator[tuple[Job, 
                 os.killpg(process.pid, signal.SIGKILL)
             process.join()
             if job.mutant:
-                shutil.copy2(ROOT / job.mutant.file, tree / job.mutant.file)
+                shutil.copy2(tree.with_suffix(".original"), tree / job.mutant.file)
             del running[process]
             free.append(tree)
             yield job, None if late else process.exitcode
@@ -202,87 +202,18 @@ def in_processes(jobs: Iterable[Job], trees: list[Path]) -> Iterator[tuple[Job, 
 # ------------------------------------------------------------------------- which test runs what
 
 
-class Recorder:
-    """Notes which lines of some files each test runs, those of the fixtures it uses included."""
-
-    def __init__(self, files: list[str], out: Path) -> None:
-        self.names = files
-        self.out = out
-        self.inner: list[Lines] = []  #: of what is being run: a test, a fixture it asked for, …
-        self.of_fixture: dict[Any, Lines] = {}
-        self.tests: dict[str, tuple[Test, list[Any]]] = {}
-        self.passed: set[str] = set()
-
-    def trace(self, frame: Any, event: str, argument: object) -> Any:
-        file = self.files.get(frame.f_code.co_filename)
-        return None if file is None else self.line(file)(frame, event, argument)
-
-    def line(self, file: str) -> Any:
-        def note(frame: Any, event: str, argument: object) -> Any:
-            if self.inner:
-                self.inner[-1].setdefault(file, set()).add(frame.f_lineno)
-            return note
-
-        return note
-
-    @cached_property
-    def files(self) -> dict[str, str]:
-        return {str(Path.cwd() / file): file for file in self.names}
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        self.inner.append({})
-        start = time.perf_counter()
-        sys.settrace(self.trace)
-        threading.settrace(self.trace)
-        try:
-            return (yield)
-        finally:
-            sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
-            fixtures = [f for each in item._fixtureinfo.name2fixturedefs.values() for f in each]
-            test = Test(time.perf_counter() - start, self.inner.pop())
-            self.tests[item.nodeid] = test, fixtures
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
-        self.inner.append({})
-        try:
-            return (yield)
-        finally:
-            add(self.of_fixture.setdefault(fixturedef, {}), self.inner.pop())
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self.passed.add(report.nodeid)
-
-    def pytest_sessionfinish(self) -> None:
-        for test, fixtures in self.tests.values():
-            for fixture in fixtures:
-                add(test.lines, self.of_fixture.get(fixture, {}))
-        found = {n: self.tests[n][0] for n in self.passed if self.tests[n][0].lines}
-        self.out.write_bytes(pickle.dumps(found))
-
-
-def add(lines: Lines, more: Lines) -> None:
-    for file, numbers in more.items():
-        lines.setdefault(file, set()).update(numbers)
-
-
 def run_once(paths: list[str], files: list[str], trees: list[Path]) -> dict[str, Test]:
     """The tests that run a line of the files, by their pytest names."""
     places = [ROOT / path for path in paths]
     modules = sorted({m for p in places for m in (p.rglob("test_*.py") if p.is_dir() else [p])})
     folder = Path(tempfile.mkdtemp(dir=trees[0].parent))
+    modules.sort(key=lambda module: -module.stat().st_size)  # the last to end should be short
     names = [str(module.relative_to(ROOT)) for module in modules]
     jobs = [Job([name], Recorder(files, folder / str(i)), 1800) for i, name in enumerate(names)]
     for job, status in in_processes(jobs, trees):
         if status not in (0, 5):
             say(f"{job.arguments[0]}: not all of its tests pass (pytest's status {status})")
-    found: dict[str, Test] = {}
-    for part in folder.iterdir():
-        found |= pickle.loads(part.read_bytes())
-    return found
+    return read(folder)
 
 
 # ------------------------------------------------------------------------------------- the mutants
@@ -324,37 +255,53 @@ def job_of(mutant: Mutant, names: list[str], tests: dict[str, Test]) -> Job:
     return Job(["-x", *sorted(modules, key=lambda m: modules[m])], Only(names), timeout, mutant)
 
 
+def chosen(file: str, sample: int | None, again: set[str] | None) -> tuple[int, list[Mutant]]:
+    """How many mutants a file has, and those to try."""
+    every = mutants(file, (ROOT / file).read_text(encoding="utf-8"))
+    found = every if again is None else [m for m in every if f"{file}\n{m.diff}" in again]
+    if sample is not None and sample < len(found):
+        found = random.Random(0).sample(found, sample)
+    return len(every), sorted(found, key=lambda mutant: mutant.line)
+
+
 def try_all(
-    files: list[str], tests: dict[str, Test], trees: list[Path], sample: int | None, seconds: float
+    files: list[str], tests: dict[str, Test], trees: list[Path], options: argparse.Namespace
 ) -> dict[str, Score]:
-    known = equivalents()
+    """Scores by file; of what was tried so far where Ctrl-C ends it."""
+    known, again = equivalents(), survivors_of(options.again) if options.again else None
     scores: dict[str, Score] = {}
     jobs: list[Job] = []
     for file in files:
-        found = mutants(file, (ROOT / file).read_text(encoding="utf-8"))
-        scores[file] = score = Score(len(found))
-        if sample is not None and sample < len(found):
-            found = sorted(random.Random(0).sample(found, sample), key=lambda m: m.line)
-        score.tried = len(found)
+        count, found = chosen(file, options.sample, again)
+        scores[file] = score = Score(count)
         for mutant in found:
             if (file, mutant.removed, mutant.added) in known:
                 score.equivalent += 1
-            elif names := covering(mutant, tests, seconds):
+            elif names := covering(mutant, tests, options.seconds):
                 jobs.append(job_of(mutant, names, tests))
             else:
                 score.survived.append(survivor(mutant, "no test runs this"))
+        score.tried = score.equivalent + len(score.survived)
     say(f"{len(jobs)} mutants to try")
-    for job, status in in_processes(jobs, trees):
-        assert job.mutant is not None
-        score = scores[job.mutant.file]
-        if status in (0, 5):
-            score.survived.append(survivor(job.mutant, f"{len(job.plugin.names)} tests pass"))
-            say(f"survived: {job.mutant.file}:{job.mutant.line}\n{job.mutant.diff}")
-        else:
-            score.killed += 1
+    with suppress(KeyboardInterrupt):
+        for job, status in in_processes(jobs, trees):
+            assert job.mutant is not None
+            score = scores[job.mutant.file]
+            score.tried += 1
+            if status in (0, 5):
+                score.survived.append(survivor(job.mutant, f"{len(job.plugin.names)} tests pass"))
+                say(f"survived: {job.mutant.file}:{job.mutant.line}\n{job.mutant.diff}")
+            else:
+                score.killed += 1
     for score in scores.values():
         score.survived.sort(key=lambda found: found["line"])
     return scores
+
+
+def survivors_of(report: Path) -> set[str]:
+    """Of an earlier run, by file and change."""
+    scores = json.loads(report.read_text(encoding="utf-8"))
+    return {f"{file}\n{found['diff']}" for file in scores for found in scores[file]["survived"]}
 
 
 def survivor(mutant: Mutant, why: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The command line, one file per verb."""
+"""The command line. Each verb has a file of its own."""

@@ -9,31 +9,50 @@ import typer
 
 from .options import Device, Json, Quiet, Set, print_json
 
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recurrent recipe, such as awd-lstm-wt2.")
+]
+Train = Annotated[
+    list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
+]
+Valid = Annotated[
+    list[Path],
+    typer.Option("--valid", metavar="FILE", help="The validation text; repeatable."),
+]
+Out = Annotated[
+    Path, typer.Option(metavar="DIR", help="Directory for the runs, the table and the figure.")
+]
+Test = Annotated[
+    list[Path],
+    typer.Option("--test", metavar="FILE", help="A test text to evaluate on too; repeatable."),
+]
+FineTune = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="EPOCHS",
+        help="Fine-tune each model with ASGD for at most this many epochs; 0 does not.",
+    ),
+]
+
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example awd-lstm-wt2.")],
-    train: Annotated[
-        list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
-    ],
-    valid: Annotated[
-        list[Path],
-        typer.Option("--valid", metavar="FILE", help="Text to judge by; repeatable."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")],
-    test: Annotated[
-        list[Path],
-        typer.Option("--test", metavar="FILE", help="Text to report on besides; repeatable."),
-    ] = [],  # noqa: B006
+    recipe: Recipe,
+    train: Train,
+    valid: Valid,
+    out: Out,
+    test: Test = [],  # noqa: B006
     settings: Set = [],  # noqa: B006
-    fine_tune: Annotated[
-        int,
-        typer.Option(min=0, metavar="EPOCHS", help="Follow each training by so many of ASGD."),
-    ] = 0,
+    fine_tune: FineTune = 0,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """The recipe, then once without each of its ingredients. Run it again to go on."""
+    """Measure what each part of a recipe contributes.
+
+    Trains the recipe as it is, then once without each of its ingredients, and prints a table of
+    perplexities. The same command continues an interrupted ablation.
+    """
     from ..errors import Interrupted
     from ..experiments.ablation import PICTURE, TABLE, ablate
     from ..screen import progress_bar, speaker
@@ -53,7 +72,7 @@ def command(
             bars=lambda: progress_bar("evaluating", quiet),
         )
     except (Interrupted, KeyboardInterrupt):
-        raise Interrupted("stopped and saved; the same command again goes on") from None
+        raise Interrupted("stopped and saved; run the same command to continue") from None
     if json:
         print_json({"rows": [row.as_dict() for row in rows]})
         return

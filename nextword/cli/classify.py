@@ -13,13 +13,19 @@ from .options import Device, Json, RunPath
 def command(
     run: RunPath,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="A text a line; - = standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE|-]", help="A file with one text per line, or - for standard input."
+        ),
     ] = "-",
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
-    """The label of each line and its probability, a tab between them and before the line. A tagger
-    gives a line for each word: word, tab, tag, and an empty one after each text."""
+    """Classify texts, or tag their words.
+
+    Prints for each text: label, tab, probability, tab, text. A tagger prints a line for each word
+    (word, tab, tag) and an empty line after each text.
+    """
     from ..run import load
     from ..tasks import task_of
     from .options import print_json, text_lines

@@ -27,7 +27,8 @@ _WIDTH = 110
 
 def command(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories or .arpa files.")
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories or .arpa files to compare."),
     ],
     data: Data,
     dynamic: DynamicFlag = False,
@@ -37,14 +38,21 @@ def command(
     alpha: Alpha = 0.6,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Translating: a plot of BLEU over the source's length."),
+        typer.Option(
+            metavar="FILE",
+            help="Plot BLEU by the length of the source into this file (translators only).",
+        ),
     ] = None,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Any runs on the same text in one table, with 95 % intervals and a test of the best two."""
+    """Compare several runs on the same text.
+
+    Prints one table, best run first, with 95 % confidence intervals and a significance test: the
+    best run against the second, or each translator against the first one named.
+    """
     from .. import plot
     from ..config import parse_section
     from ..generation.translate import Decoding
@@ -86,7 +94,7 @@ def _print(table: tuple[list[str], list[list[str]]], notes: list[str]) -> None:
         drawn.add_row(*row)
     console = Console(highlight=False)
     if not console.is_terminal or console.width < _WIDTH:
-        console.width = _WIDTH  # a table cut off is no table
+        console.width = _WIDTH  # otherwise the columns on the right are cut off
     console.print(drawn)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)

@@ -11,13 +11,17 @@ from .options import Quiet
 
 
 def command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path(
-        "demo-out"
-    ),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same table.")] = 1,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Directory for runs and figures.")
+    ] = Path("demo-out"),
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of every training.")] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Climb the ladder: ever better models of the numbers one to 9,999 in words."""
+    """Train a ladder of models, from unigram to Transformer.
+
+    Each model predicts the next word of the numbers one to 9,999 written out as words. Prints a
+    table of accuracies and perplexities and draws two figures.
+    """
     from ..demo import climb
 
     climb(out, seed=seed, quiet=quiet)

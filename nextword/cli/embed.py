@@ -14,17 +14,24 @@ from .options import Device, Overwrite, RunPath
 def command(
     run: RunPath,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="A text a line; - = standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE|-]", help="A file with one text per line, or - for standard input."
+        ),
     ] = "-",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write all vectors as one array instead: .npy."),
+        typer.Option(metavar="FILE", help="Write all vectors as one array into this .npy file."),
     ] = None,
     overwrite: Overwrite = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per text.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Each line as a vector of length 1: the product of two says how alike the texts are."""
+    """Turn each text into a vector.
+
+    Vectors have length 1, so the dot product of two is their cosine similarity. Prints the numbers
+    of one vector per line.
+    """
     from ..errors import InputError
     from ..evaluation.embeddings import embed, embed_lines
     from ..files import check_file, write
@@ -33,12 +40,14 @@ def command(
 
     lines = text_lines(file)
     if overwrite and out is None:
-        raise InputError("--overwrite is for --out FILE")
+        raise InputError("--overwrite needs --out FILE")
     if out is not None:
         if out.suffix != ".npy":
             raise InputError(f"'{out}' must end in .npy")
         if json:
-            raise InputError("--out writes an array, --json prints objects: take one of them")
+            raise InputError(
+                "--out writes an array and --json prints objects; use only one of them"
+            )
         check_file(out, overwrite)
     loaded = load(run, device)
     if out is None:

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 
 def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
-    """The `Cache` that the options describe, or None."""
+    """Parse the options --cache and --cache-set.
+
+    Returns:
+        The settings as a `Cache`, or None without --cache.
+
+    Raises:
+        InputError: --cache-set or --tune is given without --cache, both are given, or a setting is
+            not valid.
+    """
     from ..config import parse_override, parse_section
     from ..errors import InputError
     from ..evaluation.cache import Cache
@@ -51,7 +59,12 @@ def _evaluate(
     picture: Path | None,
     quiet: bool,
 ) -> Report:
-    """The figures of one run, drawn if there is a picture to draw."""
+    """Evaluate one run and, if a file is named, draw its confusion matrix.
+
+    Args:
+        tune: texts to find the settings of the cache on; empty = the settings are given.
+        picture: the file for the confusion matrix, if any.
+    """
     from .. import plot
     from ..evaluation.perplexity import tune_cache
     from ..screen import progress_bar
@@ -75,7 +88,7 @@ def _evaluate(
 
 
 def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool) -> None:
-    """Mean and deviation over the runs of several seeds."""
+    """Print the mean and standard deviation of each figure over the runs of several seeds."""
     from ..evaluation.seed_statistics import seed_statistics
 
     figures = seed_statistics(results)
@@ -95,45 +108,63 @@ def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool)
         print(f"{name:<26}{value}")
 
 
+Cache = Annotated[
+    bool,
+    typer.Option("--cache", help="Mix in a neural cache of what followed similar contexts."),
+]
+CacheSet = Annotated[
+    list[str],
+    typer.Option(
+        "--cache-set",
+        metavar="KEY=VALUE",
+        help="A setting of --cache: window, theta or weight; repeatable.",
+    ),
+]
+Tune = Annotated[
+    list[Path],
+    typer.Option(
+        "--tune",
+        metavar="FILE",
+        help="Choose the settings of --cache on this text; repeatable.",
+    ),
+]
+McDropout = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Average over N passes with dropout on.")
+]
+PlotFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Draw the confusion matrix into this file (classifiers and taggers only).",
+    ),
+]
+
+
 def command(
     run: RunPath,
     data: Data,
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
-    cache: Annotated[
-        bool, typer.Option("--cache", help="Mix in what followed similar situations before.")
-    ] = False,
-    cache_set: Annotated[
-        list[str],
-        typer.Option(
-            "--cache-set",
-            metavar="KEY=VALUE",
-            help="window, theta or weight of --cache; repeatable.",
-        ),
-    ] = [],  # noqa: B006
-    tune: Annotated[
-        list[Path],
-        typer.Option(
-            "--tune", metavar="FILE", help="Text to find --cache's settings on; may be repeated."
-        ),
-    ] = [],  # noqa: B006
-    mc_dropout: Annotated[
-        int, typer.Option(min=0, metavar="N", help="The mean over N passes with dropout.")
-    ] = 0,
+    cache: Cache = False,
+    cache_set: CacheSet = [],  # noqa: B006
+    tune: Tune = [],  # noqa: B006
+    mc_dropout: McDropout = 0,
     target: Target = [],  # noqa: B006
     beam: Beam = 4,
     alpha: Alpha = 0.6,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Classifiers, taggers: the confusion matrix."),
-    ] = None,
+    plot_file: PlotFile = None,
     stripes: Stripes = 1,
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """How well a run predicts a text: perplexity, bits per byte, accuracy; how well it translates:
-    BLEU and chrF too."""
+    """Measure how good a run is on a text.
+
+    A language model is measured by perplexity, bits per byte and accuracy; a translator by BLEU and
+    chrF too; a classifier or tagger by accuracy and F1. A directory made by `train --seeds` gives
+    the mean and standard deviation over its runs.
+    """
     from ..config import parse_section
     from ..errors import InputError
     from ..evaluation.reading import Reading
@@ -160,7 +191,9 @@ def command(
                 print(f"{name:<11}{value}")
         return
     if plot_file:
-        raise InputError(f"'{run}' holds several runs: --plot draws one, such as {runs[0]}")
+        raise InputError(
+            f"'{run}' holds several runs and --plot draws one; name it, such as {runs[0]}"
+        )
     results = [
         _evaluate(load(path, device), data, options, tune, None, quiet).as_dict() for path in runs
     ]

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from .options import Overwrite, Quiet, RunPath
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 _FORMATS = ("arpa", "hf")
 
 
 def command(
     run: RunPath,
-    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The format to write.")],
+    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The file format to write.")],
     out: Annotated[
         Path,
         typer.Option(
-            metavar="PATH", help="arpa: a file .arpa, .arpa.gz or .arpa.xz; hf: a folder."
+            metavar="PATH", help="A file ending in .arpa, .arpa.gz or .arpa.xz; a folder for hf."
         ),
     ],
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model in a format that other programs read: n-gram models as ARPA, BERT for
-    transformers."""
+    """Write a model in a format of other programs.
+
+    `arpa` writes an n-gram model as an ARPA file. `hf` writes a BERT as a folder that the library
+    transformers reads.
+    """
     from .. import registry
     from ..errors import InputError
 
@@ -37,6 +43,24 @@ def command(
         _hub(run, out, overwrite=overwrite)
 
 
+def _load(run: Path, format: str) -> Run:
+    """The run, if its model can be written in the format."""
+    from ..errors import InputError
+    from ..run import load
+    from ..tasks import task_of
+
+    opened = load(run)
+    formats = opened.config.model.exports
+    if format not in formats:
+        known = f"only as {' or '.join(formats)}" if formats else "in no other format"
+        task = task_of(opened.config)
+        raise InputError(
+            f"'{run}' {task.does}; its model '{opened.config.model.name}' can be exported {known}. "
+            f"Use it with: {task.usage(run)}"
+        )
+    return opened
+
+
 def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     import os
 
@@ -44,7 +68,7 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     from ..files import check_file, scratch
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
-    from ..run import is_arpa, load
+    from ..run import is_arpa
     from ..screen import progress_bar
     from ..text.lexicon import Lexicon
 
@@ -53,13 +77,9 @@ def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
     if not is_arpa(out):
         raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
     check_file(out, overwrite)
-    opened = load(run)
-    model = opened.model
-    if not isinstance(model, NgramLM):
-        raise InputError(f"'{run}' is no n-gram model: an ARPA file cannot hold it")
-    tokenizer = opened.tokenizer
+    opened = _load(run, "arpa")
+    model, tokenizer = cast(NgramLM, opened.model), opened.tokenizer
     lexicon = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
-
     with scratch(out) as folder, progress_bar("writing", quiet, "n-grams") as bar:
         with open_to_write(folder / out.name) as file:
             write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
@@ -70,12 +90,8 @@ def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
     from .. import hub
     from ..errors import InputError
     from ..files import scratch, swap
-    from ..run import load
-    from ..text.wordpiece import WordPieceTokenizer
 
-    opened = load(run)
-    if not isinstance(opened.tokenizer, WordPieceTokenizer) or opened.config.model.name != "bert":
-        raise InputError(f"'{run}' is no BERT: --format hf is for that architecture")
+    opened = _load(run, "hf")
     if out.is_file():
         raise InputError(f"'{out}' is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (overwrite and hub.is_hub(out)):

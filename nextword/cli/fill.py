@@ -11,12 +11,12 @@ from .options import Device, Json, RunPath
 
 def command(
     run: RunPath,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Write [MASK] for what is missing.")],
-    top: Annotated[int, typer.Option(min=1, help="Words for each gap.")] = 5,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with [MASK] for each gap.")],
+    top: Annotated[int, typer.Option(min=1, help="Number of words for each gap.")] = 5,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
-    """Which words belong into the gaps of a text, with their probabilities."""
+    """Predict the missing words of a text, with probabilities."""
     from ..generation.infill import fill
     from ..run import load
     from .options import print_json

@@ -11,26 +11,36 @@ from .options import Device, Json, Quiet, Set
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or file.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a .toml file.")
+    ],
     train: Annotated[
-        list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
+        list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
     ],
     target: Annotated[
         list[Path],
-        typer.Option("--target", metavar="FILE", help="Of pairs in two files: the other language."),
+        typer.Option(
+            "--target",
+            metavar="FILE",
+            help="The translations of --train, line by line, if pairs are in two files.",
+        ),
     ] = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture: .png, .svg or .pdf.")] = Path(
-        "lr.png"
-    ),
-    steps: Annotated[int, typer.Option(min=10, help="Steps from the lowest to the highest.")] = 100,
-    low: Annotated[float, typer.Option(help="Where to begin.")] = 1e-6,
-    high: Annotated[float, typer.Option(help="Where to end.")] = 10.0,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")
+    ] = Path("lr.png"),
+    steps: Annotated[int, typer.Option(min=10, help="Number of training steps.")] = 100,
+    low: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
     settings: Set = [],  # noqa: B006
     json: Json = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Which learning rate to train with: a short run with a growing one, and its picture."""
+    """Suggest a learning rate by a range test.
+
+    Trains for a few steps while the learning rate grows exponentially, draws the loss over the
+    learning rate, and suggests the rate at which the loss falls fastest.
+    """
     from .. import plot
     from ..experiments.lr_finder import find_lr
     from ..screen import progress_bar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,95 +12,111 @@ from .options import Device, RunPath
 
 
 class Weights(StrEnum):
-    """Precisions of weights."""
+    """The precisions that weights can be rounded to."""
 
     fp32 = "fp32"
     bf16 = "bf16"
 
 
+Prompt = Annotated[str, typer.Option(help="The text to continue.")]
+Tokens = Annotated[int, typer.Option(help="Maximum number of new tokens.")]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        help="Divide the logits by this number. Below 1 favours probable tokens, above 1 "
+        "flattens the distribution, 0 always takes the most probable token."
+    ),
+]
+TopK = Annotated[int | None, typer.Option(help="Sample from the k most probable tokens only.")]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="Sample from the most probable tokens whose probabilities add up to this number "
+        "(nucleus sampling)."
+    ),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        help="Sample only from tokens at least this fraction as probable as the most probable one."
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option(help="Random seed; without it every call differs.")]
+Stop = Annotated[
+    list[str],
+    typer.Option(help="Stop before this text appears; \\n is a line end; repeatable."),
+]
+AllowUnk = Annotated[bool, typer.Option("--allow-unk", help="Let the token <unk> be generated.")]
+Samples = Annotated[
+    int, typer.Option(help="Number of texts; a blank line is printed between two.", min=1)
+]
+Beam = Annotated[
+    int | None,
+    typer.Option(help="Use beam search with this width instead of sampling.", min=1),
+]
+Precision = Annotated[
+    Weights,
+    typer.Option(help="Precision that weights are rounded to; bf16 makes large models faster."),
+]
+
+
 def command(
     run: RunPath,
-    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
-    tokens: Annotated[int, typer.Option(help="How many tokens at most.")] = 100,
-    temperature: Annotated[
-        float, typer.Option(help="Below 1 bolder, above 1 wilder, 0 always the likeliest.")
-    ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest tokens of together this probability.")
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Only tokens this share as likely as the likeliest.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed, the same text.")] = None,
-    stop: Annotated[
-        list[str],
-        typer.Option(help="End before this text; repeatable; \\n is the end of a line."),
-    ] = [],  # noqa: B006
-    allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be drawn.")] = False,
-    samples: Annotated[
-        int, typer.Option(help="How many texts, drawn side by side; a blank line between.", min=1)
-    ] = 1,
-    beam: Annotated[
-        int | None,
-        typer.Option(help="Search for the likeliest text instead of drawing one.", min=1),
-    ] = None,
-    precision: Annotated[
-        Weights, typer.Option(help="Of the weights of large models while they are read.")
-    ] = Weights.fp32,
+    prompt: Prompt = "",
+    tokens: Tokens = 100,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: SeedOption = None,
+    stop: Stop = [],  # noqa: B006
+    allow_unk: AllowUnk = False,
+    samples: Samples = 1,
+    beam: Beam = None,
+    precision: Precision = Weights.fp32,
     device: Device = "cpu",
 ) -> None:
-    """Continue a text. The prompt is printed first, then the new text as it is drawn."""
+    """Continue a text.
+
+    Prints the prompt, then the new text token by token as it is sampled.
+    """
     from ..config import parse_section
     from ..errors import InputError
     from ..generation.sample import Sampling, sample_texts, search_text, stream_text
     from ..run import load
     from ..types import Ability
 
-    values = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "allow_unk": allow_unk,
-    }
+    filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+    values = filters | {"temperature": temperature, "allow_unk": allow_unk}
     sampling = parse_section(Sampling, values, "generate")
     loaded = load(run, device)
     loaded.require(Ability.GENERATE)
-    missing = loaded.tokenizer.unknown(prompt)
-    if missing:
+    if missing := loaded.tokenizer.unknown(prompt):
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
-    if beam and (samples > 1 or temperature != 1 or top_k or top_p or min_p):
-        raise InputError("--beam searches, it does not draw: leave the options of drawing out")
+    if beam and (samples > 1 or temperature != 1 or any(filters.values())):
+        raise InputError(
+            "--beam does not sample; leave out --samples, --temperature, --top-k, --top-p and "
+            "--min-p"
+        )
     ends = [text.replace("\\n", "\n") for text in stop]
     if beam:
-        print(
-            prompt
-            + search_text(loaded, prompt, tokens=tokens, beam=beam, stop=ends, allow_unk=allow_unk)
+        found = search_text(
+            loaded, prompt, tokens=tokens, beam=beam, stop=ends, allow_unk=allow_unk
         )
+        print(prompt + found)
         return
+    how: dict[str, Any] = {
+        "tokens": tokens,
+        "sampling": sampling,
+        "seed": seed,
+        "stop": ends,
+        "precision": precision.value,
+    }
     if samples > 1:
-        texts = sample_texts(
-            loaded,
-            [prompt] * samples,
-            tokens=tokens,
-            sampling=sampling,
-            seed=seed,
-            stop=ends,
-            precision=precision.value,
-        )
+        texts = sample_texts(loaded, [prompt] * samples, **how)
         print("\n\n".join(prompt + text for text in texts))
         return
-    pieces = stream_text(
-        loaded,
-        prompt,
-        tokens=tokens,
-        sampling=sampling,
-        seed=seed,
-        stop=ends,
-        precision=precision.value,
-    )
     print(prompt, end="", flush=True)
-    for piece in pieces:
+    for piece in stream_text(loaded, prompt, **how):
         print(piece, end="", flush=True)
     print()

@@ -9,35 +9,59 @@ import typer
 
 from .options import Device, RunPath
 
+What = Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")]
+Out = Annotated[Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")]
+Also = Annotated[
+    list[Path],
+    typer.Option("--with", metavar="RUN", help="Another run to draw (gradients); repeatable."),
+]
+Data = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="FILE",
+        help="The text to read (gradients; default: the run's training text); repeatable.",
+    ),
+]
+Source = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="The sentence to translate (attention).")
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="A translation of it (attention; default: the run translates it).",
+    ),
+]
+Heads = Annotated[
+    bool, typer.Option("--heads", help="Draw each head instead of their mean (attention).")
+]
+Length = Annotated[int, typer.Option(min=2, help="Number of tokens in each excerpt (gradients).")]
+Samples = Annotated[
+    int, typer.Option(min=1, help="Number of excerpts to average over (gradients).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
 
 def command(
     run: RunPath,
-    what: Annotated[str, typer.Argument(metavar="gradients|attention", help="What to look at.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture: .png, .svg or .pdf.")],
-    also: Annotated[
-        list[Path], typer.Option("--with", metavar="RUN", help="Another run to draw; repeatable.")
-    ] = [],  # noqa: B006
-    data: Annotated[
-        list[Path],
-        typer.Option(metavar="FILE", help="Text to read (default: the run's own training text)."),
-    ] = [],  # noqa: B006
-    source: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="attention: the sentence to translate.")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="attention: a translation (default: the run's own)."),
-    ] = None,
-    heads: Annotated[
-        bool, typer.Option("--heads", help="attention: each head, not their mean.")
-    ] = False,
-    length: Annotated[int, typer.Option(min=2, help="Tokens to look back.")] = 100,
-    samples: Annotated[int, typer.Option(min=1, help="Stretches of text to average over.")] = 64,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    what: What,
+    out: Out,
+    also: Also = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    source: Source = None,
+    target: Target = None,
+    heads: Heads = False,
+    length: Length = 100,
+    samples: Samples = 64,
+    json: Json = False,
     device: Device = "cpu",
 ) -> None:
-    """Pictures of a model at work. gradients: how far back a loss reaches, as the norm of its
-    gradient at every earlier hidden state; attention: what a translator looks at."""
+    """Draw what happens inside a model.
+
+    `gradients` draws the norm of a loss's gradient with respect to every earlier hidden state of a
+    recurrent model: how far back the loss reaches. `attention` draws the attention weights of a
+    translator between source and target tokens.
+    """
     from .. import plot, registry
     from ..diagnostics.gradients import draw, measure_run
     from ..errors import InputError
@@ -53,7 +77,7 @@ def command(
         _attention(load(run, device), source, target, out, heads=heads, json=json)
         return
     if source is not None or target is not None:
-        raise InputError("--source and --target are for: inspect RUN attention")
+        raise InputError("--source and --target need: inspect RUN attention")
     flows = [
         measure_run(load(path, device), path, data, length=length, samples=samples)
         for path in (run, *also)

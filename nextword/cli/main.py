@@ -1,4 +1,4 @@
-"""`nextword VERB …`: reads the command line, turns errors into one line and an exit status."""
+"""The program `nextword`: its verbs, and how errors become one line and an exit status."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERBS = (
 
 app = typer.Typer(
     name="nextword",
-    help="Language models small enough for one machine: train, evaluate, compare, use.",
+    help="Train, evaluate, compare and use language models that fit on one machine.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ for verb in VERBS:
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     if version:
         from ..version import __version__
@@ -57,14 +57,24 @@ def _top(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command line (default: the process's own) and exit.
+    """Run a command line and exit the process.
 
-    Status 0: done; 1: training diverged; 2: bad input, one line says what and what to do;
-    130: Ctrl-C.
+    The exit status is 0 for success, 1 if a training fails (`TrainingError`), 2 for bad input, 130
+    after Ctrl-C and 141 if the reader of standard output has closed it. For 1, 2 and 130 one line
+    on standard error says what is wrong and what to do.
+
+    Args:
+        arguments: the words after `nextword`; None = those of this process.
+
+    Raises:
+        SystemExit: always, with the exit status.
+
+    Example:
+        main(["evaluate", "runs/book", "--data", "other.txt"])
     """
     try:
         status = app(args=arguments, standalone_mode=False)
-        if status == 130:  # typer's word for Ctrl-C
+        if status == 130:  # typer returns this after Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
@@ -74,7 +84,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _end(2 if isinstance(error, InputError) else 1, str(error))
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _end(130, str(error) or "stopped")
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options and helpers that several verbs share."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ from typing import Annotated, Any
 
 import typer
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or an .arpa file.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or an .arpa file.")]
 Data = Annotated[
-    list[Path], typer.Option("--data", metavar="FILE", help="Text to read; may be repeated.")
+    list[Path], typer.Option("--data", metavar="FILE", help="The text to read; repeatable.")
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Device = Annotated[str, typer.Option(help="The device to compute on: cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and no notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Set = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable.")
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 DynamicFlag = Annotated[
-    bool, typer.Option("--dynamic", help="Learn from each token after predicting it.")
+    bool, typer.Option("--dynamic", help="Update the weights on each segment after predicting it.")
 ]
 DynamicSet = Annotated[
     list[str],
     typer.Option(
         "--dynamic-set",
         metavar="KEY=VALUE",
-        help="method, lr, segment, decay, clip or momentum of --dynamic; repeatable.",
+        help="A setting of --dynamic: method, lr, segment, decay, clip or momentum; repeatable.",
     ),
 ]
 Stripes = Annotated[
     int,
-    typer.Option(min=1, help="Read in so many places at once: faster, slightly off, and signed."),
+    typer.Option(
+        min=1,
+        help="Number of parts of the text to read in parallel. More than 1 is faster but changes "
+        "the figures slightly; the signature says so.",
+    ),
 ]
 
 Target = Annotated[
@@ -40,15 +45,24 @@ Target = Annotated[
     typer.Option(
         "--target",
         metavar="FILE",
-        help="Sentence pairs in two files: the translations of --data, line by line.",
+        help="The translations of --data, line by line, if pairs are in two files.",
     ),
 ]
-Beam = Annotated[int, typer.Option(min=1, help="Translating: hypotheses kept at each step.")]
-Alpha = Annotated[float, typer.Option(min=0, help="Translating: length penalty.")]
+Beam = Annotated[int, typer.Option(min=1, help="Beam width of a translator; 1 is greedy search.")]
+Alpha = Annotated[
+    float, typer.Option(min=0, help="Length penalty of a translator's beam search; 0 is none.")
+]
 
 
 def dynamic_settings(wanted: bool, items: list[str]) -> Any:
-    """The `Dynamic` that the options describe, or None."""
+    """Parse the options --dynamic and --dynamic-set.
+
+    Returns:
+        The settings as a `Dynamic`, or None without --dynamic.
+
+    Raises:
+        InputError: --dynamic-set is given without --dynamic, or a setting is not valid.
+    """
     from ..config import parse_override, parse_section
     from ..errors import InputError
     from ..evaluation.dynamic import Dynamic
@@ -60,7 +74,7 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output; infinities as null, which JSON can say."""
+    """Print a value as one line of JSON. Infinities and NaN become null: JSON has neither."""
     import json
     import math
 
@@ -75,7 +89,11 @@ def print_json(value: Any) -> None:
 
 
 def text_lines(file: str) -> Iterator[str]:
-    """The lines of a file, or of standard input (-); a wrong path is found out at once."""
+    """Read the lines of a file, or of standard input if `file` is "-".
+
+    Raises:
+        InputError: the file cannot be read. It is raised at once, not with the first line.
+    """
     import sys
 
     from ..text.input_lines import InputLines

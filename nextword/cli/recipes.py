@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="A built-in recipe, or a TOML file of your own.")
+        str, typer.Argument(metavar="[NAME]", help="A built-in recipe, or a .toml file.")
     ] = "",
     json: Json = False,
 ) -> None:
-    """The built-in recipes, a line each; with NAME, every setting of that recipe.
+    """List the recipes, or the settings of one.
 
-    A setting is listed with its value, the values it may have, its default and its meaning.
+    Without NAME it lists the built-in recipes. With NAME it lists every setting of that recipe with
+    its value, the values it may have, its default and its meaning.
     """
     from ..config import RECIPES, read_recipe
     from .options import print_json
@@ -57,7 +58,7 @@ def _show(recipe: str, json: bool) -> None:
 
 
 def _entry(setting: Setting) -> str:
-    """The key with its value, what may be given and the default; below them its meaning."""
+    """Format a setting: key, value, allowed values and default, then its meaning on new lines."""
     from textwrap import fill
 
     star = "*" if setting.given else " "
@@ -68,7 +69,7 @@ def _entry(setting: Setting) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as `--set` takes it."""
+    """Format a value in the way that `--set` reads it."""
     if value is None:
         return "none"
     if isinstance(value, bool):

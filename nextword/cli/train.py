@@ -13,68 +13,96 @@ if TYPE_CHECKING:
     from ..training.request import Request
 
 
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE", help="Name of a recipe (see `nextword recipes`), or a .toml file."
+    ),
+]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[RUN...]", help="The runs to mix (recipe mixture only).", show_default=False
+    ),
+]
+TrainOption = Annotated[
+    list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
+]
+ValidOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--valid",
+        metavar="FILE",
+        help="The validation text, by which the best weights are chosen; repeatable (default: "
+        "5 % of the training text, except for n-gram models).",
+    ),
+]
+TargetOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--target",
+        metavar="FILE",
+        help="The translations of --train, line by line, if pairs are in two files; repeatable "
+        "(default: each line of --train is source, tab, target).",
+    ),
+]
+ValidTarget = Annotated[
+    list[Path],
+    typer.Option(
+        "--valid-target",
+        metavar="FILE",
+        help="The translations of --valid, line by line, if pairs are in two files.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Directory for the run, or an .arpa file for an n-gram model."
+    ),
+]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Start from the weights of another run or of a Hugging Face folder, or from the "
+        "word vectors in a text file.",
+    ),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Train with seeds 1 to N into RUN/seed1 to RUN/seedN; the same command continues "
+        "them.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted training of RUN.")]
+
+
 def command(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="RECIPE", help="A name from `nextword recipes`, or a .toml file."),
-    ] = None,
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[RUN...]", help="The runs of a mixture.", show_default=False),
-    ] = None,
-    train: Annotated[
-        list[Path], typer.Option("--train", metavar="FILE", help="Text to learn from; repeatable.")
-    ] = [],  # noqa: B006
-    valid: Annotated[
-        list[Path],
-        typer.Option(
-            "--valid",
-            metavar="FILE",
-            help="Text to choose the best weights by (default: the last 5 % of the training text).",
-        ),
-    ] = [],  # noqa: B006
-    target: Annotated[
-        list[Path],
-        typer.Option(
-            "--target",
-            metavar="FILE",
-            help="Sentence pairs in two files: the translation of --train, line by line "
-            "(default: each line of --train is source, tab, target).",
-        ),
-    ] = [],  # noqa: B006
-    valid_target: Annotated[
-        list[Path],
-        typer.Option("--valid-target", metavar="FILE", help="The same for --valid."),
-    ] = [],  # noqa: B006
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Directory for the run (n-grams: or an .arpa file)."),
-    ] = None,
+    recipe: Recipe = None,
+    runs: Runs = None,
+    train: TrainOption = [],  # noqa: B006
+    valid: ValidOption = [],  # noqa: B006
+    target: TargetOption = [],  # noqa: B006
+    valid_target: ValidTarget = [],  # noqa: B006
+    out: Out = None,
     settings: Set = [],  # noqa: B006
-    start_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="Start from another run's weights, a folder in the hub's format, or a file of "
-            "word vectors.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Train RUN/seed1 to RUN/seedN; the same command again goes on.",
-            show_default=False,
-        ),
-    ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN stopped.")] = False,
+    start_from: StartFrom = None,
+    seeds: Seeds = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Train a model on text files and keep it as a run directory."""
+    """Train a model on text files.
+
+    Writes the model, its tokenizer and its settings into a run directory. `train mixture RUN RUN`
+    mixes models that are already trained, with weights chosen on --valid.
+    """
     from ..errors import InputError
 
     if out is None:
@@ -82,8 +110,8 @@ def command(
     if resume:
         if overwrite or start_from or train or valid or target or valid_target or seeds:
             raise InputError(
-                "--resume goes on with what the run has: leave --train, --valid, --from, --seeds "
-                "and --overwrite out"
+                "--resume continues with the run's own texts and settings; leave out --train, "
+                "--valid, --target, --valid-target, --from, --seeds and --overwrite"
             )
         from ..training.train import resume as go_on
 
@@ -109,22 +137,22 @@ def command(
 
 
 def _train(request: Request, runs: list[Path], out: Path, seeds: int) -> None:
-    """One training, or several seeds of it, or a mixture of runs."""
+    """Train one model, or one for each of several seeds, or mix runs."""
     from ..errors import InputError
 
     if _is_mixture(request.recipe):
         if request.train or request.start_from or seeds:
             raise InputError(
-                "a mixture learns from its runs: leave --train, --from and --seeds out"
+                "a mixture is made of trained runs; leave out --train, --from and --seeds"
             )
         from ..training.by_mixing import mix_runs
 
         mix_runs(request, runs, out)
         return
     if runs:
-        raise InputError(f"'{runs[0]}': only a mixture is made of runs; text goes to --train")
+        raise InputError(f"'{runs[0]}': only a mixture is made of runs; give text with --train")
     if not request.train:
-        raise InputError("name a text to learn from: --train FILE")
+        raise InputError("name a training text: --train FILE")
     if seeds:
         _several(request, out, seeds)
     else:
@@ -140,7 +168,7 @@ def _several(request: Request, out: Path, seeds: int) -> None:
     try:
         figures = make_seeds(request, out, seeds)
     except (Interrupted, KeyboardInterrupt):
-        raise Interrupted("stopped and saved; the same command again goes on") from None
+        raise Interrupted("stopped and saved; run the same command to continue") from None
     print(f"{seeds} seeds, validation figures of the kept weights:")
     for name, value in figures.items():
         print(f"{name:<14}{value}")

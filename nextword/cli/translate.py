@@ -9,36 +9,63 @@ import typer
 
 from .options import Device, Json, RunPath
 
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="[FILE|-]", help="A file with one sentence per line, or - for standard input."
+    ),
+]
+Beam = Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy search.")]
+Alpha = Annotated[
+    float, typer.Option(min=0, help="Length penalty; a larger one gives longer translations.")
+]
+NBest = Annotated[
+    int, typer.Option(min=1, help="Number of translations to print for each sentence.")
+]
+Sample = Annotated[bool, typer.Option("--sample", help="Sample instead of beam search.")]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="With --sample: divide the logits by this number. Below 1 favours probable "
+        "tokens, above 1 flattens the distribution.",
+    ),
+]
+TopK = Annotated[int | None, typer.Option(help="With --sample: only the k most probable tokens.")]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="With --sample: only the most probable tokens whose probabilities add up to this "
+        "number."
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option(help="With --sample: the random seed.")]
+Attention = Annotated[
+    bool,
+    typer.Option("--attention", help="With --json: add the attention weights."),
+]
+
 
 def command(
     run: RunPath,
-    file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="A sentence a line; - = standard input.")
-    ] = "-",
-    beam: Annotated[int, typer.Option(min=1, help="Hypotheses kept at each step; 1 = greedy.")] = 4,
-    alpha: Annotated[
-        float, typer.Option(min=0, help="Length penalty: larger for longer translations.")
-    ] = 0.6,
-    n_best: Annotated[
-        int, typer.Option(min=1, help="Translations of each sentence, with their scores.")
-    ] = 1,
-    sample: Annotated[bool, typer.Option("--sample", help="Draw instead of searching.")] = False,
-    temperature: Annotated[
-        float, typer.Option(min=0, help="Of --sample: below 1 bolder, above 1 wilder.")
-    ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Of --sample: the k likeliest tokens.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Of --sample: the likeliest of this probability.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of --sample.")] = None,
-    attention: Annotated[
-        bool,
-        typer.Option("--attention", help="With --json: what each target token looked at."),
-    ] = False,
+    file: File = "-",
+    beam: Beam = 4,
+    alpha: Alpha = 0.6,
+    n_best: NBest = 1,
+    sample: Sample = False,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: SeedOption = None,
+    attention: Attention = False,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
-    """Translate sentences, a line each; an empty line stays empty."""
+    """Translate sentences, one per line.
+
+    Prints one translation per line; an empty line stays empty. With --n-best each line has rank,
+    tab, log-probability, tab, translation.
+    """
     from ..config import parse_section
     from ..errors import InputError
     from ..generation.sample import Sampling

@@ -8,6 +8,7 @@ reads recipes and overrides, `describe` tells what every key means.
 from .parse import PARTS, SECTIONS, Config, parse_section
 from .recipe import (
     RECIPES,
+    Overrides,
     configure,
     override_items,
     parse_override,
@@ -21,6 +22,7 @@ __all__ = [
     "RECIPES",
     "SECTIONS",
     "Config",
+    "Overrides",
     "Part",
     "Section",
     "SourceConfig",

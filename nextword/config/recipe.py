@@ -10,6 +10,9 @@ from .. import registry
 from ..errors import InputError
 from .parse import PARTS, Config, all_keys, known_tables
 
+#: `["model.hidden=650"]` or `{"model.hidden": 650}`: settings on top of a recipe's.
+Overrides = list[str] | dict[str, Any] | None
+
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -42,7 +45,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 def configure(
     recipe: str,
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     base: dict[str, Any] | None = None,
 ) -> Config:
     """A recipe with dotted overrides: `["model.hidden=650"]` or `{"model.hidden": 650}`.
@@ -67,7 +70,7 @@ def configure(
     return Config.parse(tables, Path(recipe).stem)
 
 
-def override_items(overrides: list[str] | dict[str, Any] | None) -> dict[str, Any]:
+def override_items(overrides: Overrides) -> dict[str, Any]:
     """Overrides as a dict, however they were written."""
     if isinstance(overrides, dict):
         return overrides

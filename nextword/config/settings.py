@@ -23,6 +23,8 @@ class Part(Section):
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "gradient"
     #: of a model: the registered task that it is for
     task: ClassVar[str] = "text"
+    #: of a model: the formats of other programs that it can be written in
+    exports: ClassVar[tuple[str, ...]] = ()
     #: of a model: whether a classifier can stand on it
     encodes: ClassVar[bool] = False
     #: of a model: whether its layers can learn at rates of their own

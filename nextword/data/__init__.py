@@ -1,1 +1,2 @@
-"""Ids → batches. A stream is a sequence of batches, so a training resumes at any index."""
+"""From ids to batches. A stream is a sequence of batches; training can resume at any index of
+it."""

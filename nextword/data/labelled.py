@@ -1,4 +1,4 @@
-"""Labelled texts of similar lengths together."""
+"""Batches of labelled texts of similar length."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from .stream import Ids, Stream
 
 
 class Labelled(Stream):
-    """Batches of whole texts, `<eos>` behind each (two for pairs), in random order, rows of similar
-    length together. Texts longer than `bptt` tokens are cut, of two the longer."""
+    """Batches of whole texts. `<eos>` follows each text; in a labelled pair it follows both.
+
+    With `shuffle` the batches come in random order, and the texts of a batch have similar lengths.
+    An example of more than `bptt` tokens is cut; of a pair the longer text is cut.
+    """
 
     carries: ClassVar[bool] = False
 
@@ -33,7 +36,8 @@ class Labelled(Stream):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        """`ids`: texts one after another, each up to its `<eos>`; `labels` (N,)."""
+        """`ids` holds the texts one after another, each ending in `<eos>`; `labels` (N,) holds the
+        label of each example."""
         super().__init__(ids, batch_size, bptt)
         self.texts, self.labels = Sentences(ids), labels
         self.each = len(self.texts) // max(1, len(labels))  # texts of an example
@@ -91,13 +95,14 @@ class Labelled(Stream):
 
 
 def auto_rows(texts: int) -> int:
-    """Rows of a batch where none are set: 4 to 32, for about 100 batches or more in a pass."""
+    """The default batch size: 4 to 32, so that a pass has about 100 batches or more."""
     return max(4, min(32, texts // 100))
 
 
 def in_batches(lengths: Ids, batch_size: int, shuffle: bool, seed: int) -> list[Ids]:
-    """Numbers of rows in batches: as they stand, or in random order with rows of similar length
-    together and other neighbours in every pass."""
+    """Divide rows of these lengths (N,) into batches, given as row numbers: in the given order, or
+    with `shuffle` in random order, rows of similar length together. Another seed puts other rows
+    together."""
     rng = np.random.default_rng(seed)
     order = np.arange(len(lengths))
     if shuffle:

@@ -1,5 +1,5 @@
-"""Two pieces of text with words masked: what BERT is pre-trained on (Devlin et al. 2019,
-arXiv:1810.04805, sections 3.1 and appendix A.1)."""
+"""Batches for the pre-training of BERT: two pieces of text, in which some tokens are masked (Devlin
+et al. 2019, arXiv:1810.04805, section 3.1 and appendix A.1 and A.2)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..text.wordpiece import CLS, MARKS, MASK, PAD
 from ..types import Batch
 from .stream import Ids, Stream, auto_batch
 
-SHARE = 0.15  # of the words are predicted
-_MASKED, _CHANGED = 0.8, 0.1  # of those: by [MASK], by another word; the rest stay as they are
-_SHORTEST = 8  # tokens of a sequence, marks included
+SHARE = 0.15  # of the tokens are to be predicted
+_MASKED, _CHANGED = 0.8, 0.1  # of those: replaced by [MASK], by a random token; the rest stay
+_SHORTEST = 8  # the smallest `bptt`, marks included
 
 
 class Piece(NamedTuple):
-    """Sentences `first` to `stop` of the text."""
+    """The sentences `first` to `stop` - 1 of the text."""
 
     first: int
     stop: int
 
 
 class Item(NamedTuple):
-    """Two pieces, and whether the second follows the first."""
+    """Two pieces of text, and whether the second follows the first."""
 
     a: Piece
     b: Piece
@@ -38,11 +38,12 @@ class Item(NamedTuple):
 
 
 class Masked(Stream):
-    """Batches of [CLS] A [SEP] B [SEP]. In half of them B follows A, in the others it comes from
-    anywhere. Of each 15 % of the words are to be predicted: 80 % of those stand there as [MASK],
-    10 % as another word, 10 % as themselves. Pairs and masks are drawn anew in every pass.
+    """Batches of rows [CLS] A [SEP] B [SEP]. In half of the rows B follows A in the text; in the
+    others B comes from another document, if the text has more than one.
 
-    A sentence ends at `<eos>`, a document at an empty line.
+    In each row 15 % of the tokens are to be predicted. Of these 80 % are replaced by [MASK], 10 %
+    by a random token, and 10 % stay. Every pass draws new pairs and new masks. Sentences end at
+    `<eos>`, documents at an empty line.
     """
 
     carries: ClassVar[bool] = False
@@ -57,7 +58,7 @@ class Masked(Stream):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        """`bptt`: tokens of a sequence at most, marks included."""
+        """`bptt` is the most tokens of a row, [CLS] and [SEP] included."""
         super().__init__(ids, batch_size, bptt)
         self.seed = seed
         self.sentences, self.documents = _sentences(ids)
@@ -72,7 +73,7 @@ class Masked(Stream):
         """See `Stream.of`.
 
         Raises:
-            InputError: `train.bptt` leaves no room for words.
+            InputError: `train.bptt` is below 8.
         """
         if train.bptt < _SHORTEST:
             raise InputError(
@@ -107,7 +108,7 @@ class Masked(Stream):
         )
 
     def _row(self, item: Item, rng: np.random.Generator) -> tuple[Ids, int]:
-        """Tokens, and where the second segment begins."""
+        """The tokens of a row, and the index at which its second segment begins."""
         a, b = self._words(item.a), self._words(item.b)
         a, b = truncate(a, b, self.bptt - 3, rng)
         tokens = np.concatenate([[CLS], a, [EOS], b, [EOS]])
@@ -123,13 +124,17 @@ class Masked(Stream):
 
 
 def mask_words(ids: Ids, words: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """ids (B, T) → what the model sees (B, T), and which are to be predicted (B, T) bool.
+    """Choose the tokens to be predicted: in each row 15 % of those that are no marks, at least one.
 
-    In each row 15 % of what is no mark, at least one. `words`: ids below it (and no marks) stand in
-    for others.
+    Args:
+        ids: (B, T) the original tokens.
+        words: random replacements are drawn from the ids below it that are no marks.
+
+    Returns:
+        The ids (B, T) that the model reads, and a mask (B, T) bool of the tokens to be predicted.
     """
     possible = ids >= len(MARKS)
-    possible |= ids == 0  # an unknown word is a word
+    possible |= ids == 0  # `<unk>` stands for a word, so it may be masked too
     order = np.where(possible, rng.random(ids.shape), 2.0)
     wanted = np.maximum(1, np.round(SHARE * possible.sum(axis=1, keepdims=True)))
     ranks = order.argsort(axis=1).argsort(axis=1)
@@ -142,7 +147,8 @@ def mask_words(ids: Ids, words: int, rng: np.random.Generator) -> tuple[Ids, Ids
 
 
 def truncate(a: Ids, b: Ids, most: int, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Cut the longer of the two, at its beginning or its end by chance, until both fit."""
+    """Shorten two texts to `most` tokens together: remove tokens from the longer one, at its
+    beginning or at its end by chance (Devlin et al.'s `truncate_seq_pair`)."""
     while len(a) + len(b) > most:
         excess = len(a) + len(b) - most
         longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
@@ -154,7 +160,7 @@ def truncate(a: Ids, b: Ids, most: int, rng: np.random.Generator) -> tuple[Ids, 
 
 
 def _sentences(ids: Ids) -> tuple[Any, list[Piece]]:
-    """Sentences as (S, 2) token positions, `<eos>` left out, and documents as pieces."""
+    """The sentences as token positions (S, 2), from and to, without `<eos>`; and the documents."""
     ends = np.flatnonzero(np.asarray(ids) == EOS)
     if not len(ends) or ends[-1] != len(ids) - 1:
         ends = np.append(ends, len(ids))
@@ -162,16 +168,17 @@ def _sentences(ids: Ids) -> tuple[Any, list[Piece]]:
     filled = ends > starts
     spans = np.stack([starts[filled], ends[filled]], axis=1)
     before = np.cumsum(filled)
-    breaks = np.unique(before[~filled])  # sentences so far at every empty line
+    breaks = np.unique(before[~filled])  # how many sentences precede each empty line
     edges = [0, *(int(b) for b in breaks if 0 < b < len(spans)), len(spans)]
-    alone = {b for a, b in pairwise(edges) if b - a == 1}  # a title goes with what follows it
+    # A single sentence, a title say, is joined to the document after it.
+    alone = {b for a, b in pairwise(edges) if b - a == 1}
     edges = [edge for edge in edges if edge not in alone or edge == len(spans)]
     documents = [Piece(a, b) for a, b in pairwise(edges) if b > a]
     return spans, documents
 
 
 def _items(sentences: Any, documents: list[Piece], most: int, rng: np.random.Generator) -> Any:
-    """Pairs of pieces of together about `most` tokens, or more, to be cut."""
+    """Pairs of pieces with about `most` tokens together, or more; the caller cuts them."""
     lengths = sentences[:, 1] - sentences[:, 0]
     for number, document in enumerate(documents):
         at = first = document.first
@@ -183,7 +190,7 @@ def _items(sentences: Any, documents: list[Piece], most: int, rng: np.random.Gen
             if left and (held < most or left == 1):
                 continue
             if at - first == 1 and first > document.first:
-                break  # one sentence is left, which nothing follows
+                break  # a single sentence is left, and no sentence follows it
             middle = first + (int(rng.integers(1, at - first)) if at - first > 1 else 1)
             a = Piece(first, middle)
             if middle < at and rng.random() < 0.5:
@@ -191,14 +198,15 @@ def _items(sentences: Any, documents: list[Piece], most: int, rng: np.random.Gen
             else:
                 room = most - int(lengths[first:middle].sum())
                 yield Item(a, _anywhere(lengths, documents, number, room, rng), False)
-                at = middle  # what was not used comes next
+                at = middle  # the second half was not used: the next pair begins with it
             first, held = at, 0
 
 
 def _anywhere(
     lengths: Ids, documents: list[Piece], but: int, room: int, rng: np.random.Generator
 ) -> Piece:
-    """Sentences of another document, about as many tokens as there is room for."""
+    """Consecutive sentences of a random document other than document `but`, with about `room`
+    tokens."""
     other = int(rng.integers(0, max(1, len(documents) - 1)))
     if len(documents) > 1 and other >= but:
         other += 1

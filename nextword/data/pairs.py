@@ -1,4 +1,4 @@
-"""Sentence pairs of similar lengths together, as many as a budget of tokens allows."""
+"""Batches of sentence pairs of similar length; the number of tokens in a batch is bounded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from .stream import Ids, Stream
 
 
 class Pairs(Stream):
-    """Batches of whole pairs. Rows are sorted by the source's length, then the target's, those of
-    equal lengths drawn anew in every pass, so that little of a batch is padding; the batches come
-    in random order."""
+    """Batches of whole sentence pairs with little padding.
+
+    Rows are sorted by the length of the source, then of the target; every pass draws a new order of
+    pairs of equal lengths. With `shuffle` the batches come in random order.
+    """
 
     carries: ClassVar[bool] = False
 
@@ -33,8 +35,9 @@ class Pairs(Stream):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        """`ids` and `source`: sentences one after another, each up to its `<eos>`. A batch has at
-        most `batch_tokens` tokens on either side, padding included, and `batch_size` rows."""
+        """`ids` and `source` hold the targets and the sources one after another, each ending in
+        `<eos>`. A batch has at most `batch_tokens` tokens on either side, padding included, and at
+        most `batch_size` rows."""
         self.target, self.source = Sentences(ids), Sentences(source)
         self.batch_tokens = batch_tokens
         rng = np.random.default_rng(seed)
@@ -53,7 +56,7 @@ class Pairs(Stream):
         """See `Stream.of`.
 
         Raises:
-            InputError: the text is not pairs.
+            InputError: the corpus does not consist of pairs.
         """
         if corpus.source is None:
             raise InputError("train.stream=pairs needs a model of sentence pairs")
@@ -87,12 +90,13 @@ class Pairs(Stream):
 
 
 def auto_tokens(tokens: int) -> int:
-    """Of a batch when nobody says how many: few pairs are learnt in more, smaller steps."""
+    """The default number of tokens in a batch: a small corpus gets smaller batches and so more
+    steps in a pass."""
     return max(256, min(2048, tokens // 100))
 
 
 class Sentences:
-    """Ids (N,) cut behind every `<eos>`."""
+    """Ids (N,) divided into sentences, each ending in `<eos>`."""
 
     def __init__(self, ids: Ids) -> None:
         self.ids = ids
@@ -104,12 +108,21 @@ class Sentences:
         return len(self.ends)
 
     def padded(self, rows: Ids) -> tuple[Tensor, Tensor]:
-        """The sentences `rows` (B,) as `pad` gives them."""
+        """The sentences with the numbers `rows` (B,), padded by `pad`."""
         return pad([self.ids[self.starts[row] : self.ends[row]] for row in rows])
 
 
 def pad(sentences: list[Any]) -> tuple[Tensor, Tensor]:
-    """Lists of ids → ids (B, T), `<eos>` behind the end, and where they are real (B, T)."""
+    """Pad sentences to the length T of the longest.
+
+    Returns:
+        The ids (B, T) int64, filled up with `<eos>`, and a mask (B, T), False = padding.
+
+    Example:
+        >>> ids, mask = pad([[5, 1], [7]])
+        >>> ids.tolist(), mask.tolist()
+        ([[5, 1], [7, 1]], [[True, True], [True, False]])
+    """
     lengths = np.array([len(ids) for ids in sentences])
     ids = np.full((len(sentences), lengths.max()), EOS, dtype=np.int64)
     for row, sentence in zip(ids, sentences, strict=True):
@@ -119,14 +132,14 @@ def pad(sentences: list[Any]) -> tuple[Tensor, Tensor]:
 
 
 def shifted(targets: Tensor) -> Tensor:
-    """targets (B, T) → the tokens before them, beginning with `<eos>`."""
+    """The inputs that predict targets (B, T): the token before each target, `<eos>` first."""
     first = torch.full_like(targets[:, :1], EOS)
     return torch.cat([first, targets[:, :-1]], dim=1)
 
 
 def _cut(order: Ids, lengths: Ids, budget: int, most: int) -> list[Ids]:
-    """Sorted rows in stretches whose number times their longest stays within the budget; a row
-    that alone is longer makes a batch of its own."""
+    """Cut sorted rows into batches in which the number of rows times the longest row is at most
+    `budget`. A row that is longer than `budget` makes a batch of its own."""
     parts, start, longest = [], 0, 0
     for place, length in enumerate(lengths.tolist()):
         wider = max(longest, length)

@@ -1,4 +1,4 @@
-"""What every stream of batches is."""
+"""The interface of streams, which divide a corpus into batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ Ids = np.ndarray[Any, Any]
 
 
 class Stream(Sequence[Batch], ABC):
-    """One pass over `ids`: batch `i` depends on nothing but the arguments and `i`.
+    """The batches of one pass over a corpus. Batch i depends on the arguments and on i alone, so
+    training can resume in the middle of a pass.
 
-    The first token's predecessor is `<eos>`, as at the start of every text.
+    The model reads `<eos>` before the first token of a text.
+
+    Example:
+        >>> from .windows import Windows
+        >>> stream = Windows(np.arange(2, 8), batch_size=2, bptt=3, shuffle=False)
+        >>> len(stream), stream[0].ids.tolist(), stream[0].targets.tolist()
+        (1, [[1, 2, 3], [4, 5, 6]], [[2, 3, 4], [5, 6, 7]])
     """
 
-    #: whether some batch goes on from the one before it
+    #: whether some batch continues the one before it, so that the state carries over
     carries: ClassVar[bool] = True
 
     def __init__(
@@ -37,15 +44,24 @@ class Stream(Sequence[Batch], ABC):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        """`ids` (N,); `bptt` tokens a row; `seed` differs from pass to pass. A
-        stream leaves alone what it has no use for (stripes: `stride` and `shuffle`)."""
+        """Prepare one pass. A stream ignores the arguments that it has no use for (stripes ignore
+        `stride` and `shuffle`).
+
+        Args:
+            ids: (N,) the token ids of the corpus.
+            batch_size: B, rows in a batch.
+            bptt: T, tokens in a row.
+            stride: tokens from the start of one row to the start of the next.
+            shuffle: whether rows come in random order.
+            seed: differs from pass to pass.
+        """
         self.ids = ids
         self.batch_size = batch_size
         self.bptt = bptt
 
     @classmethod
     def of(cls, corpus: Corpus, train: TrainConfig, seed: int) -> Self:
-        """One pass over a text, as the settings want it."""
+        """One pass over a corpus with the settings of the training."""
         wanted = train.batch_size or auto_batch(len(corpus), train.bptt)
         batch_size, bptt = fit_batch(len(corpus), wanted, train.bptt)
         return cls(
@@ -54,12 +70,12 @@ class Stream(Sequence[Batch], ABC):
 
     @property
     def size(self) -> str:
-        """How much a batch holds, as people read it."""
+        """The size of a batch in words, for messages: "32 x 64"."""
         return f"{self.batch_size} x {self.bptt}"
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many batches a pass has."""
+        """The number of batches in the pass."""
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
@@ -68,7 +84,8 @@ class Stream(Sequence[Batch], ABC):
 
     @abstractmethod
     def batch(self, index: int) -> Batch:
-        """Batch `index` of the pass, from 0 to len(self) - 1; see `Batch` for its tensors.
+        """Batch `index` of the pass, from 0 to len(self) - 1; see `Batch` for its tensors. Indexing
+        the stream calls it and raises IndexError beyond the end.
 
         Example:
             stream = Stripes(ids, batch_size=32, bptt=64)
@@ -77,8 +94,9 @@ class Stream(Sequence[Batch], ABC):
 
 
 def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
-    """The tokens before positions start … start+length-1 and the tokens there: two (B, length).
-    Positions before the text hold `<eos>`, positions after it repeat the last token."""
+    """Inputs and targets (B, length) each of the rows that begin at positions starts (B,). Target t
+    of a row is the token at position start + t, input t the token before it. Before the text stands
+    `<eos>`; after the text the last token is repeated."""
     where = starts[:, None] + np.arange(-1, length)[None, :]  # (B, length + 1)
     tokens = ids[where.clip(0, len(ids) - 1)].astype(np.int64)
     tokens[where < 0] = EOS
@@ -87,12 +105,12 @@ def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
 
 
 def auto_batch(tokens: int, bptt: int) -> int:
-    """Rows for a text when nobody says how many: a small text is learnt in more, smaller steps."""
+    """The default batch size: a small text gets smaller batches and so more steps in a pass."""
     return max(4, min(32, tokens // (100 * bptt)))
 
 
 def fit_batch(tokens: int, batch_size: int, bptt: int) -> tuple[int, int]:
-    """Batch size and length for a text that may be shorter than one batch: every row gets a full
-    `bptt` if the text allows, then fewer rows, then a shorter one."""
+    """(batch size, tokens in a row) for a text that may be shorter than one batch: the number of
+    rows is reduced first, then the length of the only row."""
     bptt = min(bptt, tokens)
     return max(1, min(batch_size, tokens // bptt)), bptt

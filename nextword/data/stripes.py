@@ -1,7 +1,8 @@
-"""Contiguous stripes: truncated backpropagation through time with a carried state.
+"""Contiguous stripes, for truncated backpropagation through time with a carried state (Williams and
+Peng 1990).
 
-The text is cut into `batch_size` stripes of equal length, read side by side, `bptt` tokens at a
-time; row b of a batch continues row b of the one before (Williams and Peng 1990).
+The text is cut into `batch_size` stripes of equal length, which are read side by side, `bptt`
+tokens at a time: row b of a batch continues row b of the batch before.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from .stream import Ids, Stream, rows
 
 
 class Stripes(Stream):
-    """Batches (B, bptt); the last one is shorter. The up to B - 1 tokens that do not fill a row
-    are left out at the beginning in odd passes and at the end in even ones (by `seed`)."""
+    """Batches (B, bptt); the last one may be shorter. Up to B - 1 tokens do not fit into stripes of
+    equal length: they are left out at the beginning of the text if `seed` is odd, else at the end.
+
+    Example:
+        >>> stream = Stripes(np.arange(2, 10), batch_size=2, bptt=3)
+        >>> [batch.targets.tolist() for batch in stream]
+        [[[2, 3, 4], [6, 7, 8]], [[5], [9]]]
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Sentences of tagged words, those of similar lengths together."""
+"""Batches of sentences of tagged words, of similar length."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .stream import Ids, Stream
 
 
 class Tagged(Stream):
-    """Batches of whole sentences in random order. A sentence of more than `bptt` tokens is read in
-    pieces that begin with a word."""
+    """Batches of whole sentences. A sentence of more than `bptt` tokens is cut into pieces that
+    begin with a word. With `shuffle` the batches come in random order."""
 
     carries: ClassVar[bool] = False
 
@@ -34,8 +34,8 @@ class Tagged(Stream):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        """`ids` (N,): sentences one after another, each up to its `<eos>`; `tags` (N,), of the
-        first token of a word, else -1."""
+        """`ids` (N,) holds the sentences one after another, each ending in `<eos>`; `tags` (N,)
+        holds the tag at the first token of a word, and -1 elsewhere."""
         super().__init__(ids, batch_size, bptt)
         self.tags = np.asarray(tags)
         sentences = Sentences(ids)
@@ -52,7 +52,7 @@ class Tagged(Stream):
         """See `Stream.of`.
 
         Raises:
-            InputError: the words have no tags.
+            InputError: the corpus has no tags.
         """
         if corpus.labels is None or len(corpus.labels) != len(corpus.ids):
             raise InputError("train.stream=tagged needs a tagger")
@@ -76,7 +76,8 @@ class Tagged(Stream):
 
 
 def _pieces(tags: Ids, start: int, end: int, most: int) -> list[tuple[int, int]]:
-    """Spans of at most `most` tokens, each from the beginning of a word if there is one."""
+    """Cut the span start to end into spans of at most `most` tokens, each beginning with a word if
+    possible."""
     found = []
     while end - start > most:
         words = np.flatnonzero(tags[start + 1 : start + most + 1] != NONE)

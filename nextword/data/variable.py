@@ -1,12 +1,12 @@
-"""Stripes cut at varying places (Merity et al. 2017, arXiv:1708.02182, section 4.1).
+"""Stripes with random batch lengths (Merity et al. 2017, arXiv:1708.02182, section 4.1).
 
-With fixed lengths the same tokens always stand at the end of a batch, where little gradient reaches
-them. Here a batch's length is drawn anew: around `bptt` mostly, around half of it now and then.
+With a fixed length the batches of every pass begin at the same tokens, and no gradient ever crosses
+these boundaries. Here the length L of each batch is random:
 
     L ~ N(base, 5), at least 5;  base = bptt with probability 0.95, else bptt / 2
 
-The learning rate of a batch is scaled by L / bptt: a short batch has fewer tokens to say where to
-go, but its loss is a mean like any other's.
+The learning rate of a batch is multiplied by L / bptt: the loss is a mean over the tokens, so
+otherwise the few tokens of a short batch would weigh more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEAST = 5
 
 
 class Variable(Stripes):
-    """Batches (B, L), the lengths drawn from `seed`; the last one takes what is left."""
+    """Batches (B, L) of lengths that are drawn with `seed`; the last one takes what is left."""
 
     def __init__(
         self,

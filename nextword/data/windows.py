@@ -1,4 +1,4 @@
-"""Shuffled windows: every row starts from a fresh state, somewhere in the text."""
+"""Windows: every row is a separate piece of the text and starts from a fresh state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .stream import Ids, Stream, rows
 
 
 class Windows(Stream):
-    """Batches (B, bptt) of windows that start every `stride` tokens (default: end to end), in an
-    order drawn from `seed`, or in the text's; the last window ends with the text."""
+    """Batches (B, bptt) of windows. A window starts every `stride` tokens (default: `bptt`, so that
+    they do not overlap); the last one ends with the text. With `shuffle` they come in an order
+    drawn with `seed`, else in the order of the text."""
 
     carries: ClassVar[bool] = False
 

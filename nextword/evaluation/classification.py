@@ -131,8 +131,8 @@ def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
     f1 = 2 * hits / np.maximum(1, wanted + given)
     total = confusion.sum()
     covariance = hits.sum() * total - float(wanted @ given)
-    spread = (total**2 - float(wanted @ wanted)) * (total**2 - float(given @ given))
-    matthews = covariance / np.sqrt(spread) if spread > 0 else 0.0
+    variances = (total**2 - float(wanted @ wanted)) * (total**2 - float(given @ given))
+    matthews = covariance / np.sqrt(variances) if variances > 0 else 0.0
     return Quality(float(hits.sum() / total), float(f1.mean()), float(matthews)), confusion
 
 

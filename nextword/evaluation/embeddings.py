@@ -15,6 +15,7 @@ from ..models.base import Encoder, TrainableModel
 from ..run import Run
 from ..text.input_lines import take
 from ..text.tokenizer import EOS, Tokenizer
+from ..types import Ability
 
 _BLOCK = 256
 _TOKENS = 8192  # read together, padding included
@@ -71,6 +72,7 @@ def _encoder(run: Run) -> Encoder:
     Raises:
         InputError: the run has no such part.
     """
+    run.require(Ability.EMBED)
     encoder = run.model.text_encoder if isinstance(run.model, TrainableModel) else None
     if encoder is None:
         raise InputError(

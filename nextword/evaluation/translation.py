@@ -18,7 +18,7 @@ from ..generation.translate import Decoding, check_translates, decode, translate
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
-from ..text.pairs import open_pairs, prepare_pairs
+from ..text.pairs import PairFile, open_pairs, prepare_pairs
 from ..text.tokenizer import Tokenizer
 from ..text.word import CJK_CHARACTER
 from .figures import Evaluation, safe_exp, signature, summarise
@@ -115,28 +115,7 @@ def evaluate_translation(
     pairs = [pair for file in files for pair in file if pair.source and pair.target]
     if not pairs:
         raise InputError(f"no pairs in '{files[0].path}'; each line is source, tab, target")
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        longest = run.model.context or 1 << 30
-        corpus, skipped = prepare_pairs(
-            files, run.tokenizer, source_tokenizer, Path(folder), longest
-        )
-        if skipped.long:
-            raise InputError(
-                f"{skipped.long} pairs of '{files[0].path}' have more tokens than the model's "
-                f"context of {longest}; leave them out"
-            )
-        source = source_tokenizer
-        context = f"source:{source.name}:{source.vocab_size}:{source.fingerprint}"
-        began = time.perf_counter()
-        scores = score_pairs(run.model, corpus, run.device)
-        evaluation = summarise(
-            scores,
-            corpus.counts,
-            safe_exp(-scores.known_log_prob / max(1, scores.known)),
-            run.parameters,
-            time.perf_counter() - began,
-            signature(run, context),
-        )
+    evaluation = _probability(run, files, source_tokenizer)
     began = time.perf_counter()
     advance = bar(len(pairs)) if bar else None
     translations = []
@@ -154,6 +133,28 @@ def evaluate_translation(
         translations,
         seconds,
     )
+
+
+def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Evaluation:
+    """How probable the targets of pairs are, each after its source."""
+    longest = run.model.context or 1 << 30
+    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        corpus, skipped = prepare_pairs(files, run.tokenizer, source, Path(folder), longest)
+        if skipped.long:
+            raise InputError(
+                f"{skipped.long} pairs of '{files[0].path}' have more tokens than the model's "
+                f"context of {longest}; leave them out"
+            )
+        began = time.perf_counter()
+        scores = score_pairs(run.model, corpus, run.device)
+        return summarise(
+            scores,
+            corpus.counts,
+            safe_exp(-scores.known_log_prob / max(1, scores.known)),
+            run.parameters,
+            time.perf_counter() - began,
+            signature(run, f"source:{source.name}:{source.vocab_size}:{source.fingerprint}"),
+        )
 
 
 def quick_bleu(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plot
-from ..config import Config, configure
+from ..config import Config, Overrides, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import locked, write_text
@@ -136,7 +136,7 @@ def ablate(
     out: str | os.PathLike[str],
     *,
     test: list[Path] | None = None,
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     fine_tune: int = 0,
     device: str = "cpu",
     quiet: bool = False,
@@ -158,7 +158,7 @@ def ablate(
         Interrupted: Ctrl-C; everything is saved.
     """
     config = configure(recipe, overrides)
-    if config.model.trained_by != "gradient" or config.model.name != "recurrent":
+    if "dropout_weight" not in type(config.model).model_fields:
         raise InputError(f"'{recipe}' is no recurrent recipe; take for example awd-lstm-wt2")
     for text in (train, valid, test):
         if text:

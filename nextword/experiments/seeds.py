@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..config import Overrides
 from ..errors import InputError
 from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
 from ..files import locked, read_tensors
@@ -26,7 +27,7 @@ def train_seeds(
     valid: Paths = (),
     targets: Paths = (),
     valid_targets: Paths = (),
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     start_from: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: str = "cpu",

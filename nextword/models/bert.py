@@ -28,6 +28,7 @@ from .transformer_settings import Sizes
 class BertConfig(Sizes, EncoderConfig):
     name: Literal["bert"] = "bert"
     task: ClassVar[str] = "sentences"
+    exports: ClassVar[tuple[str, ...]] = ("hf",)
 
     context: int = Field(
         128, ge=8, description="the most tokens of a sequence, [CLS] and [SEP] included"

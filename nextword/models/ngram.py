@@ -29,6 +29,7 @@ class NgramConfig(NgramSettings):
     """The settings of an n-gram model."""
 
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "counting"
+    exports: ClassVar[tuple[str, ...]] = ("arpa",)
 
     def build(self, vocab_size: int) -> NgramLM:
         """A model of these settings that knows no text yet."""

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..compiled import Int, chunks, compiled, stream
+from ..compiled import Int, chunks, compiled, parallel_imap
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS
 from .decimals import TENS, put_float, shortest_decimal
@@ -92,7 +92,7 @@ def _sections(
         path = carried if workers == 1 else _path_to(table, first, order)
         return _lines(table, path, first, stop, spelled), stop - first
 
-    return stream(lines, chunks(high, size, low), workers)
+    return parallel_imap(lines, chunks(high, size, low), workers)
 
 
 def _lines(table: Table, path: Array, first: int, stop: int, spelled: Lexicon) -> list[Array]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import spread
+from ..compiled import parallel_map
 from ..errors import InputError
 from .partition import Text, parts_in_memory, parts_on_disk
 from .progress import Progress
@@ -80,7 +80,7 @@ def count_ngrams(
         else parts_in_memory(text, vocab_size, storage)
     )
     for batch in parts:
-        found = spread(lambda part: refine(part, order), batch, storage.workers)
+        found = parallel_map(lambda part: refine(part, order), batch, storage.workers)
         for part, (followers, higher) in zip(batch, found, strict=True):
             first[part.first : part.stop] += followers
             for row, arrays in zip(columns, higher, strict=True):

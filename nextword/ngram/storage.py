@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..compiled import chunks, spread, threads
+from ..compiled import chunks, parallel_map, threads
 from ..errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -173,7 +173,7 @@ class Storage:
         """`work` on every piece, several at a time; pages are let go now and then."""
         step = 2 * self.workers if self.bounded else max(1, len(pieces))
         for start, stop in chunks(len(pieces), step):
-            spread(work, pieces[start:stop], self.workers)
+            parallel_map(work, pieces[start:stop], self.workers)
             self.release()
 
     def pieces(self, total: int) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import chunks, spread, threads
+from ..compiled import chunks, parallel_map, threads
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS
 from . import queries
@@ -120,7 +120,7 @@ class Table:
                 unknown[first:last],
             )
 
-        spread(work, chunks(lines, share), workers)
+        parallel_map(work, chunks(lines, share), workers)
         return sums, np.diff(starts).astype(np.int32), unknown
 
     def score_text(
@@ -140,7 +140,7 @@ class Table:
             ids = lexicon.ids_of_bytes(data[piece[0] : piece[1]])
             return self.score_lines(ids, 1)
 
-        done = spread(work, list(pairwise(cuts)), workers)
+        done = parallel_map(work, list(pairwise(cuts)), workers)
         sums, words, unknown = (np.concatenate(column) for column in zip(*done, strict=True))
         return sums, words, unknown
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import chunks, compiled, spread
+from ..compiled import chunks, compiled, parallel_map
 from ..errors import InputError
 from ..text.lexicon import Lexicon
 from .queries import find_follower, score_word
@@ -181,7 +181,7 @@ def _parents_of(begins: list[Array], words: list[Array], ids: Array) -> Array:
         _find_parents(all_begins, begin_offsets, all_words, word_offsets, some, out)
         return out
 
-    return np.concatenate([np.zeros(0, np.int64), *spread(place, chunks(len(ids), 1 << 18))])
+    return np.concatenate([np.zeros(0, np.int64), *parallel_map(place, chunks(len(ids), 1 << 18))])
 
 
 def _with_missing_contexts(orders: list[NgramList]) -> list[NgramList]:

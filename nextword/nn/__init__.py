@@ -1,1 +1,1 @@
-"""Building blocks of models: cells, layers, embeddings, dropout, heads."""
+"""Building blocks of models: recurrent cells, layers, attention, dropout, softmax heads."""

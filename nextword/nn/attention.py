@@ -1,4 +1,4 @@
-"""Attention: means of values, weighted by how well their keys fit a query.
+"""Attention: a mean of values, weighted by the scores of their keys against a query.
 
 Sizes: B batch, h heads, T queries, S keys, H width, d = H / h. A mask is True where a query may
 attend to a key.
@@ -17,7 +17,7 @@ from .attention_weights import record, recording
 from .dropout import dropout as drop
 
 KeysValues = tuple[Tensor, Tensor]  # (B, S, H) each
-_SHORT = 400  # places: measured, two to five times as fast up to 100, as fast at 500
+_SHORT = 400  # keys: measured, `written_out` is two to five times as fast up to 100, even at 500
 
 
 def written_out(
@@ -28,10 +28,24 @@ def written_out(
     causal: bool = False,
     dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """softmax(q kᵀ / √d) v (Vaswani et al. 2017, arXiv:1706.03762, equation 1).
+    """softmax(q kᵀ / √d) v, step by step (Vaswani et al. 2017, arXiv:1706.03762, equation 1).
 
-    q (B, h, T, d), k and v (B, h, S, d), mask broadcastable to (B, h, T, S) → the mean of the
-    values (B, h, T, d) and its weights (B, h, T, S). `causal`: query t sees the first t + 1 places.
+    Args:
+        q: (B, h, T, d) queries.
+        k: (B, h, S, d) keys.
+        v: (B, h, S, d) values.
+        mask: broadcastable to (B, h, T, S).
+        causal: query t attends to the first t + 1 keys only.
+        dropout: probability with which a weight is dropped.
+
+    Returns:
+        The means of the values (B, h, T, d) and the weights (B, h, T, S) before dropout.
+
+    Example:
+        >>> q = torch.zeros(1, 1, 2, 4)
+        >>> mean, weights = written_out(q, q, q, causal=True)
+        >>> weights[0, 0].tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
     """
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     if causal:
@@ -52,9 +66,12 @@ def attend(
     dropout: float = 0.0,
     name: str = "",
 ) -> Tensor:
-    """`written_out`, by torch's fused attention unless the weights are to be recorded (as
-    `name`), or that is slower: on a CPU where weights are dropped, and for the gradient of short
-    texts in bfloat16."""
+    """The first result of `written_out`, computed by torch's fused attention where that is faster.
+
+    The fused attention is slower on a CPU with dropout, and on a CPU for gradients of short texts
+    in bfloat16. It does not give the weights: while they are recorded (under `name`), `written_out`
+    runs.
+    """
     learns = q.requires_grad and torch.is_grad_enabled()
     short = q.dtype == torch.bfloat16 and learns and k.shape[-2] <= _SHORT
     if recording() or (q.device.type == "cpu" and (dropout or short)):
@@ -65,16 +82,16 @@ def attend(
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each in a narrow projection (Vaswani et al. 2017, section
-    3.2.2).
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
         head_i = attention(x Q_i, m K_i, m V_i)      output = [head_1 … head_h] O
 
-    The heads' matrices are blocks of one, so that all of them are one product.
+    The matrices of all heads are blocks of one matrix, so one product serves all heads.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0, name: str = "") -> None:
-        """`dropout` of the attention's weights; `name` under which they are recorded."""
+        """`dropout` is applied to the attention weights; `name` is the name under which they are
+        recorded."""
         super().__init__()
         self.heads, self.dropout, self.name = heads, dropout, name
         self.q = nn.Linear(width, width)
@@ -86,14 +103,15 @@ class MultiHeadAttention(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def keys_values(self, memory: Tensor) -> KeysValues:
-        """memory (B, S, H) → keys and values (B, S, H), which serve any number of queries."""
+        """memory (B, S, H) → its keys and values, (B, S, H) each; they are computed once for any
+        number of queries."""
         keys, values = self.kv(memory).chunk(2, dim=-1)
         return keys, values
 
     def forward(
         self, x: Tensor, memory: KeysValues, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
-        """x (B, T, H), the memory's keys and values, mask (B, 1, T, S) → (B, T, H)."""
+        """x (B, T, H), keys and values of the memory (B, S, H), mask (B, 1, T, S) → (B, T, H)."""
         p = self.dropout if self.training else 0.0
         keys, values = memory
         mixed = attend(
@@ -113,17 +131,25 @@ class MultiHeadAttention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-# ------------------------------------------------- one query against an encoder's outputs (RNNs)
+# ------------------------------------ attention of a recurrent decoder to the outputs of an encoder
 
 
 class Score(nn.Module, ABC):
-    """How well a decoder's output fits each place of the source."""
+    """Scores each position of the source against an output of the decoder.
+
+    Example:
+        >>> score = DotScore(2)
+        >>> memory = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])  # (B=1, S=2, H=2)
+        >>> score(torch.tensor([[[3.0, 1.0]]]), score.keys(memory)).tolist()  # query (1, T=1, 2)
+        [[[3.0, 2.0]]]
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
 
     def keys(self, memory: Tensor) -> Tensor:
-        """memory (B, S, H) → what queries are compared with (B, S, H), made once for a source."""
+        """memory (B, S, H) → keys (B, S, H), with which queries are compared. They are computed
+        once for a source."""
         return memory
 
     @abstractmethod
@@ -145,15 +171,16 @@ class ScaledDotScore(Score):
         return query @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
 
 
-# Adam moves every number of a matrix by about the learning rate, and a score is a sum of H or H²
-# of them: as the papers have them, one step at 2e-3 moves a score of width 384 by several times
-# what scores differ at first, and where to look is never found. So the numbers kept are √H times
-# those of the paper, and a step moves what they stand for √H times less.
+# Adam changes every weight by about the learning rate, and a score is a sum over H or H² weights.
+# With the weights of the papers and a learning rate of 2e-3, one step at width 384 changes a score
+# by several times the differences between scores, and the model never learns where to attend. So
+# the parameters here are √H times the weights of the papers: a step changes the scores √H times
+# less.
 
 
 class GeneralScore(Score):
-    """score(h, m) = hᵀ (W / √H) m, bilinear (Luong, Pham, Manning 2015, section 3.1); at first the
-    dot product."""
+    """score(h, m) = hᵀ (W / √H) m (Luong, Pham, Manning 2015, section 3.1). It is initialised to
+    the dot product."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
@@ -170,15 +197,15 @@ class AdditiveScore(Score):
     """score(h, m) = (v / √H)ᵀ tanh((W h + U m) / √H + b) (Bahdanau, Cho, Bengio 2015,
     arXiv:1409.0473, appendix A.1.2; "concat" of Luong, Pham, Manning 2015).
 
-    At first it falls with the distance of h and m in half of the directions: for small vectors it
-    is -|P (h - m)|² up to a constant, P orthonormal (H / 2, H).
+    The initial score falls with the distance of h and m: for small vectors it is -|P (h - m)|² plus
+    a constant, P (H / 2, H) having orthonormal rows.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        # tanh(b + y) + tanh(b - y) is 2 tanh(b) + tanh''(b) y², and b is where tanh'' = -2κ is
-        # strongest. Rows come in pairs of r and -r, so that nothing odd in y is left, which would
-        # be a favour for some places whatever is asked; U = -W makes y the difference.
+        # For small y, tanh(b + y) + tanh(b - y) = 2 tanh(b) + tanh''(b) y²; b is the point where
+        # tanh'' = -2κ is most negative. Rows of W come in pairs r and -r, so terms odd in y cancel:
+        # they would favour some positions for every query. U = -W makes y a projection of h - m.
         b, κ, v = math.atanh(3**-0.5), (4 / 27) ** 0.5, 2.0
         half = nn.init.orthogonal_(torch.empty(-(-width // 2), width))
         half *= math.sqrt(width * math.sqrt(width) / (2 * κ * v))
@@ -200,10 +227,16 @@ class AdditiveScore(Score):
 def attend_by_score(
     score: Score, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The mean of a source by its scores.
+    """The mean of a source's vectors, weighted by the softmax of their scores.
 
-    query (B, T, H), the source's keys and outputs (B, S, H), mask (B, S) → context (B, T, H) and
-    weights (B, T, S), recorded as "source".
+    Args:
+        query: (B, T, H) outputs of the decoder.
+        keys: (B, S, H) from `Score.keys`.
+        memory: (B, S, H) outputs of the encoder.
+        mask: (B, S) True = a token, False = padding.
+
+    Returns:
+        The means (B, T, H) and the weights (B, T, S), which are also recorded as "source".
     """
     scores = score(query, keys).masked_fill(~mask[:, None], -torch.inf)
     weights = scores.softmax(dim=-1)

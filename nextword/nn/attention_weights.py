@@ -1,4 +1,4 @@
-"""Attention weights, recorded while a model runs and somebody asks for them."""
+"""Records the attention weights of a model while it runs inside `record_attention`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _open: ContextVar[dict[str, list[Tensor]] | None] = ContextVar("attention weight
 
 @contextmanager
 def record_attention() -> Iterator[dict[str, list[Tensor]]]:
-    """Within it every attention records its weights: name → one tensor a call, (B, heads, T, S),
-    without gradient.
+    """A context manager inside which every attention records its weights.
+
+    Yields a dictionary: the name of an attention → a list with one tensor (B, heads, T, S) for each
+    call, without gradient.
 
     Example:
         with record_attention() as weights:
@@ -30,12 +32,12 @@ def record_attention() -> Iterator[dict[str, list[Tensor]]]:
 
 
 def recording() -> bool:
-    """Whether somebody asks for weights."""
+    """Whether the code runs inside `record_attention`."""
     return _open.get() is not None
 
 
 def record(name: str, weights: Tensor) -> None:
-    """Keep the weights (B, heads, T, S) of one call, if somebody asks for them."""
+    """Keep the weights (B, heads, T, S) of one call, inside `record_attention`; else do nothing."""
     found = _open.get()
     if found is not None:
         found.setdefault(name, []).append(weights.detach())

@@ -1,5 +1,5 @@
-"""Recurrent layers that read both ways (Schuster and Paliwal 1997), for texts that are all there.
-Time comes first in here: x (T, B, I)."""
+"""Recurrent layers over whole texts of different lengths, in one direction or in both (Schuster and
+Paliwal 1997). Time is the first dimension: x (T, B, I)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from .recurrent import RecurrentLayer
 
 
 def run_lengths(layer: RecurrentLayer, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-    """A layer over rows of different lengths, each exactly as if it stood alone.
+    """Run a layer over rows of different lengths; each row gets exactly the result that it would
+    have alone.
 
-    x (T, B, I), lengths (B,) from 1 to T → outputs (T, B, H), zero behind the end of a row, and
-    each row's state after its own last step. Rows leave the batch as they end: padding is free.
+    x (T, B, I), lengths (B,) from 1 to T → outputs (T, B, H), zero after the end of a row, and the
+    state of each row after its last step. A row leaves the batch when it ends, so padding costs no
+    time.
     """
     ends, order = lengths.sort(descending=True, stable=True)
     rows = x.index_select(1, order)
@@ -43,27 +45,33 @@ def run_lengths(layer: RecurrentLayer, x: Tensor, lengths: Tensor) -> tuple[Tens
 
 
 def state_rows(state: State, start: int, stop: int | None) -> State:
-    """Rows `start` to `stop` of a layer's state; None if there are none."""
+    """The rows `start` to `stop` - 1 of a layer's state; None if there are none."""
     if not len(state[0][start:stop]):
         return None
     return tuple(leaf[start:stop] for leaf in state)
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of x (T, B, ...) back to front within its length; the padding stays."""
+    """Reverse each row of x (T, B, ...) within its length (B,); the padding stays at the end.
+
+    Example:
+        >>> reverse(torch.tensor([[1], [2], [0]]), torch.tensor([2])).tolist()
+        [[2], [1], [0]]
+    """
     t = torch.arange(len(x), device=x.device)[:, None]
     place = torch.where(t < lengths, lengths - 1 - t, t)  # (T, B)
     return x[place, torch.arange(x.shape[1], device=x.device)]
 
 
 class Bidirectional(nn.Module):
-    """Layers of two directions each, H / 2 wide, side by side; the next layer reads both."""
+    """A stack of bidirectional layers: each has a forward and a backward half of width H / 2, whose
+    outputs are concatenated for the next layer."""
 
     def __init__(self, cell: str, widths: list[int], dropout: float = 0.0, locked: bool = True):
-        """`widths`: the input's, then each layer's, both directions together.
+        """`widths`: the width of the input, then of each layer (both directions together).
 
         Raises:
-            ValueError: a layer's width is odd.
+            ValueError: the width of a layer is odd.
         """
         super().__init__()
         if any(width % 2 for width in widths[1:]):
@@ -77,13 +85,13 @@ class Bidirectional(nn.Module):
         self.dropout, self.locked = dropout, locked
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """Each layer's parameters, both directions', from the bottom up."""
+        """The parameters of each layer, both directions, from the bottom up."""
         pairs = zip(self.to_right, self.to_left, strict=True)
         return [[*onward.parameters(), *backward.parameters()] for onward, backward in pairs]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """x (T, B, I), lengths (B,) → outputs (T, B, H), and of each layer the last states of both
-        directions side by side: its cell's tensors (B, H)."""
+        """x (T, B, I), lengths (B,) → outputs (T, B, H), and for each layer the last states of both
+        directions, concatenated: the tensors (B, H) of its cell."""
         last = []
         for index, (onward, backward) in enumerate(zip(self.to_right, self.to_left, strict=True)):
             if index:
@@ -96,7 +104,8 @@ class Bidirectional(nn.Module):
 
 
 class OneWay(nn.Module):
-    """Layers that read rows of different lengths from left to right; as `Bidirectional`."""
+    """A stack of layers that read from left to right, with the same interface as
+    `Bidirectional`."""
 
     def __init__(self, cell: str, widths: list[int], dropout: float = 0.0, locked: bool = True):
         super().__init__()
@@ -105,11 +114,11 @@ class OneWay(nn.Module):
         self.dropout, self.locked = dropout, locked
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """Each layer's parameters, from the bottom up."""
+        """The parameters of each layer, from the bottom up."""
         return [list(layer.parameters()) for layer in self.layers]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        """x (T, B, I), lengths (B,) → outputs (T, B, H), each layer's last state."""
+        """x (T, B, I), lengths (B,) → outputs (T, B, H), and the last state of each layer."""
         last = []
         for index, layer in enumerate(self.layers):
             if index:

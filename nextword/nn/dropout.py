@@ -1,4 +1,4 @@
-"""Dropout in the forms that suit sequences."""
+"""Forms of dropout for sequence models."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def mask_like(x: Tensor, p: float) -> Tensor:
-    """Zeros with probability p, else 1 / (1 - p), in the shape of x. Drawn from torch's generator
-    of x's device."""
+    """A random mask with the shape, type and device of x: 0 with probability p, else 1 / (1 - p).
+    It depends on the state of torch's generator of that device."""
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
-    from .kernels.masks import fill_mask  # brings the compiled loops, which take a moment
+    from .kernels.masks import fill_mask  # imported here: loading compiled loops takes time
 
     mask = torch.empty(x.shape, dtype=x.dtype)
     scale = torch.tensor([1 / (1 - p)], dtype=x.dtype)
-    if x.dtype.itemsize == 2:  # numpy has no bfloat16: its bits
+    if x.dtype.itemsize == 2:  # numpy has no bfloat16, so the mask is made of its bits
         out, bits = (t.view(-1).view(torch.int16).numpy().view(np.uint16) for t in (mask, scale))
     else:
         out, bits = mask.view(-1).numpy(), scale.numpy()
@@ -26,10 +26,16 @@ def mask_like(x: Tensor, p: float) -> Tensor:
 
 
 def dropout(x: Tensor, p: float, training: bool, locked: bool = True) -> Tensor:
-    """Drop units of x (T, B, H).
+    """Drop units of x (T, B, H) with probability p, while training.
 
-    `locked`: the same units at every time step of a sequence (variational dropout; Gal and
-    Ghahramani 2016, arXiv:1512.05287), else drawn anew each step (Srivastava et al. 2014).
+    `locked` drops the same units at every time step of a sequence (variational dropout; Gal and
+    Ghahramani 2016, arXiv:1512.05287); otherwise each step draws its own (Srivastava et al. 2014).
+
+    Example:
+        >>> x = torch.ones(5, 2, 8)
+        >>> kept = dropout(x, 0.5, training=True)
+        >>> bool((kept == kept[0]).all()), torch.equal(dropout(x, 0.5, training=False), x)
+        (True, True)
     """
     if not training or p == 0:
         return x
@@ -37,8 +43,9 @@ def dropout(x: Tensor, p: float, training: bool, locked: bool = True) -> Tensor:
 
 
 def drop_words(vectors: Tensor, ids: Tensor, p: float, vocab_size: int, training: bool) -> Tensor:
-    """Embedding dropout: every occurrence of a dropped word in the batch is zero (Gal and
-    Ghahramani 2016, section 4.2). `vectors` (..., H) are the looked-up rows of `ids` (...)."""
+    """Embedding dropout: drop words of the vocabulary, at every place where they occur in the batch
+    (Gal and Ghahramani 2016, section 4.2). `vectors` (..., H) are the word vectors of `ids`
+    (...)."""
     if not training or p == 0:
         return vectors
     keep = mask_like(vectors.new_empty(vocab_size), p)
@@ -46,7 +53,9 @@ def drop_words(vectors: Tensor, ids: Tensor, p: float, vocab_size: int, training
 
 
 def weight_mask(U: Tensor, p: float, training: bool) -> Tensor | None:
-    """DropConnect on a matrix (Wan et al. 2013; on hidden-to-hidden weights Merity et al. 2017,
-    arXiv:1708.02182, section 2): what U is to be multiplied with, none to leave it alone. The raw
-    matrix stays the parameter and gets the gradient."""
+    """The mask with which a recurrent matrix U is to be multiplied; None if nothing is dropped.
+
+    This is DropConnect (Wan et al. 2013) on hidden-to-hidden weights (Merity et al. 2017,
+    arXiv:1708.02182, section 2). U itself stays the parameter and gets the gradient.
+    """
     return mask_like(U, p) if training and p else None

@@ -1,4 +1,4 @@
-"""From hidden vectors to the next token."""
+"""Heads: layers that turn hidden vectors into a distribution over the next token."""
 
 from __future__ import annotations
 
@@ -16,34 +16,59 @@ from .kernels.product import low_precision, product
 
 
 class Head(Protocol):
-    """The input embedding (V, H) is given at every call, for heads that share it."""
+    """Turns hidden vectors into logits and log-probabilities of tokens.
+
+    The input embedding (V, H) is an argument of every call, for heads that are tied to it.
+
+    Example:
+        >>> head, embedding = SoftmaxHead(4, vocab_size=9, tied=True), torch.zeros(9, 4)
+        >>> hidden, targets = torch.ones(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64)
+        >>> head(hidden, embedding).shape
+        torch.Size([2, 3, 9])
+        >>> log_prob, hit = head.score(hidden, targets, embedding)
+        >>> log_prob.exp()[0, 0].item()  # all logits are 0, so each token has 1/9
+        0.1111...
+    """
 
     def __call__(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        """hidden (..., H) → logits (..., V)."""
+        """hidden (..., H), embedding (V, H) → logits (..., V); their log-softmax is log p."""
         ...
 
     def score(
         self, hidden: Tensor, targets: Tensor, embedding: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden (..., H), targets (...) → log-probabilities (...), and whether each target was the
-        most probable token (...): always where no gradient is asked for, else where that costs
-        nothing."""
+        """Score given tokens without making all logits at once.
+
+        Args:
+            hidden: (..., H).
+            targets: (...) int64 ids.
+            embedding: (V, H) the input embedding.
+
+        Returns:
+            The natural log-probabilities (...) of the targets, and whether each target was the most
+            probable token (...) bool. The second is None under gradient where it would cost extra
+            work.
+
+        Example:
+            log_prob, hit = head.score(hidden, targets, model.embedding.weight)
+        """
         ...
 
     def mean_log_prob(
         self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
     ) -> Tensor:
-        """The mean of log p over the whole vocabulary (...), given what `score` answered.
+        """The mean of log p over the whole vocabulary (...), for label smoothing. `log_prob` is the
+        result of `score` for the same targets.
 
         Raises:
-            InputError: this kind of head has no cheap way to it.
+            InputError: this kind of head cannot compute it cheaply.
         """
         ...
 
 
 class SoftmaxHead(nn.Module):
-    """logits = hidden Eᵀ + b. With `tied`, E is the input embedding, given at every call
-    (Press and Wolf 2017, arXiv:1608.05859; Inan et al. 2017, arXiv:1611.01462)."""
+    """The full softmax: logits = hidden Eᵀ + b. With `tied`, E is the input embedding (Press and
+    Wolf 2017, arXiv:1608.05859; Inan et al. 2017, arXiv:1611.01462)."""
 
     def __init__(self, width: int, vocab_size: int, tied: bool) -> None:
         super().__init__()
@@ -72,7 +97,7 @@ class SoftmaxHead(nn.Module):
     def mean_log_prob(
         self, hidden: Tensor, targets: Tensor, log_prob: Tensor, embedding: Tensor
     ) -> Tensor:
-        """See `Head`. The mean of the logits z less log Z, which is z_y - log p_y."""
+        """See `Head`. It is the mean of the logits z minus log Z, and log Z = z_y - log p_y."""
         E = embedding if self.E is None else self.E
         h = hidden.to(E.dtype)
         of_targets = (h * F.embedding(targets, E)).sum(dim=-1) + self.b[targets]
@@ -80,20 +105,21 @@ class SoftmaxHead(nn.Module):
 
 
 class SampledHead(SoftmaxHead):
-    """A softmax whose normaliser is estimated where a gradient is asked for, and exact elsewhere.
+    """A softmax whose normaliser Z is estimated from a sample under gradient, and exact otherwise.
 
         Z ≈ Σ_{w in A} exp z_w + (V - |A|) / K · Σ_{w in S} exp z_w
 
-    A holds the `frequent` first words and all targets of the batch, S is K words drawn evenly from
-    the others, the same for the whole batch: the estimate's mean is Z (importance sampling: Bengio
-    and Senécal 2008; targets and samples shared by a batch: Jean et al. 2015, arXiv:1412.2007).
-    The work no longer grows with the vocabulary, and the embedding may be tied.
+    A holds the first `frequent` words and all targets of the batch; S holds K other words, drawn
+    uniformly, the same for the whole batch. The expected value of the estimate is Z (importance
+    sampling: Bengio and Senécal 2008; a sample shared by the batch: Jean et al. 2015,
+    arXiv:1412.2007, section 3). The cost of a training step does not grow with the vocabulary, and
+    the head may be tied.
     """
 
     def __init__(
         self, width: int, vocab_size: int, tied: bool, frequent: int, samples: int
     ) -> None:
-        """Ids below `frequent` are always counted; `samples` others are."""
+        """`frequent`: ids below it are always in A. `samples`: K."""
         super().__init__(width, vocab_size, tied)
         self.frequent, self.samples = frequent, samples
 
@@ -123,8 +149,8 @@ class SampledHead(SoftmaxHead):
 
 
 class MixtureHead(SoftmaxHead):
-    """Mixture of softmaxes (Yang et al. 2018, arXiv:1711.03953, section 2.3, equation 5): the
-    logarithm of its distribution has a higher rank than one softmax's can.
+    """A mixture of softmaxes (Yang et al. 2018, arXiv:1711.03953, section 2.3, equation 5). The
+    matrix of its log-probabilities can have a higher rank than that of a single softmax.
 
         p(w) = Σ_k π_k softmax(E h_k + b)_w,   π = softmax(P hidden),   h_k = tanh(M_k hidden + m_k)
     """
@@ -172,18 +198,19 @@ class MixtureHead(SoftmaxHead):
 
 
 class AdaptiveHead(nn.Module):
-    """Adaptive softmax (Grave et al. 2017, arXiv:1609.04309): frequent words in the head, the rest
-    in clusters that the head names as one, each narrower than the one before.
+    """The adaptive softmax (Grave et al. 2017, arXiv:1609.04309, section 4). A first softmax
+    chooses a frequent word or a cluster of rarer words; a second one chooses the word in the
+    cluster. The vectors of each cluster are narrower than those of the one before.
 
         p(w) = p_head(w)                          w < c_1
         p(w) = p_head(cluster i) p_i(w)           c_i ≤ w < c_{i+1},  p_i from (hidden P_iᵀ)
 
-    Ids must go from the frequent to the rare, as the word tokenizer's do.
+    Ids must be sorted from frequent to rare words, as those of the word tokenizer are.
     """
 
     def __init__(self, width: int, vocab_size: int, cutoffs: list[int], shrink: float = 4) -> None:
-        """`cutoffs`: the first id of each cluster, rising. `shrink`: cluster i is width /
-        shrink^i wide."""
+        """`cutoffs`: the first id of each cluster, rising. `shrink`: the vectors of cluster i have
+        the width `width` / shrink^i."""
         super().__init__()
         self.edges = [*cutoffs, vocab_size]
         self.first = cutoffs[0]
@@ -214,7 +241,7 @@ class AdaptiveHead(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """See `Head`."""
         h, y = hidden.flatten(0, -2), targets.contiguous().flatten()
-        cluster = torch.bucketize(y, y.new_tensor(self.edges), right=True)  # 0: in the head
+        cluster = torch.bucketize(y, y.new_tensor(self.edges), right=True)  # 0: a frequent word
         named = torch.where(cluster == 0, y, self.first + cluster - 1)
         learning = torch.is_grad_enabled()
         if learning:
@@ -242,8 +269,8 @@ class AdaptiveHead(nn.Module):
         raise InputError("label smoothing needs model.softmax=full or sampled, not adaptive")
 
     def _most_probable(self, h: Tensor) -> Tensor:
-        """h (N, H) → ids (N,). A cluster is opened only for rows in which it is more probable
-        than the best word so far."""
+        """h (N, H) → the most probable ids (N,). A cluster is evaluated only for the rows in which
+        it is more probable than the best word so far."""
         ids = []
         for some in chunks(len(h), len(self.b)):
             head = _logits(h[some], self.E, self.b).log_softmax(dim=-1)
@@ -264,16 +291,16 @@ class AdaptiveHead(nn.Module):
 
 
 def _logits(h: Tensor, E: Tensor, b: Tensor | None) -> Tensor:
-    """h (..., H), E (V, H) → (..., V) of E's type."""
-    h = h.to(E.dtype)  # autocast may have left it in bfloat16
+    """h (..., H), E (V, H), b (V,) → logits (..., V) with the type of E."""
+    h = h.to(E.dtype)  # under autocast h may be bfloat16
     if torch.is_grad_enabled():
         return F.linear(h, E, b).to(E.dtype)
     return product(h.flatten(0, -2), E, b, low_precision(h)).view(*h.shape[:-1], len(E))
 
 
 def _scored(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """h (N, H), targets (N,) → log-probabilities (N,) and the most probable ids (N,), a chunk of
-    rows at a time."""
+    """h (N, H), targets (N,) → log-probabilities (N,) and the most probable ids (N,), computed a
+    chunk of rows at a time."""
     log_probs, best = [], []
     for some in chunks(len(h), len(b)):
         logits = _logits(h[some], E, b)

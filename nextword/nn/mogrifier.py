@@ -1,12 +1,13 @@
-"""The Mogrifier: a layer's input and its last output gate each other before the cell sees them
-(Melis, Kočiský, Blunsom 2020, arXiv:1909.01792, section 2, equations 1 and 2). For any cell.
+"""The Mogrifier, for any cell: the input of a step and the previous output gate each other in turn
+before the cell reads them (Melis, Kočiský, Blunsom 2020, arXiv:1909.01792, section 2, equations 1
+and 2).
 
     x^-1 = x_t,  h^0 = h_{t-1}
     x^i = 2 σ(Q_i h^{i-1}) ∘ x^{i-2}     odd i
     h^i = 2 σ(R_i x^{i-1}) ∘ h^{i-2}     even i,   i = 1 … rounds
 
-Q_i and R_i are products of two matrices of low rank (the paper's section 2: "to reduce the number
-of parameters"). Where they are zero every gate is 2 σ(0) = 1, and what is left is the cell.
+Q_i and R_i are products of two matrices of low rank (section 2 of the paper: "to reduce the number
+of parameters"). If they are zero, every gate is 2 σ(0) = 1 and the cell is unchanged.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from .cells.cell import Cell
 
 
 class Mogrifier(nn.Module):
-    """Sizes: B batch, I input, H hidden."""
+    """The gating matrices of a layer. Sizes: B batch, I input, H hidden."""
 
     def __init__(self, inputs: int, hidden: int, rounds: int, rank: int) -> None:
-        """`rank` of the gating matrices; 0 = full."""
+        """`rank`: the rank of the gating matrices; 0 = full rank."""
         super().__init__()
         self.rounds = rounds
         self.gatings = nn.ModuleList()
@@ -34,7 +35,7 @@ class Mogrifier(nn.Module):
             self.gatings.append(nn.Sequential(*parts))
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, I), h (B, H) → the same, gated."""
+        """x (B, I), h (B, H) → both after all rounds of gating."""
         for i, gating in enumerate(self.gatings, start=1):
             if i % 2:
                 x = 2 * gating(h).sigmoid() * x
@@ -51,8 +52,8 @@ class Mogrifier(nn.Module):
         U: Tensor,
         b: Tensor,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state: step by step, for
-        every input waits for the output before it."""
+        """x (T, B, I), state → outputs h_1 … h_T (T, B, H) and the last state. It runs step by
+        step, because the gated input of a step needs the output of the step before."""
         outputs = []
         for x_t in x:
             x_t, h = self(x_t, state[0])

@@ -1,4 +1,4 @@
-"""Recurrent layers and stacks of them. Time comes first in here: x (T, B, I)."""
+"""Recurrent layers and stacks of them. Time is the first dimension: x (T, B, I)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .mogrifier import Mogrifier
 
 
 class RecurrentLayer(nn.Module):
-    """A cell with its matrices, run over time."""
+    """A cell with its matrices W and U and its bias b, run over a sequence."""
 
     def __init__(
         self,
@@ -26,7 +26,15 @@ class RecurrentLayer(nn.Module):
         weight_drop: float = 0.0,
         mogrify: tuple[int, int] = (0, 0),
     ) -> None:
-        """`mogrify`: rounds and rank of a `Mogrifier`; no rounds = none."""
+        """Make a layer.
+
+        Args:
+            cell: the name of the cell in the registry.
+            inputs: I.
+            hidden: H.
+            weight_drop: probability with which an entry of U is dropped.
+            mogrify: rounds and rank of a `Mogrifier`; 0 rounds = none.
+        """
         super().__init__()
         self.cell: Cell = registry.load("cell", cell)(hidden)
         rows = self.cell.gates * hidden
@@ -51,7 +59,14 @@ class RecurrentLayer(nn.Module):
 
 
 class RecurrentStack(nn.Module):
-    """Layers one on the other, dropout between them."""
+    """Recurrent layers on top of each other, with dropout between them.
+
+    Example:
+        >>> stack = RecurrentStack("lstm", [8, 16, 16])  # two layers
+        >>> outputs, state = stack(torch.zeros(5, 2, 8), stack.start(2))
+        >>> outputs.shape, len(state)
+        (torch.Size([5, 2, 16]), 2)
+    """
 
     def __init__(
         self,
@@ -62,7 +77,8 @@ class RecurrentStack(nn.Module):
         weight_drop: float = 0.0,
         mogrify: tuple[int, int] = (0, 0),
     ) -> None:
-        """`widths`: the input's, then each layer's."""
+        """`widths`: the width of the input, then of each layer. The other arguments are those of
+        `RecurrentLayer` and `dropout`."""
         super().__init__()
         layers = [
             RecurrentLayer(cell, inputs, hidden, weight_drop, mogrify)
@@ -73,16 +89,16 @@ class RecurrentStack(nn.Module):
         self.locked = locked
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """Each layer's parameters, from the bottom up."""
+        """The parameters of each layer, from the bottom up."""
         return [list(layer.parameters()) for layer in self.layers]
 
     def start(self, batch_size: int) -> tuple[tuple[Tensor, ...], ...]:
-        """The first state: for each layer, its cell's tensors (B, H)."""
+        """The state before the first step: for each layer the tensors (B, H) of its cell."""
         return tuple(layer.start(batch_size) for layer in self.layers)
 
     def masks(self, like: Tensor) -> list[Tensor] | None:
-        """What is dropped between the layers over a sequence that is read in several calls; `like`
-        (T, B, I). None: nothing is, or anew at each step."""
+        """Dropout masks between the layers, for a sequence (T, B, I) `like` this one that is read
+        in several calls. None if nothing is dropped, or if dropout is not locked."""
         if not (self.training and self.dropout and self.locked):
             return None
         widths = [layer.U.shape[1] for layer in self.layers[:-1]]
@@ -94,8 +110,8 @@ class RecurrentStack(nn.Module):
         state: tuple[tuple[Tensor, ...], ...],
         masks: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
-        """x (T, B, I), state → the last layer's outputs (T, B, H), the last state. `masks`: drawn
-        before by `masks`; none = drawn here."""
+        """x (T, B, I), state → outputs of the last layer (T, B, H), the last state. `masks` are
+        those of the method `masks`; None = new ones are drawn."""
         last = []
         for index, layer in enumerate(self.layers):
             if index and masks:

@@ -1,5 +1,5 @@
-"""The Transformer's layers (Vaswani et al. 2017, arXiv:1706.03762, section 3). Batch comes first:
-x (B, T, H)."""
+"""The layers of Transformers (Vaswani et al. 2017, arXiv:1706.03762, section 3). Batch is the first
+dimension: x (B, T, H)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PositionKind = Literal["sinusoidal", "learned"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What all layers of a Transformer have in common."""
+    """The sizes and options that all layers of a Transformer share."""
 
     width: int
     heads: int
     inner: int  # width of the feed-forward part
-    dropout: float = 0.0  # of what each part adds
-    dropout_attention: float = 0.0  # of the attention's weights
-    pre_norm: bool = True  # normalise what a part reads; else what has been added up
+    dropout: float = 0.0  # of the output of each part, before it is added to the input
+    dropout_attention: float = 0.0  # of the attention weights
+    pre_norm: bool = True  # normalise the input of each part; False: the sum after each part
     activation: Activation = "relu"
     epsilon: float = 1e-5  # of layer normalisation
 
 
 class Positions(nn.Module):
-    """A vector for each position in the context, sinusoidal (section 3.5) or learnt."""
+    """A vector for each position of the context, sinusoidal (section 3.5) or learnt."""
 
     def __init__(self, kind: PositionKind, context: int, width: int) -> None:
         super().__init__()
@@ -84,12 +84,12 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, cross-attention to a source where there is one, and a feed-forward part; the
-    output of each part is added to its input."""
+    """A Transformer layer: self-attention, cross-attention if there is a source, and a feed-forward
+    part. The output of each part is added to its input."""
 
     def __init__(self, shape: Shape, *, source: bool = False, name: str = "") -> None:
-        """`source`: attends to one; `name`: begins the names under which attention weights are
-        recorded."""
+        """`source`: the layer has cross-attention. `name`: prefix of the names under which
+        attention weights are recorded."""
         super().__init__()
         self.shape = shape
         width, p = shape.width, shape.dropout_attention
@@ -112,10 +112,18 @@ class TransformerLayer(nn.Module):
         source: KeysValues | None = None,
         source_mask: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, H) → (B, T, H), and the keys and values (B, P + T, H), the `cached` ones
-        (B, P, H) first.
+        """Run the layer.
 
-        mask (B, 1, T, P + T); the source's keys and values (B, S, H), its mask (B, 1, 1, S).
+        Args:
+            x: (B, T, H).
+            mask: (B, 1, T, P + T) for self-attention; None = all keys.
+            causal: token t attends to the first t + 1 tokens only.
+            cached: keys and values (B, P, H) of the tokens before x.
+            source: keys and values (B, S, H) of the source.
+            source_mask: (B, 1, 1, S).
+
+        Returns:
+            The output (B, T, H), and the keys and values (B, P + T, H), the cached ones first.
         """
         read = self._read(x, self.norm)
         keys, values = self.attention.keys_values(read)
@@ -142,12 +150,12 @@ class TransformerLayer(nn.Module):
 
 
 def causal_mask(count: Tensor, cached: int, steps: int) -> tuple[Tensor | None, bool]:
-    """What `steps` new tokens may attend to: themselves, those before them, and of `cached` keys
-    the last `count` (B,) of each row.
+    """The mask with which `steps` new tokens attend to themselves, to the new tokens before them,
+    and, of `cached` keys, to the last `count` (B,) of each row.
 
     Returns:
-        A mask (B or 1, 1, steps, cached + steps), None where one is not needed; and whether the
-        new tokens' order alone decides (`causal`).
+        A mask (B or 1, 1, steps, cached + steps), or None if none is needed; and the argument
+        `causal` of the attention.
     """
     if cached == 0:
         return None, steps > 1

@@ -1,1 +1,1 @@
-"""What a model is trained to make small: (model, batch, state) → terms, state."""
+"""Objectives, the losses that training minimises: (model, batch, state) → terms, state."""

@@ -1,14 +1,14 @@
-"""Predict the next token.
+"""The objective of language models: predict the next token.
 
     nll = -Σ log p(w_{t+1} | w_≤t)
 
-with the two activation penalties of Merity, McCann, Socher 2017 (arXiv:1708.01009)
+Optional terms are the two activation penalties of Merity, McCann, Socher 2017 (arXiv:1708.01009)
 
-    AR  = α mean(m ∘ h_t)²            on what the head saw (dropout applied)
-    TAR = β mean(h_t - h_{t-1})²      on the raw output of the last layer
+    AR  = α mean(m ∘ h_t)²            on the input of the head (after dropout)
+    TAR = β mean(h_t - h_{t-1})²      on the output of the last layer (before dropout)
 
-and label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7), which asks for ε / V of the
-probability at every word:
+and label smoothing (Szegedy et al. 2016, arXiv:1512.00567, section 7), which gives every word the
+target probability ε / V, and the next token 1 - ε more:
 
     nll + ε (Σ log p(w_{t+1} | w_≤t) - Σ mean_v log p(v | w_≤t))
 """
@@ -27,6 +27,12 @@ if TYPE_CHECKING:  # a model that does without torch must not wait for it
 
 
 class Causal(Part):
+    """Cross-entropy of the next token, with the optional terms above.
+
+    Calling it with a model, a batch and a state gives its terms by name (`nll`, `smoothing`, `ar`,
+    `tar`) and the new state; the loss is the sum of the terms' means.
+    """
+
     name: Literal["causal"] = "causal"
     ar: float = Field(
         0.0, ge=0, description="α of activation regularisation: penalty on large activations"
@@ -64,10 +70,10 @@ class Causal(Part):
         return terms, scored.state
 
     def score(self, model: Predictor, batch: Batch, state: State) -> Scored:
-        """Each target from the tokens before it, all of them the text's own (teacher forcing)."""
+        """Score the targets (B, T). The model reads the tokens of the text (teacher forcing)."""
         return model.score(batch.ids, batch.targets, state)
 
 
 def _counted(values: Tensor, batch: Batch) -> Tensor:
-    """(B, T) with zeros at the padding."""
+    """The values (B, T), with zeros where the batch is padded."""
     return values if batch.mask is None else values * batch.mask

@@ -1,4 +1,5 @@
-"""The right label: cross-entropy over the labels of a text, or of each of its words."""
+"""The objective of classifiers and taggers: cross-entropy of the label of each text, or of the tag
+of each word."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from ..types import Batch, State, Term
 
 
 class Classify(Part):
+    """Cross-entropy of labels. Its terms are `nll` and, for the log only, `accuracy`."""
+
     name: Literal["classify"] = "classify"
     label_smoothing: float = Field(
         0.0,
@@ -35,7 +38,7 @@ class Classify(Part):
         assert batch.labels is not None
         logits = model(batch.ids, batch.real, batch.segments).float()
         labels = batch.labels
-        if logits.dim() == 3:  # of every token; those without a label do not count
+        if logits.dim() == 3:  # a tagger: keep the tokens that have a tag
             logits, labels = logits[labels >= 0], labels[labels >= 0]
         weight = None
         if isinstance(self.weights, list):

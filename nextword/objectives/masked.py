@@ -1,7 +1,8 @@
-"""Masked words and next-sentence prediction (Devlin et al. 2019, arXiv:1810.04805, section 3.1).
+"""The objective of BERT: masked-word and next-sentence prediction (Devlin et al. 2019,
+arXiv:1810.04805, section 3.1).
 
-nll  = -Σ log p(w_i | the text with w_i hidden)      over the words to be predicted
-next = -Σ log p(B follows A)                          over the sequences
+nll  = -Σ log p(w_i | the masked text)      over the words to be predicted
+next = -Σ log p(y)                          over the rows; y = whether B follows A
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from ..types import Batch, State, Term
 
 
 class MaskedWords(Part):
+    """Cross-entropy of the masked words (`nll`) and of "B follows A" (`next`). The terms `accuracy`
+    and `next_accuracy` are for the log only."""
+
     name: Literal["masked"] = "masked"
     next_sentence: bool = Field(
         True, description="the model also learns whether the second piece follows the first"

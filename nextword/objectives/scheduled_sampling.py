@@ -1,10 +1,11 @@
-"""Scheduled sampling (Bengio et al. 2015, arXiv:1506.03099): now and then a model reads its own
-word instead of the text's, as it will have to when it writes.
+"""Scheduled sampling (Bengio et al. 2015, arXiv:1506.03099, section 2.4): at random steps of the
+training a model reads a word that it has drawn itself instead of the word of the text, as it does
+when it generates.
 
     the input at t is w_t with probability ε, else drawn from p(. | the inputs before t)
 
-ε falls over the training, linearly or as the paper's inverse sigmoid k / (k + exp(i / k)). Every
-step waits for the one before it, so a batch costs as many passes as it has steps.
+ε falls during the training, linearly or by the paper's inverse sigmoid k / (k + exp(i / k)). Each
+time step needs the output of the one before, so a batch of T steps costs T calls of the model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .causal import Causal
 
 
 class ScheduledSampling(Causal):
+    """`Causal` with inputs that are partly drawn from the model."""
+
     name: Literal["scheduled-sampling"] = "scheduled-sampling"  # type: ignore[assignment]
     rate: float = Field(
         0.25,
@@ -35,14 +38,16 @@ class ScheduledSampling(Causal):
     )
 
     def own(self, done: float) -> float:
-        """The probability of the model's own word, `done` of the training being over."""
+        """The probability 1 - ε of an input that the model has drawn itself, when the share `done`
+        of the training is over."""
         if self.decay == "linear":
             return self.rate * min(1.0, done)
-        k = 10.0  # the curve over 100 units of the training: half of it at 23 of them
+        k = 10.0  # over 100 units of training; the curve is halfway after 23 of them
         return self.rate * (1 - k / (k + math.exp(100 * min(1.0, done) / k)))
 
     def score(self, model: Predictor, batch: Batch, state: State) -> Scored:
-        """Targets from the tokens that the model reads; gradients do not pass through a choice."""
+        """Score the targets (B, T) after inputs that are drawn step by step. No gradient flows
+        through the drawing."""
         share = self.own(batch.done)
         if share == 0:
             return super().score(model, batch, state)
@@ -69,7 +74,7 @@ def _mean(log_probs: Tensor):  # type: ignore[no-untyped-def]
 
 
 def _join(parts: list[Scored]) -> Scored:
-    """One after another in time."""
+    """Concatenate the parts in time."""
 
     def cat(values: list[Tensor | None]) -> Tensor | None:
         there = [value for value in values if value is not None]

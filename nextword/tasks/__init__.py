@@ -1,4 +1,8 @@
-"""What kinds of text there are, one task a file: each answers everything that depends on it."""
+"""The tasks: kinds of text together with what a model of them is for, one task per file.
+
+A task implements everything that depends on the kind of text: preparing, validating, evaluating,
+comparing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from .task import Task
 
 
 def task_of(config: Config) -> Task:
-    """The task that the model of these settings is for."""
+    """Return the task of the model that the settings describe.
+
+    Example:
+        task_of(nextword.load("runs/book").config).name
+    """
     task: Task = registry.load("task", config.model.task)()
     return task

@@ -1,4 +1,4 @@
-"""Labelled texts: classification."""
+"""The task of classification: every text has a label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .task import HELD_OUT, Answer, Options, Origin, Paths, Prepared, Task, Vali
 from .text import refuse_targets
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.classification import ClassifierEvaluation
     from ..evaluation.compare_labels import LabelComparison
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Labelled(Task):
-    """Give each text its label."""
+    """Predict the label of each text."""
 
     name = "labelled"
     reads = "labelled texts"
@@ -90,7 +90,7 @@ class Labelled(Task):
         return Prepared(config, [*notes, *more, f"labels: {told}"])
 
     def read(self, path: Path) -> Iterator[Example | TaggedSentence]:
-        """The examples of a file."""
+        """Read the examples of a file."""
         return read_labelled(path)
 
     def encode(
@@ -104,8 +104,13 @@ class Labelled(Task):
     ) -> tuple[Config, list[str]]:
         """Write the ids and labels of the texts into folder/train and folder/valid.
 
+        Args:
+            train: files of training examples.
+            valid: files of validation examples.
+            labels: names of the labels; their order gives the numbers.
+
         Returns:
-            The settings with what the texts say of them, and lines that the user should read.
+            The settings, with those that follow from the texts, and notes for the user.
         """
         from ..data.labelled import Labelled as Stream
 
@@ -126,9 +131,9 @@ class Labelled(Task):
         return open_labelled(folder)
 
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
-        return None  # a batch takes what there is
+        return None  # a batch may have fewer rows than the settings say
 
-    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
+    def start_from(self, recipe: str, overrides: Overrides, origin: Path, before: Config) -> Config:
         from .origin import onto_encoder
 
         if before.model.task in ("text", "sentences"):
@@ -141,7 +146,7 @@ class Labelled(Task):
         return [into_encoder(model, weights_of(origin.folder), origin.folder)]
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """The figures of the answers, by the metric that is wanted."""
+        """Classify the validation texts; `train.metric` selects the figure for the best weights."""
         from ..evaluation.classification import measure, score_labelled
 
         assert corpus.labels is not None
@@ -158,11 +163,11 @@ class Labelled(Task):
     def _label_counts(self, corpus: Corpus) -> Counter[int]:
         assert corpus.labels is not None
         counts: Counter[int] = Counter(corpus.labels.tolist())
-        del counts[-1]  # tokens without a tag
+        del counts[-1]  # tokens without a label
         return counts
 
     def _hold_out(self, files: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
-        """Two files in `folder`: most of the examples, and some of every label, drawn at random."""
+        """Split the examples at random, label by label, into a training and a validation file."""
         rows: dict[str, list[str]] = {}
         for path in files:
             for example in self.read(path):
@@ -206,7 +211,9 @@ class Labelled(Task):
 
 
 def _within_context(config: Config, bptt_is_given: bool) -> Config:
-    """Texts, with the mark before them, must fit into the encoder's context; longer ones are cut.
+    """Limit `train.bptt`, the longest text, to what fits into the encoder's context.
+
+    One token of the context is taken by the special token before each text.
 
     Raises:
         InputError: the user set a `train.bptt` that does not fit.
@@ -223,7 +230,7 @@ def _within_context(config: Config, bptt_is_given: bool) -> Config:
 
 
 def _with_weights(config: Config, counts: Counter[int]) -> Config:
-    """With objective.weights=balanced, the weight of each label: rare ones count more."""
+    """Compute the weights of the labels if objective.weights=balanced: rare labels weigh more."""
     if config.objective.weights != "balanced":
         return config
     total, labels = sum(counts.values()), len(config.model.labels)

@@ -1,34 +1,43 @@
-"""The settings and weights that a training takes from an earlier run (`--from`)."""
+"""The settings that a training takes from the run it starts from (`--from`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ..config import Config, configure, read_recipe
+from ..config import Config, Overrides, configure, read_recipe
 from ..errors import InputError
-from .task import Task
 
 
 def keep_vocabulary(
-    task: Task, recipe: str, overrides: Any, origin: Path, before: Config
+    task: str,
+    recipe: str,
+    overrides: Overrides,
+    origin: Path,
+    before: Config,
+    *,
+    new_vocabulary: bool,
 ) -> Config:
-    """A recipe's settings with the vocabulary of an earlier run of the same task, and with its
-    model's settings if it is the same kind of model.
+    """Combine a recipe with the vocabulary settings of an earlier run of the same task.
+
+    If both have the same kind of model, the earlier run's model settings are taken too. Overrides
+    apply on top.
 
     Args:
-        before: the earlier run's settings.
+        task: the name of the recipe's task.
+        origin: the earlier run, for messages.
+        before: the settings of the earlier run.
+        new_vocabulary: whether the task allows `train.vocabulary=new`.
 
     Raises:
-        InputError: the run is of another task, or a setting of its vocabulary is to change.
+        InputError: the run is of another task, or an override changes its vocabulary.
     """
-    if task.name != before.model.task:
+    if task != before.model.task:
         raise InputError(
             f"--from {origin}: that run is for the task '{before.model.task}', the recipe "
-            f"'{recipe}' is for '{task.name}'"
+            f"'{recipe}' is for '{task}'"
         )
     fresh = configure(recipe, overrides).train.vocabulary == "new"
-    if fresh and not task.new_vocabulary:
+    if fresh and not new_vocabulary:
         raise InputError("train.vocabulary=new is for models of running text")
     base = {} if fresh else {"text": before.text.model_dump(mode="json")}
     if before.source is not None:
@@ -45,13 +54,17 @@ def keep_vocabulary(
     return config
 
 
-def onto_encoder(recipe: str, overrides: Any, before: Config) -> Config:
-    """The settings of a classifier or tagger whose encoder is the model of an earlier run.
+def onto_encoder(recipe: str, overrides: Overrides, before: Config) -> Config:
+    """Return the settings of a classifier or tagger whose encoder is the model of an earlier run.
 
-    What the recipe says of an encoder of that kind (its dropout) replaces what that run had.
+    If the recipe has settings for an encoder of that kind, such as its dropout, they replace those
+    of the earlier run.
+
+    Args:
+        before: the settings of the earlier run.
 
     Raises:
-        InputError: that model cannot be an encoder.
+        InputError: the model of the earlier run cannot be an encoder.
     """
     if not before.model.encodes:
         raise InputError(f"a '{before.model.name}' model cannot be the encoder of another")

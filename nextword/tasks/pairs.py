@@ -1,4 +1,4 @@
-"""Sentence pairs: translation."""
+"""The task of translation: sentence pairs of a source and a target."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Pairs(Task):
         return open_pairs_corpus(folder)
 
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
-        return None  # batches are as large as the pairs allow
+        return None  # a batch may have fewer pairs than the settings say
 
     def vectors_key(self, path: Path) -> str:
         raise InputError(
@@ -114,8 +114,10 @@ class Pairs(Task):
         )
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """Perplexity of the targets; of the first `train.bleu_lines` the BLEU of greedy
-        translations too."""
+        """Measure the perplexity of the targets and, if `train.bleu_lines` is set, BLEU.
+
+        BLEU is computed on greedy translations of that many pairs, the first of the text.
+        """
         from ..evaluation.pairs import score_pairs
         from ..evaluation.translation import quick_bleu
 
@@ -159,7 +161,7 @@ def _context(config: Config) -> int | None:
 def _tokenizers(
     config: Config, origin: Origin | None, train: list[PairFile]
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Of the target and of the source."""
+    """Load or train the tokenizers of the target and of the source."""
     if origin:
         folder = origin.folder
         return load_tokenizer(folder / TOKENIZER), load_tokenizer(folder / SOURCE_TOKENIZER)

@@ -1,4 +1,4 @@
-"""Sentences with gaps, read both ways: BERT's pre-training, gaps filled, pseudo-perplexity."""
+"""The task of BERT: masked words, and whether one segment of text follows another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Sentences(Text):
-    """Predict masked words, and whether one piece of text follows another."""
+    """Predict masked words, and whether one segment of text follows another."""
 
     name = "sentences"
     reads = "sentences with words masked"
@@ -38,7 +38,7 @@ class Sentences(Text):
     new_vocabulary = False
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """Masked words and next sentences, always the same ones."""
+        """Predict masked words and next sentences; every validation masks the same words."""
         import torch
 
         from ..data.masked import Masked

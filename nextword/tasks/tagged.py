@@ -1,4 +1,4 @@
-"""Tagged words: a tag for each word of a sentence."""
+"""The task of tagging: every word of a sentence has a tag."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Tagged(Labelled):
-    """Give each word its tag."""
+    """Predict the tag of each word."""
 
     name = "tagged"
     reads = "tagged words"
@@ -53,7 +53,7 @@ class Tagged(Labelled):
         return config, []
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """The figures of the tags, by the metric that is wanted."""
+        """Tag the validation texts; `train.metric` selects the figure for the best weights."""
         from ..evaluation.tagging import score_tagged, tag_quality, words_of
 
         log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)

@@ -1,9 +1,9 @@
-"""What every task answers.
+"""The interface of all tasks, and the types that they share.
 
 A task is a kind of text together with what a model of it is for: running text to predict, sentence
-pairs to translate, sentences with gaps to fill, texts to label, words to tag. The attributes of a
-class say what the task is, so that settings can be checked without loading anything heavy; its
-methods open, prepare, validate, evaluate and compare, and import what they need when called.
+pairs to translate, sentences with gaps to fill, texts to label, words to tag. The class attributes
+describe the task, so that settings can be checked without importing torch. The methods open and
+prepare texts and validate, evaluate and compare models; they import what they need when called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..screen import Bar, Bars
 from ..types import Ability
 
 if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked at once
-    from ..config import Config
+    from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
@@ -31,89 +31,95 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..text.corpus import Corpus
 
 Paths = Sequence[str | os.PathLike[str]]
-#: What people read: a figure's name (empty: another unit of the one above) and the figure.
+#: Figures to print: (name, formatted value); an empty name is another unit of the line above.
 Lines = list[tuple[str, str]]
-HELD_OUT = 0.05  # of the training text, when no validation text is given
+HELD_OUT = 0.05  # fraction of the training text for validation, if none is given
 
 
 class Report(Protocol):
     """The figures of one run on one text."""
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures by name, for programs."""
+        """Return all figures by name, for programs."""
         ...
 
     def lines(self) -> Lines:
-        """The figures as people read them."""
+        """Return the figures formatted for people."""
         ...
 
 
 class Drawn(Protocol):
-    """A result with a picture."""
+    """A result with a figure to draw."""
 
-    def draw(self, path: str | os.PathLike[str]) -> None: ...
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """Draw the figure into a .png, .svg or .pdf file."""
+        ...
 
 
 class Comparison(Protocol):
     """The figures of several runs on the same text, best first."""
 
     @property
-    def rows(self) -> Sequence[Any]: ...
+    def rows(self) -> Sequence[Any]:
+        """One row per run, best first."""
+        ...
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures by name, for programs."""
+        """Return all figures by name, for programs."""
         ...
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """The headings of the columns after the run's name, and a row for each run."""
+        """Return the headings of the columns after the run's name, and the cells of each row."""
         ...
 
     def notes(self) -> list[str]:
-        """Lines to print below the table: what was tested, and the verdict."""
+        """Return lines to print below the table: the test and its result."""
         ...
 
 
 class Answer(Protocol):
-    """What `classify` says of one line."""
+    """The answer of `classify` for one line."""
 
     @property
     def cut(self) -> bool:
-        """The line was too long to be read whole."""
+        """Whether the line was too long and was cut."""
         ...
 
-    def as_dict(self) -> dict[str, Any]: ...
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
+        ...
 
     def as_text(self) -> str:
-        """The line or lines to print, without the last line's end."""
+        """Return the line or lines to print, without the last line end."""
         ...
 
 
 class Origin(NamedTuple):
-    """What a training starts from (`--from`): a run, or a model in the hub's format."""
+    """The run, or BERT in the Hugging Face format, that a training starts from (`--from`)."""
 
     folder: Path
     config: Config
-    same_model: bool  # the new model is of the same kind and begins with its weights
+    same_model: bool  # the new model is of the same kind and takes its weights
 
 
 class Prepared(NamedTuple):
-    """What preparing the text gave."""
+    """The result of preparing texts."""
 
-    config: Config  # with what was learnt from the text, such as its labels
-    notes: list[str]  # lines that the user should read
+    config: Config  # with the settings that follow from the text, such as its labels
+    notes: list[str]  # notes for the user
 
 
 @dataclass(frozen=True)
 class Validation:
     """The figures of one validation."""
 
-    nll: float  # nats per token, or per text
-    figures: dict[str, float] = field(default_factory=dict)  # what else to record, by name
-    metric: str = "loss"  # what weights are chosen by: the nats, or a figure
+    nll: float  # nats per token (classifiers: per text, taggers: per word)
+    figures: dict[str, float] = field(default_factory=dict)  # other figures to record, by name
+    metric: str = "loss"  # selects the best weights: "loss" (`nll`) or one of `figures`
 
     @property
     def cost(self) -> float:
-        """The smaller, the better."""
+        """The figure that selects the best weights, turned so that smaller is better."""
         return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
 
     def __str__(self) -> str:
@@ -134,7 +140,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Options:
-    """How to evaluate or compare. Each task has the options that it names in `Task.options`."""
+    """Options of `evaluate` and `compare`; `Task.options` lists those that a task accepts."""
 
     targets: Paths = ()
     decoding: Decoding | None = None
@@ -146,7 +152,7 @@ class Options:
     bar: Bar | None = None
 
     def given(self) -> list[str]:
-        """The options that differ from their defaults, as they are called on the command line."""
+        """Return the command-line names of the options that differ from their defaults."""
         used = {
             "--target": bool(self.targets),
             "--stripes": self.stripes > 1,
@@ -158,7 +164,7 @@ class Options:
 
 
 class Task(ABC):
-    """One kind of text, and what a model of it is for.
+    """A kind of text, and what a model of it is for.
 
     Example:
         task = task_of(config)
@@ -172,25 +178,25 @@ class Task(ABC):
     reads: ClassVar[str]
     #: What a run does, as in "'runs/mine' predicts text".
     does: ClassVar[str]
-    #: What a run can be asked, and by which command; the first is what it is mainly for.
+    #: What a run can do, and the command for it; the main use comes first.
     abilities: ClassVar[dict[Ability, str]]
-    #: Runs that are ranked by the same figure can be compared.
+    #: The figure that `compare` ranks runs by. Runs with different ones cannot be compared.
     ranked_by: ClassVar[str]
-    #: Streams and objectives that no other task has; none: those that no task claims.
+    #: Streams and objectives of this task alone. If empty: those that no other task lists.
     streams: ClassVar[tuple[str, ...]] = ()
     objectives: ClassVar[tuple[str, ...]] = ()
-    #: Keys of [train] that only some tasks have.
+    #: Keys of [train] that this task accepts and not all others do.
     settings: ClassVar[frozenset[str]] = frozenset()
-    #: Options of `evaluate` and `compare` that only some tasks have.
+    #: Options of `evaluate` and `compare` that this task accepts and not all others do.
     options: ClassVar[frozenset[str]] = frozenset()
-    #: Texts come in pairs of a source and a target, with a [source] table of settings.
+    #: Whether texts are pairs of source and target, so that settings have a [source] table.
     has_source: ClassVar[bool] = False
-    #: A run can go on with a vocabulary learnt from another text (train.vocabulary=new).
+    #: Whether --from can be combined with a new vocabulary (train.vocabulary=new).
     new_vocabulary: ClassVar[bool] = False
-    #: What a progress bar of an evaluation says and counts.
+    #: Label and unit of the progress bar of an evaluation.
     evaluating: ClassVar[tuple[str, str]] = ("evaluating", "tokens")
 
-    # ------------------------------------------------------------------ refusals, in one line
+    # ------------------------------------------------------------------ checks
 
     @classmethod
     def require(cls, run: str, ability: Ability) -> None:
@@ -201,10 +207,9 @@ class Task(ABC):
 
     @classmethod
     def check_settings(cls, model: str, stream: str, objective: str, given: set[str]) -> None:
-        """Raise InputError for a stream, objective or key of [train] that is another task's.
+        """Raise InputError for a stream, objective or key of [train] of another task.
 
-        Args:
-            given: the keys of [train] that differ from their defaults.
+        `given` are the keys of [train] that differ from their defaults.
         """
         others = [task for task in _all_tasks() if task is not cls]
         streams = {one for task in others for one in task.streams}
@@ -225,7 +230,7 @@ class Task(ABC):
 
     @classmethod
     def check_options(cls, run: str, options: Options) -> None:
-        """Raise InputError for an option of `evaluate` or `compare` that is another task's."""
+        """Raise InputError for an option of `evaluate` or `compare` of another task."""
         for name in options.given():
             if name not in cls.options:
                 readers = [task.reads for task in _all_tasks() if name in task.options]
@@ -237,13 +242,10 @@ class Task(ABC):
 
     @abstractmethod
     def open(self, paths: Paths, targets: Paths = ()) -> list[Any]:
-        """The files of a text, checked.
-
-        Args:
-            targets: of sentence pairs: the other language's file of each file.
+        """Open the files of a text; `targets` are those of the targets of sentence pairs.
 
         Raises:
-            InputError: a file cannot be read, or there are targets but the task has none.
+            InputError: a file cannot be read, or targets are given to a task without them.
         """
 
     @abstractmethod
@@ -261,9 +263,12 @@ class Task(ABC):
         """Write the tokenizer and the ids of the training and validation text into a run's folder.
 
         Args:
-            train, valid: what `open` gave; without `valid` a part of `train` is held out.
-            origin: the run whose vocabulary to keep.
-            bptt_is_given: the user set `train.bptt`, so it must fit and is not cut silently.
+            train, valid: what `open` returned; without `valid` a part of `train` is held out.
+            origin: the run whose vocabulary to keep, if any.
+            bptt_is_given: the user set `train.bptt`, so it must fit the text and is not shortened.
+
+        Returns:
+            The settings, with those that follow from the text, and notes for the user.
 
         Raises:
             InputError: there is too little text, or it does not fit the settings.
@@ -275,40 +280,34 @@ class Task(ABC):
 
     @abstractmethod
     def shortened(self, corpus: Corpus, stream: Stream, config: Config) -> str | None:
-        """What to tell the user if the text is shorter than one batch of the wanted size."""
+        """Return a note for the user if the text is too short for a batch of the given size."""
 
-    def start_from(self, recipe: str, overrides: Any, origin: Path, before: Config) -> Config:
-        """The settings of a training that starts from a run with the settings `before`.
+    def start_from(self, recipe: str, overrides: Overrides, origin: Path, before: Config) -> Config:
+        """Return the settings of a training from the run `origin` with the settings `before`.
 
         Raises:
-            InputError: that run is of another task, or a setting of its vocabulary is changed.
+            InputError: that run is of another task, or an override changes its vocabulary.
         """
         from .origin import keep_vocabulary
 
-        return keep_vocabulary(self, recipe, overrides, origin, before)
+        return keep_vocabulary(
+            self.name, recipe, overrides, origin, before, new_vocabulary=self.new_vocabulary
+        )
 
     def vectors_key(self, path: Path) -> str:
-        """The setting that a file of word vectors given with --from goes to."""
+        """Return the key of the setting that `--from VECTORS` sets."""
         return "text.vectors"
 
     def take_encoder(self, model: Any, origin: Origin) -> list[str]:
-        """Put weights of a run of another kind into the model, where the task knows how.
-
-        Returns:
-            Lines that the user should read.
-        """
+        """Load weights of a run of another kind; return notes for the user, [] if none fit."""
         return []
 
     @abstractmethod
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """How good a model in training is on prepared text.
-
-        Args:
-            rows: that training reads side by side; validation may do the same.
-        """
+        """Measure a model on a prepared text; up to `rows` parts of it may be read in parallel."""
 
     def best(self, cost: float, config: Config) -> str:
-        """The best validation so far as people read it."""
+        """Format the best validation so far, given its `Validation.cost`."""
         from ..evaluation.figures import safe_exp
 
         return f"perplexity {safe_exp(cost):.2f}"
@@ -317,16 +316,16 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, run: Run, data: Any, options: Options) -> Report:
-        """How good a run is at what it does; see `nextword.evaluate`."""
+        """Measure how good a run is on a text; see `nextword.evaluate`."""
 
     @abstractmethod
     def compare(self, runs: Sequence[Run], data: Any, options: Options) -> Comparison:
-        """Several runs that are ranked by the same figure; see `nextword.compare`."""
+        """Compare runs with the same `ranked_by` on one text; see `nextword.compare`."""
 
     def score_lines(
         self, run: Run, lines: Iterable[str], batch_size: int = 64
     ) -> Iterator[SentenceScore]:
-        """The log-probability of each line; see `nextword.score`.
+        """Yield the log-probability of each line; see `nextword.score`.
 
         Raises:
             InputError: the run cannot score sentences.
@@ -335,16 +334,16 @@ class Task(ABC):
         raise NotImplementedError
 
     def classify_lines(self, run: Run, lines: Iterable[str]) -> Iterator[Answer]:
-        """The label of each line, or the tags of its words.
+        """Yield the label of each line, or the tags of its words.
 
         Raises:
-            InputError: the run gives no labels.
+            InputError: the run is neither a classifier nor a tagger.
         """
         run.require(Ability.CLASSIFY)
         raise NotImplementedError
 
     def usage(self, run: str | os.PathLike[str]) -> str:
-        """Commands to go on with after a training."""
+        """Return commands to suggest after a training, for the run `run`."""
         commands = list(self.abilities.values())[:2]
         return "   or: ".join(command.format(run=run) for command in commands)
 

@@ -1,4 +1,4 @@
-"""Running text, predicted from left to right: perplexity, scores, generation."""
+"""The task of language modelling: running text, predicted from left to right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..evaluation.token_scores import TokenScores
     from ..run import Run
 
-_SHORTEST = 8  # tokens below which there is nothing to learn from
+_SHORTEST = 8  # fewest tokens that a training accepts
 
 
 class Text(Task):
@@ -113,7 +113,7 @@ class Text(Task):
         )
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
-        """Perplexity, the text read in parallel stripes."""
+        """Measure the perplexity; the text is read in parallel stripes, so it is approximate."""
         from ..evaluation.token_scores import score_tokens
 
         ids = corpus.ids
@@ -147,7 +147,7 @@ class Text(Task):
     def evaluate_corpus(
         self, run: Run, corpus: Corpus, how: Reading, bar: Bar | None
     ) -> tuple[Evaluation, TokenScores]:
-        """The figures of a prepared text, and the score of every token."""
+        """Evaluate a run on a prepared text; also return the score of every token."""
         from ..evaluation.perplexity import evaluate_corpus
 
         return evaluate_corpus(run, corpus, how, bar=bar)
@@ -171,27 +171,32 @@ class Text(Task):
 
 
 def refuse_targets(targets: Paths, reads: str) -> None:
-    """Raise InputError if there are files of translations and the model reads none."""
+    """Raise InputError if there are files of translations; the model does not read pairs."""
     if targets:
         raise InputError(f"the model reads {reads}, not pairs; leave '{targets[0]}' out")
 
 
 def predicted(loss: float, accuracy: float) -> Validation:
-    """The validation of a model that predicts tokens, from its nats per token."""
+    """Make the validation of a model that predicts tokens.
+
+    Args:
+        loss: nats per token.
+        accuracy: fraction of tokens that were the most probable one.
+    """
     from ..evaluation.figures import safe_exp
 
     return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
 
 
 def texts_of(spans: list[Span], advance: Any) -> Iterator[str]:
-    """The texts of files block by block; `advance` is told how many bytes were read."""
+    """Read files block by block; `advance` is called with the number of bytes of each block."""
     for text, read in blocks(spans):
         yield text
         advance(read)
 
 
 def wanted_rows(corpus: Corpus, config: Config) -> int:
-    """Rows of a batch, if the text is long enough for them."""
+    """Return the number of rows of a batch; a short text may give fewer."""
     from ..data.stream import auto_batch
 
     return config.train.batch_size or auto_batch(len(corpus), config.train.bptt)
@@ -212,8 +217,11 @@ def _check_enough(corpus: Corpus, path: Path) -> None:
 
 
 def _check_length(config: Config, tokens: int, bptt_is_given: bool) -> None:
-    """A length that the user set, or that the learning rate goes by, must fit; a default that is
-    too long for a tiny text is cut later, with a note."""
+    """Raise InputError if `train.bptt` is longer than the text and may not be shortened.
+
+    It may be if it is a default; a note says so later. It may not if the user set it, or if lengths
+    vary and the learning rate is scaled by them.
+    """
     fixed = bptt_is_given or config.train.stream == "variable"
     if config.train.bptt > tokens and fixed:
         raise InputError(
@@ -223,15 +231,18 @@ def _check_length(config: Config, tokens: int, bptt_is_given: bool) -> None:
 
 
 def _learnable_context(config: Config) -> tuple[Config, list[str]]:
-    """Settings whose context is no longer than what training can teach, and notes.
+    """Shorten the context of the model to the windows that it is trained on.
 
-    Windows that start fresh teach nothing about positions behind their end, and there a model
-    predicts worse than one with a shorter context.
+    A model that is trained on independent windows never learns positions beyond their length, and
+    predicts worse there than with a shorter context.
+
+    Returns:
+        The settings, and notes for the user.
     """
     context, bptt = config.model.model_dump().get("context"), config.train.bptt
     carries = registry.load("stream", config.train.stream).carries
     if carries or not context or context <= bptt:
         return config, []
-    note = f"train.bptt = {bptt}: so long is the context too (model.context = {context} was set)"
+    note = f"model.context = {context} is shortened to {bptt}, as long as train.bptt"
     model = config.model.model_copy(update={"context": bptt})
     return replace(config, model=model), [note]

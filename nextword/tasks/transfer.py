@@ -1,4 +1,4 @@
-"""Weights of one run as the beginning of another."""
+"""Taking weights of one run into the model of another."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ _BY_TOKEN = ("embedding.weight", "head.E", "head.b")
 def carry_vocabulary(
     weights: dict[str, Tensor], old: Tokenizer, new: Tokenizer
 ) -> tuple[dict[str, Tensor], int]:
-    """The weights with their rows in the order of another vocabulary: a token that both have keeps
-    its row, a new one gets the mean of all (as the code of Howard and Ruder 2018,
-    arXiv:1801.06146, does).
+    """Convert weights to another vocabulary.
+
+    A token that both vocabularies have keeps its row in the embedding and the output layer. A new
+    token gets the mean of all rows, as in the code of Howard and Ruder (2018, arXiv:1801.06146).
+
+    Args:
+        old: the vocabulary of `weights`.
+        new: the vocabulary to convert to.
 
     Returns:
-        The weights, and how many tokens both vocabularies have.
+        The converted weights, and how many tokens both vocabularies have.
 
     Raises:
-        InputError: a head whose rows are no tokens (an adaptive softmax).
+        InputError: the output layer is an adaptive softmax, whose rows are not tokens.
     """
     if any(name.startswith("head.tail") for name in weights):
         raise InputError("an adaptive softmax cannot take a new vocabulary; use softmax=full")
@@ -44,10 +49,17 @@ def carry_vocabulary(
 
 
 def into_encoder(model: EncoderClassifier, weights: dict[str, Tensor], parent: Path) -> str:
-    """Put a run's weights into the encoder of a classifier or tagger, without those of the head.
+    """Load a run's weights, except its output layer, into the encoder of a classifier or tagger.
+
+    Args:
+        weights: the weights of the run.
+        parent: the run, for messages.
+
+    Returns:
+        A note for the user.
 
     Raises:
-        InputError: a tensor of the encoder is missing, or of another size.
+        InputError: a tensor of the encoder is missing in `weights`, or has another shape.
     """
     own = model.encoder.state_dict()
     for name, tensor in own.items():

@@ -1,4 +1,4 @@
-"""`evaluate`, `compare` and `score` for every kind of run: the run's task knows how."""
+"""The public functions `evaluate`, `compare` and `score`, which call the task of the run."""
 
 from __future__ import annotations
 
@@ -31,25 +31,34 @@ def evaluate(
     warmup: int = 256,
     bar: Bar | None = None,
 ) -> Any:
-    """Read files of what the run reads and tell how well it does.
-
-    - A model of text predicts it: `Evaluation`, perplexity and its relatives.
-    - A translator translates pairs: `TranslationEvaluation`, BLEU and chrF too.
-    - A classifier or tagger answers: `ClassifierEvaluation`, `TaggerEvaluation`, accuracy and F1.
-
-    All of them have `as_dict()` and `lines()`.
+    """Measure how good a run is on text files.
 
     Args:
-        data: one file or several.
-        targets: of a translator: the translations, where `data` has the sources alone.
-        decoding: of a translator: how it searches.
-        dynamic, cache, mc_dropout, stripes, warmup: of a model of running text, see
-            `nextword.evaluation.perplexity.evaluate_text`.
-        bar: starts a progress bar: total → function told of every few done.
+        run: the trained model.
+        data: the path of a file, or a list of paths.
+        targets: translators only: files of translations, line by line, if `data` has the sources
+            only; otherwise each line of `data` is source, tab, target.
+        decoding: translators only: how translations are searched; None = the default beam search.
+        dynamic: language models only: settings of dynamic evaluation; None = fixed weights.
+        cache: language models only: settings of a neural cache; None = no cache.
+        mc_dropout: language models only: number of passes with dropout to average; 0 = none.
+        stripes: language models only: parts of the text that are read in parallel. 1 is exact; more
+            is faster but changes the figures slightly, and the signature says so.
+        warmup: language models only: tokens that each stripe reads before its own, without
+            predicting them.
+        bar: starts a progress bar: called with the total, it returns a function to call with the
+            number of tokens (translators: sentences) just done.
+
+    Returns:
+        `Evaluation` for a language model or BERT (perplexity, bits per byte, accuracy),
+        `TranslationEvaluation` for a translator (also BLEU and chrF), `ClassifierEvaluation` or
+        `TaggerEvaluation` (accuracy, F1, Matthews correlation). All have `as_dict()`, all figures
+        by name, and `lines()`, the figures formatted for people. Log-probabilities are natural
+        logarithms, accuracies fractions from 0 to 1.
 
     Raises:
-        InputError: a file cannot be read, an option is not for this run, or two options exclude
-            each other.
+        InputError: a file cannot be read, an option is not for this kind of run, or two options
+            exclude each other.
 
     Example:
         nextword.evaluate(nextword.load("runs/mine"), "book.txt").perplexity
@@ -70,23 +79,28 @@ def compare(
     stripes: int = 1,
     bar: Bar | None = None,
 ) -> Any:
-    """Evaluate every run on the same files, with confidence intervals and a test of the difference.
+    """Evaluate several runs on the same files, with 95 % confidence intervals and a test.
 
-    - Models of text are ranked by bits per byte: `TextComparison`.
-    - Translators are ranked by BLEU: `TranslationComparison`.
-    - Classifiers are ranked by accuracy, taggers by the F1 of spans (or accuracy):
-      `LabelComparison`.
-
-    All of them have `rows`, best first, and `as_dict()`.
+    Language models are ranked by bits per byte, translators by BLEU, classifiers by accuracy, and
+    taggers by the F1 of spans (without spans by accuracy). A paired bootstrap tests the best run
+    against the second; for translators each run against the first of `runs`.
 
     Args:
-        targets: of translators: the translations, where `data` has the sources alone.
-        decoding: of translators: how they search.
-        dynamic, stripes: of models of running text, see `evaluate`.
-        bar: starts a progress bar: total → function told of every few done.
+        runs: trained models of the same task. Tokenizers and vocabularies may differ.
+        data: the path of a file, or a list of paths.
+        targets: translators only: see `evaluate`.
+        decoding: translators only: see `evaluate`.
+        dynamic: language models only: see `evaluate`.
+        stripes: language models only: see `evaluate`.
+        bar: starts a progress bar for each run: see `evaluate`.
+
+    Returns:
+        `TextComparison`, `TranslationComparison` or `LabelComparison`. All have `rows`, best run
+        first, and `as_dict()`, all figures by name.
 
     Raises:
-        InputError: there is no run, the runs do different things, or a text cannot be read.
+        InputError: there is no run, the runs are of different tasks, a text cannot be read, or an
+            option is not for these runs.
 
     Example:
         print(nextword.compare([nextword.load("runs/a"), nextword.load("runs/b")], "book.txt").rows)
@@ -107,17 +121,25 @@ def compare(
 
 
 def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[SentenceScore]:
-    """The log-probability of each text as a whole line: higher is more natural.
+    """Compute the log-probability of each text as a whole line; higher is more natural.
 
-    Compare lines of the same words (word order, word choice) by `log_prob`, lines of different
-    lengths by `perplexity`. A translator reads source, tab, target and says how probable the target
-    is. A model that reads both ways gives pseudo-log-likelihoods, marked `pseudo`.
+    Compare texts of about the same length by `log_prob`, texts of different lengths by
+    `perplexity`. A translator reads source, tab, target and scores the target given the source. A
+    BERT gives pseudo-log-likelihoods, which are marked `pseudo` and compare only with each other.
 
     Args:
-        batch_size: how many texts are read at once; it changes memory and speed, not the result.
+        run: a language model, a translator or a BERT.
+        texts: lines without line ends.
+        batch_size: number of texts per call of the model; it changes memory and speed, not the
+            result.
+
+    Returns:
+        One `SentenceScore` per text, in their order: text, log_prob (natural logarithm), tokens,
+        oov (number of unknown words), perplexity (per token), pseudo.
 
     Raises:
-        InputError: the run scores no sentences, or a line does not fit it.
+        InputError: the run cannot score sentences, a line for a translator has no tab, or a line
+            for a translator or BERT is longer than the model's context.
 
     Example:
         [one.log_prob for one in nextword.score(run, ["a likely line", "line likely a"])]

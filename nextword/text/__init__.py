@@ -1,1 +1,1 @@
-"""Text → ids: tokenizers, corpora on disk, pretrained word vectors."""
+"""From text to ids: tokenizers, readers of text files, corpora on disk, pretrained word vectors."""

@@ -1,4 +1,5 @@
-"""Byte-level byte-pair encoding (Sennrich et al. 2016; byte level as in GPT-2)."""
+"""Byte-level byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909, section 3.2; on bytes as
+in GPT-2, Radford et al. 2019, section 2.2)."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ _SMALLEST = len(SPECIALS) + 256
 
 
 class BPETokenizer(Tokenizer):
-    """Pieces of words learnt from the text, down to single bytes: no text is unknown to it,
-    Chinese included, and decoding gives the text back to the letter."""
+    """Splits words into pieces that are learnt from the training text.
+
+    The 256 bytes are tokens too, so every text can be encoded, Chinese included, and `decode` gives
+    back exactly the text that `encode` got (in lower case with `lower`).
+    """
 
     name: ClassVar[str] = "bpe"
     learns_pieces: ClassVar[bool] = True
@@ -49,7 +53,7 @@ class BPETokenizer(Tokenizer):
                 yield from (text.lower() if config.lower else text).split("\n")
 
         learner.train_from_iterator(lines(), trainer)
-        # Rebuilt without the "added tokens", so that a text that says "<eos>" is just letters.
+        # Rebuilt without "added tokens": the characters "<eos>" in a text must stay characters.
         learnt = json.loads(learner.to_str())["model"]
         return cls(_assemble(learnt["vocab"], learnt["merges"]), config.lower)
 
@@ -81,7 +85,7 @@ class BPETokenizer(Tokenizer):
         return str(self.backend.decode([index], skip_special_tokens=False))
 
     def known(self, word: str) -> int | None:
-        # A word vector belongs to the token that begins the word: " word" in byte-level BPE.
+        # Inside a text a word has a space before it, and byte-level BPE keeps it in the token.
         ids = self.backend.encode(" " + word).ids
         return int(ids[0]) if len(ids) == 1 else None
 

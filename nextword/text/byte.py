@@ -1,4 +1,4 @@
-"""The bytes of UTF-8 as tokens."""
+"""A tokenizer whose tokens are the bytes of UTF-8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ _NEWLINE = ord("\n")
 
 
 class ByteTokenizer(Tokenizer):
-    """Every byte is a token (id = byte + 2), the newline is `<eos>`. No text is unknown to it."""
+    """Every byte is a token with the id byte + 2; the newline is `<eos>`. Every text can be
+    encoded, and decoding loses nothing.
+
+    Example:
+        >>> tokenizer = ByteTokenizer(lower=False)
+        >>> tokenizer.encode("ab\\n")
+        [99, 100, 1]
+        >>> tokenizer.decode([99, 100, 1])
+        'ab\\n'
+    """
 
     name: ClassVar[str] = "byte"
 
@@ -22,7 +31,7 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
-        for _ in texts:  # nothing to learn, but a file that cannot be read is found out here
+        for _ in texts:  # there is nothing to learn; reading raises the error of an unreadable file
             pass
         return cls(config.lower)
 

@@ -1,4 +1,4 @@
-"""Unicode characters as tokens."""
+"""A tokenizer whose tokens are Unicode characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
 
 
 class CharTokenizer(Tokenizer):
-    """Every character is a token, the newline is `<eos>`. Loses nothing but unknown characters."""
+    """Every character is a token; the newline is `<eos>`. A character that is not in the vocabulary
+    becomes `<unk>`; everything else can be decoded exactly.
+
+    Example:
+        >>> tokenizer = CharTokenizer(["<unk>", "<eos>", "a", "b"], lower=False)
+        >>> tokenizer.encode("ab!\\n")
+        [2, 3, 0, 1]
+    """
 
     name: ClassVar[str] = "char"
 

@@ -1,4 +1,5 @@
-"""A text as ids on disk: `ids.bin`, memory-mapped, and `meta.json` with its counts."""
+"""A corpus on disk: the token ids of a text in `ids.bin`, which is memory-mapped, and its counts in
+`meta.json`."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ _CUT = re.compile(r"(?<=\n)|(?<=\S)(?= )")
 
 @dataclass(frozen=True)
 class Counts:
-    """What a text holds, whatever it is cut into."""
+    """The size of a text in different units. Counts of two texts can be added."""
 
-    tokens: int = 0  # ids
+    tokens: int = 0  # `<eos>` included
     words: int = 0  # see `count_words`
-    bytes: int = 0  # of UTF-8
+    bytes: int = 0  # in UTF-8
     chars: int = 0
-    oov: int = 0  # tokens the vocabulary lacks
-    oov_bytes: int = 0  # what it would take to spell them, one end mark each included
+    oov: int = 0  # tokens that are not in the vocabulary
+    oov_bytes: int = 0  # bytes that would spell them, plus one end mark for each
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -42,24 +43,30 @@ class Counts:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Ids of a text, with its counts."""
+    """The token ids of a text, with its counts."""
 
     ids: np.ndarray[Any, Any]  # (N,) uint16 or uint32, memory-mapped
     counts: Counts
-    tokenizer: str  # its fingerprint
+    tokenizer: str  # the fingerprint of the tokenizer
     segment_ends: np.ndarray[Any, Any] | None = None  # (S,) token index after each segment
-    segment_bytes: np.ndarray[Any, Any] | None = None  # (S,)
-    source: Corpus | None = None  # of sentence pairs: the other side, as many lines
-    labels: np.ndarray[Any, Any] | None = None  # (N,) int64, of labelled texts
+    segment_bytes: np.ndarray[Any, Any] | None = None  # (S,) UTF-8 bytes of each segment
+    source: Corpus | None = None  # sentence pairs only: the source side, with as many lines
+    labels: np.ndarray[Any, Any] | None = None  # int64: one for each example, or for each token
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def count_words(text: str) -> int:
-    """Words between white space, plus one for every end of line (as `<eos>` counts in the
-    literature's word perplexities). A line that is mostly Chinese characters or kana, which are
-    written without spaces, counts each of them as a word.
+    """Count the words of a text: stretches between white space, plus one for every newline, because
+    published word perplexities count `<eos>` as a word.
+
+    Chinese and Japanese are written without spaces: in a line that consists mostly of Chinese
+    characters or kana, each of them counts as a word.
+
+    Example:
+        >>> count_words("two words\\n"), count_words("你好")
+        (3, 2)
     """
     total = text.count("\n")
     if text.isascii():
@@ -74,7 +81,7 @@ def count_words(text: str) -> int:
 
 
 def count(text: str, ids: list[int], tokenizer: Tokenizer) -> Counts:
-    """The counts of one block of text."""
+    """The counts of one block of text, whose ids the tokenizer has given."""
     missing = tokenizer.unknown(text) if UNK in ids else []
     return Counts(
         tokens=len(ids),
@@ -93,12 +100,18 @@ def prepare(
     progress: Progress | None = None,
     segment: int | None = None,
 ) -> Corpus:
-    """Write the ids of a text, block by block, in memory that does not grow with the text.
+    """Encode a text block by block and write its ids to `folder`. Memory use does not grow with the
+    text.
 
     Args:
-        segment: also keep where pieces of about so many characters end. They end where a line or
-            a word does, so they are the same for every tokenizer and models with different
-            ones can be compared piece by piece.
+        spans: the files, or parts of files, to read.
+        progress: called with the number of bytes of every block.
+        segment: if given, also record where segments of about this many characters end. Segments
+            end at the end of a line or a word, so they are the same for every tokenizer, and models
+            with different tokenizers can be compared segment by segment.
+
+    Raises:
+        InputError: a file is not UTF-8 text.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +143,7 @@ def prepare(
 
 
 def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
-    """Open what `prepare` wrote.
+    """Open a corpus that `prepare` wrote; the ids are mapped, not read.
 
     Raises:
         InputError: a file is missing or cut off.
@@ -145,7 +158,8 @@ def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
-    """Cut after a newline or between a word and a space once `size` characters are reached."""
+    """Cut a text into pieces of at least `size` characters (the last may be shorter); each ends
+    after a newline or between a word and the space after it."""
     start = 0
     while len(text) - start > size and (cut := _CUT.search(text, start + size)):
         yield text[start : cut.start()]

@@ -1,7 +1,8 @@
-"""Human Numbers: the numbers 1 to 9999 in English words, fast.ai's first language-model corpus.
+"""Human Numbers, the first language-modelling corpus of fast.ai's course: the numbers 1 to 9999 in
+English words.
 
-8000 is left out and numbers are joined by ` . `, as in the original: 63,095 tokens of 30
-kinds, the first 80 % of them for training.
+As in the original, 8000 is left out and numbers are joined by ` . `. The corpus has 63,095 tokens
+of 30 types; the first 80 % of the tokens are for training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
 def spell(number: int) -> str:
-    """A number from 1 to 9999 in words: 8001 → `eight thousand one`."""
+    """Write a number from 1 to 9999 in English words.
+
+    Example:
+        >>> spell(8001)
+        'eight thousand one'
+    """
     words = []
     if number >= 1000:
         words += [_ONES[number // 1000 - 1], "thousand"]
@@ -31,7 +37,7 @@ def spell(number: int) -> str:
 
 
 def human_numbers(fraction: float = 0.8) -> tuple[str, str]:
-    """Training and validation text, cut after `fraction` of the tokens."""
+    """The training text and the validation text; the first has `fraction` of the tokens."""
     numbers = [n for n in range(1, 10000) if n != 8000]
     tokens = " . ".join(map(spell, numbers)).split()
     cut = int(len(tokens) * fraction)

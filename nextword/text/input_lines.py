@@ -1,4 +1,4 @@
-"""The lines of standard input as they arrive, so that each can be answered at once."""
+"""Reads the lines of standard input as they arrive, so that each can be processed at once."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import BinaryIO
 
 from ..errors import InputError
 
-_BYTES = 1 << 16  # read at once at most
+_BYTES = 1 << 16  # the most that one call reads
 
 
 class InputLines(Iterator[str]):
-    """Iterates over the lines of a pipe, a terminal or a file, without their ends. Unlike a file it
-    says whether the next line is there already.
+    """Iterates over the lines of a pipe, a terminal or a file, without their line ends. Unlike a
+    file object it can tell whether the next line is available without waiting.
 
     Raises:
         InputError: a line is not UTF-8 text.
     """
 
     def __init__(self, stream: BinaryIO, before_waiting: Callable[[], None]) -> None:
-        """Read from `stream`, and call `before_waiting` whenever the next line is not there yet:
-        the moment to show what has been answered so far."""
+        """Read from `stream`. `before_waiting` is called whenever the next line is not available
+        yet; the caller can flush its output then."""
         self._read_some = getattr(stream, "read1", stream.read)
         self._before_waiting = before_waiting
         self._lines: deque[bytes] = deque()
@@ -33,10 +33,10 @@ class InputLines(Iterator[str]):
         try:
             self._file: int | None = stream.fileno()
         except (OSError, io.UnsupportedOperation):
-            self._file = None  # bytes in memory are always there
+            self._file = None  # a stream in memory never waits
 
     def __next__(self) -> str:
-        """Return the next line, waiting for it if need be."""
+        """Return the next line; wait for it if necessary."""
         if self.waits():
             self._before_waiting()
         while not self._lines:
@@ -50,18 +50,18 @@ class InputLines(Iterator[str]):
             raise InputError(f"line {self._number} of the input is not UTF-8 text") from None
 
     def waits(self) -> bool:
-        """Whether it is not known yet what comes next, a line or the end."""
+        """Whether `next` would wait: neither a whole line nor the end of input has arrived."""
         while not self._lines and not self._ended and self._ready():
             self._read()
         return not self._lines and not self._ended
 
     def _ready(self) -> bool:
-        """Whether there is something to read, the end included."""
+        """Whether a read would return at once, with bytes or with the end of input."""
         if self._file is None:
             return True
         try:
             return bool(select.select([self._file], [], [], 0)[0])
-        except (OSError, ValueError):  # Windows knows this of sockets only
+        except (OSError, ValueError):  # on Windows `select` works for sockets only
             return True
 
     def _read(self) -> None:
@@ -76,8 +76,8 @@ class InputLines(Iterator[str]):
 
 
 def take(texts: Iterable[str], most: int) -> list[str]:
-    """Return up to `most` texts of an iterator: one, if there is one, and then those that need not
-    be waited for."""
+    """Take up to `most` texts from an iterator. It waits for the first one only; an empty list
+    means that the iterator is exhausted."""
     taken = []
     for text in texts:
         taken.append(text)

@@ -1,4 +1,5 @@
-"""Texts with labels: each line is label, tab, text, and for pairs of texts another tab and text."""
+"""Reads files of labelled texts. Each line is label, tab, text; for labelled pairs of texts another
+tab and the second text follow."""
 
 from __future__ import annotations
 
@@ -23,31 +24,31 @@ _BLOCK = 2000
 
 @dataclass(frozen=True)
 class Example:
-    """A labelled text, or two."""
+    """A labelled text, or a labelled pair of texts."""
 
-    line: int  # in its file, from 1
+    line: int  # line number in the file, from 1
     label: str
     texts: tuple[str, ...]  # one or two
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All of its labels."""
+        """The labels of the example: one."""
         return (self.label,)
 
     @property
     def written(self) -> str:
-        """As a file has it."""
+        """The example as a line of a file."""
         return "\t".join((self.label, *self.texts)) + "\n"
 
 
 def read_labelled(path: str | os.PathLike[str], texts_wanted: int = 0) -> Iterator[Example]:
-    """The examples of a file; lines without text are left out.
+    """The examples of a file. Empty lines are skipped.
 
     Args:
-        texts_wanted: in every example, 1 or 2; 0 = as many as in the first.
+        texts_wanted: how many texts every example has, 1 or 2; 0 = as many as the first one has.
 
     Raises:
-        InputError: a line without a tab or a label, or with another number of texts.
+        InputError: a line has no tab, no label, or another number of texts.
     """
     path = Path(path)
     wanted = texts_wanted
@@ -69,10 +70,10 @@ def read_labelled(path: str | os.PathLike[str], texts_wanted: int = 0) -> Iterat
 
 
 def find_labels(paths: Sequence[Path], read: Callable[[Path], Iterator[Any]]) -> list[str]:
-    """The labels of files that `read` reads, in the order of the alphabet.
+    """The labels that occur in the files, sorted. `read` gives the examples of a file.
 
     Raises:
-        InputError: there is only one.
+        InputError: there is only one label.
     """
     labels = sorted({label for path in paths for one in read(path) for label in one.labels})
     if len(labels) == 1:
@@ -89,17 +90,18 @@ def prepare_labelled(
     labels: Sequence[str] = (),
     texts_wanted: int = 0,
 ) -> tuple[Corpus, list[str]]:
-    """Write the ids of labelled texts (an `<eos>` behind each) and their labels.
+    """Encode labelled texts and write their ids (`<eos>` after each text) and labels to `folder`.
 
     Args:
-        labels: those that may occur; none = whatever does, in the order of the alphabet.
-        texts_wanted: in every example, 1 or 2; 0 = as many as in the first.
+        labels: the labels that are allowed; empty = those that occur in the files, sorted.
+        texts_wanted: how many texts every example has, 1 or 2; 0 = as many as the first one has.
 
     Returns:
-        The corpus and its labels.
+        The corpus, and the names of the labels in the order of their numbers.
 
     Raises:
-        InputError: an unknown label (its line is named), no text at all, or one kind of label only.
+        InputError: a label is unknown (the message names the line), there is no text, or there is
+            only one label.
     """
     labels = labels or find_labels(paths, read_labelled)
     numbers = {label: number for number, label in enumerate(labels)}
@@ -130,7 +132,7 @@ def prepare_labelled(
 
 
 def open_labelled(folder: str | os.PathLike[str]) -> Corpus:
-    """Open what `prepare_labelled` wrote.
+    """Open a corpus that `prepare_labelled` wrote.
 
     Raises:
         InputError: a file is missing or damaged.

@@ -1,7 +1,7 @@
-"""A finished vocabulary that looks up the words of a text straight from its bytes.
+"""A fixed vocabulary that looks up the words of a text directly in its bytes, by compiled loops.
 
-The fast twin of `WordTokenizer` with `split = "whitespace"`: the same tokens for the same
-vocabulary, tens of millions of words a second. The arrays of a `Lexicon` may be mapped from a file.
+It is the fast version of `WordTokenizer` with `split = "whitespace"`: the same vocabulary gives the
+same ids, at tens of millions of words a second. The arrays may be mapped from a file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ Array = np.ndarray[Any, Any]
 def find_word(
     text: Array, start: Int, stop: Int, value: Any, slots: Array, blob: Array, ends: Array
 ) -> Any:
-    """(slot, id) of the word text[start:stop], which has the hash `value`; the id is -1 where the
-    word is unknown, and the slot then the free one where it belongs.
+    """Look up the word text[start:stop], whose hash is `value`, in the hash table.
 
-    slots (S,) uint64 is the hash table, S a power of two: a slot holds the upper half of the word's
-    hash and its id + 1; 0 = free. blob (bytes,) uint8 holds the words one after another, and ends
-    (V,) uint64 says where each ends.
+    slots (S,) uint64 is the table, S a power of two: a slot holds the upper half of a word's hash
+    and the word's id + 1; 0 = free. blob (bytes,) uint8 holds the words one after another, and
+    ends (V,) uint64 says where each ends.
+
+    Returns (slot, id). If the word is unknown, the id is -1 and the slot is the free one where the
+    word would be inserted.
     """
     high = value >> np.uint64(32)
     mask = np.uint64(slots.size - 1)
@@ -51,7 +53,7 @@ def find_word(
 
 @compiled
 def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
-    """Put the first `types` words of the blob into an empty hash table."""
+    """Insert the first `types` words of the blob into an empty hash table."""
     for found in range(types):
         first = np.int64(ends[found - 1]) if found else 0
         stop = np.int64(ends[found])
@@ -84,7 +86,7 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
 
 @compiled
 def _look_up(text: Array, slots: Array, blob: Array, ends: Array, ids: Array) -> Int:
-    """The ids of a text's words, newlines as `<eos>`; returns how many were written."""
+    """Write the ids of a text's words into `ids`, newlines as `<eos>`; returns how many."""
     put, at = 0, 0
     while True:
         kind, start, stop, value = next_token(text, at)
@@ -105,7 +107,8 @@ def as_bytes(text: str) -> Array:
 
 
 class Lexicon:
-    """A finished vocabulary: words one after another, and a hash table made when first needed.
+    """A fixed vocabulary. The words lie one after another in an array of bytes; the hash table is
+    built on first use.
 
     Example:
         >>> Lexicon.of(["<unk>", "<eos>", "a", "b"]).ids("a c b\\n").tolist()
@@ -119,16 +122,17 @@ class Lexicon:
 
     @property
     def hash_table(self) -> Array:
-        """(S,) uint64; see `find_word`."""
+        """The hash table (S,) uint64; see `find_word`."""
         if self._hash_table is None:
             slots = np.zeros(1 << max(4, (2 * len(self.ends) + 1).bit_length()), np.uint64)
             fill_hash_table(slots, self.blob, self.ends, len(self.ends))
-            self._hash_table = slots  # last: another thread may ask meanwhile
+            self._hash_table = slots  # assigned when full: another thread may read it
         return self._hash_table
 
     @classmethod
     def of(cls, words: Sequence[str] | Iterable[str]) -> Self:
-        """The vocabulary whose ids are the places in `words`; of equal words the first counts."""
+        """The vocabulary in which the id of a word is its index in `words`. A word that occurs
+        twice has its first index."""
         encoded = [word.encode("utf-8") for word in words]
         ends = np.cumsum([len(word) for word in encoded], dtype=np.uint64)
         return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
@@ -141,12 +145,12 @@ class Lexicon:
         return self.ids_of_bytes(as_bytes(text))
 
     def ids_of_bytes(self, data: Array) -> Array:
-        """The same for the UTF-8 bytes (N,) uint8 of a text."""
+        """`ids` of a text that is given as UTF-8 bytes (N,) uint8."""
         ids = np.empty(len(data) + 1, np.uint32)
         return ids[: _look_up(data, self.hash_table, self.blob, self.ends, ids)]
 
     def words(self, first: int = 0, stop: int | None = None) -> list[str]:
-        """The words with ids `first` … `stop` - 1 (default: all)."""
+        """The words with the ids `first` to `stop` - 1 (default: all words)."""
         ends = self.ends[first:stop].tolist()
         base = int(self.ends[first - 1]) if first else 0
         data = self.blob[base : ends[-1] if ends else base].tobytes()
@@ -156,7 +160,7 @@ class Lexicon:
         ]
 
     def id_of(self, word: bytes) -> int:
-        """The id of one word in UTF-8, that of `<unk>` if it is not there."""
+        """The id of one word, given in UTF-8; the id of `<unk>` if the word is unknown."""
         found = _find_bytes(np.frombuffer(word, np.uint8), self.hash_table, self.blob, self.ends)
         return max(int(found), UNK)
 
@@ -164,5 +168,5 @@ class Lexicon:
         return bool(_find_bytes(as_bytes(word), self.hash_table, self.blob, self.ends) >= 0)
 
     def has_plain_words(self) -> bool:
-        """Whether the words are all different, not empty, and without white space."""
+        """Whether all words are different, and none is empty or contains white space."""
         return bool(_plain_words(self.hash_table, self.blob, self.ends))

@@ -1,4 +1,5 @@
-"""Sentence pairs: source and target in one file, tab between them, or in two files line by line."""
+"""Reads sentence pairs, from one file of lines source, tab, target, or from two files whose lines
+correspond, and writes them as corpora."""
 
 from __future__ import annotations
 
@@ -17,32 +18,33 @@ from .corpus import Corpus, Counts, count, open_corpus
 from .reader import lines, open_texts
 from .tokenizer import EOS, UNK, Tokenizer
 
-SOURCE = "source"  # the folder of the source side, inside the target's
-_BLOCK = 2000  # pairs that are encoded together
+SOURCE = "source"  # the folder of the source side, inside the folder of the target side
+_BLOCK = 2000  # pairs that are encoded at a time
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A sentence and its translation, white space around them taken off."""
+    """A sentence and its translation, without white space around them."""
 
-    line: int  # in its file, from 1
+    line: int  # line number in the file, from 1
     source: str
     target: str
 
 
 @dataclass(frozen=True)
 class PairFile:
-    """Where pairs come from, and which lines of it."""
+    """A file of pairs, or two files whose lines correspond; perhaps only some of their lines."""
 
     path: Path
-    target: Path | None = None  # None: each line of `path` is source, tab, target
+    target: Path | None = None  # the file of the targets; None: `path` holds source, tab, target
     first: int = 0
     stop: int | None = None
 
     def __iter__(self) -> Iterator[Pair]:
-        """
+        """Read the pairs one by one.
+
         Raises:
-            InputError: a line without a tab, two files of unequal length, or no text.
+            InputError: a line has no tab, the two files differ in length, or there is no text.
         """
         pairs = self._separate() if self.target else self._tabbed()
         return islice(pairs, self.first, self.stop)
@@ -74,9 +76,9 @@ class PairFile:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Pairs that are no use."""
+    """How many pairs were left out, and why."""
 
-    empty: int = 0  # on either side
+    empty: int = 0  # one side is empty
     long: int = 0
 
     def __str__(self) -> str:
@@ -86,10 +88,12 @@ class Skipped:
 def open_pairs(
     paths: Iterable[str | os.PathLike[str]], targets: Iterable[str | os.PathLike[str]] = ()
 ) -> list[PairFile]:
-    """Files of pairs; with `targets` each path is a source whose target is the file at its place.
+    """Open files of pairs. With `targets`, the paths are files of sources, and targets[i] holds the
+    translations of paths[i].
 
     Raises:
-        InputError: a file is missing, a directory, unreadable or empty, or has no partner.
+        InputError: a file is missing, a directory, unreadable or empty, or the numbers of source
+            and target files differ.
     """
     sources = [span.path for span in open_texts(paths)]
     if not (others := list(targets)):
@@ -103,7 +107,7 @@ def open_pairs(
 
 
 def hold_out_pairs(files: list[PairFile], fraction: float) -> tuple[list[PairFile], list[PairFile]]:
-    """Cut the last `fraction` of the lines of every file off."""
+    """Split every file: (the first lines, the last `fraction` of the lines)."""
     kept, held = [], []
     for file in files:
         total = sum(1 for _ in file)
@@ -115,7 +119,7 @@ def hold_out_pairs(files: list[PairFile], fraction: float) -> tuple[list[PairFil
 
 
 def side(files: Iterable[PairFile], name: str) -> Iterator[str]:
-    """The texts of one side (`source` or `target`), many lines at a time."""
+    """The text of one side (`source` or `target`), many lines at a time."""
     for file in files:
         texts = (getattr(pair, name) for pair in file)
         while block := list(islice(texts, _BLOCK)):
@@ -123,7 +127,7 @@ def side(files: Iterable[PairFile], name: str) -> Iterator[str]:
 
 
 def encode_lines(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Ids of each line, `<eos>` at its end and nowhere else."""
+    """The ids of each line: `<eos>` is the last one and occurs nowhere else."""
     rows: list[list[int]] = [[]]
     for index in tokenizer.encode("".join(f"{text}\n" for text in texts)):
         rows[-1].append(index)
@@ -131,7 +135,7 @@ def encode_lines(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
             rows.append([])
     if len(rows) - 1 == len(texts):
         return rows[:-1]
-    # Some text says `<eos>` itself, which is no end here.
+    # A text contains the characters `<eos>`, which are not the end of a line: encode one by one.
     each = (tokenizer.encode(text) for text in texts)
     return [[*(UNK if index == EOS else index for index in ids), EOS] for ids in each]
 
@@ -144,12 +148,15 @@ def prepare_pairs(
     longest: int,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Corpus, Skipped]:
-    """Write the ids of pairs, a few thousand at a time: the target's in `folder`, the source's
-    below it. Left out, and counted, are pairs with an empty side or one of more than `longest`
-    tokens.
+    """Encode pairs and write their ids, a few thousand pairs at a time: the target side in
+    `folder`, the source side in a folder inside it. Pairs with an empty side, or with a side of
+    more than `longest` tokens, are left out and counted.
 
     Args:
         progress: called with the number of bytes just encoded.
+
+    Raises:
+        InputError: a line has no tab, or two files differ in length.
     """
     folder = Path(folder)
     skipped = Skipped()
@@ -180,14 +187,14 @@ def prepare_pairs(
 def write_lines(
     folder: Path, tokenizer: Tokenizer, blocks: Iterable[tuple[list[str], list[list[int]]]]
 ) -> None:
-    """Write blocks of texts and their ids, `<eos>` behind each, as a corpus."""
+    """Write a corpus from blocks of texts and the ids of each text, `<eos>` last."""
     with _Side(folder, tokenizer) as side:
         for texts, rows in blocks:
             side.add(texts, rows)
 
 
 def open_pairs_corpus(folder: str | os.PathLike[str]) -> Corpus:
-    """Open what `prepare_pairs` wrote.
+    """Open a corpus that `prepare_pairs` wrote.
 
     Raises:
         InputError: a file is missing or cut off.
@@ -196,7 +203,7 @@ def open_pairs_corpus(folder: str | os.PathLike[str]) -> Corpus:
 
 
 class _Side:
-    """One language of the pairs, being written."""
+    """Writes one side of the pairs."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
         self.folder, self.tokenizer = folder, tokenizer

@@ -1,4 +1,4 @@
-"""Text files as blocks of bounded size, whatever their size and however long their lines."""
+"""Reads text files in blocks of bounded size, however large the files and long their lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Span:
-    """Bytes `start` to `stop` of a file."""
+    """The bytes `start` to `stop` of a file."""
 
     path: Path
     start: int
@@ -27,7 +27,7 @@ class Span:
 
 
 def open_texts(paths: Iterable[str | os.PathLike[str]]) -> list[Span]:
-    """Whole files as spans.
+    """Check the files and return each as one span.
 
     Raises:
         InputError: a file is missing, a directory, unreadable or empty.
@@ -53,7 +53,8 @@ def open_texts(paths: Iterable[str | os.PathLike[str]]) -> list[Span]:
 
 
 def hold_out(spans: list[Span], fraction: float) -> tuple[list[Span], list[Span]]:
-    """Cut the last `fraction` of every file off, at the end of a line or at least of a word."""
+    """Split every file: (its beginning, about the last `fraction` of it). The cut is at the end of
+    a line, or at white space if there is no line end."""
     kept, held = [], []
     for span in spans:
         cut = _cut_near(span, span.stop - int(span.size * fraction))
@@ -64,20 +65,20 @@ def hold_out(spans: list[Span], fraction: float) -> tuple[list[Span], list[Span]
 
 
 def blocks(spans: Iterable[Span], size: int = BLOCK) -> Iterator[tuple[str, int]]:
-    """(text, bytes read from the file) block by block; every block ends at the end of a line
-    where lines are shorter than 4·`size`, else just before white space, if there is any.
+    """Read (text, number of bytes read) block by block. A block ends at the end of a line; in a
+    line longer than 4·`size` bytes it ends before white space, if there is any.
 
     Windows line ends become `\\n`; a byte-order mark is dropped.
 
     Raises:
-        InputError: a file is not UTF-8 or looks binary; the offset is named.
+        InputError: a file is not UTF-8 or looks binary; the message names the offset.
     """
     for span in spans:
         yield from _blocks_of(span, size)
 
 
 def lines(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The lines of a file, without their ends.
+    """The lines of a file, without their line ends.
 
     Raises:
         InputError: the file cannot be read, is empty, is not UTF-8 or looks binary.
@@ -96,7 +97,7 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
-    offset = span.start  # of `pending` in the file
+    offset = span.start  # where `pending` begins in the file
     pending = b""
     with span.path.open("rb") as file:
         file.seek(span.start)
@@ -114,13 +115,13 @@ def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
 
 
 def _end(pending: bytes, limit: int) -> int:
-    """Where to cut; 0 = read on."""
+    """How many of the pending bytes make a block; 0 = more must be read first."""
     end = pending.rfind(b"\n") + 1
     if end or len(pending) < limit:
         return end
     space = max(pending.rfind(b" "), pending.rfind(b"\t"), 0)
     if before := pending[:space].rstrip():
-        return len(before)  # the next block begins with the white space, all of it
+        return len(before)  # all of the white space goes to the next block
     end = len(pending) - 1
     while end > len(pending) - 4 and pending[end] & 0xC0 == 0x80:  # never inside a UTF-8 character
         end -= 1
@@ -146,7 +147,8 @@ def _decode(raw: bytes, path: Path, offset: int) -> str:
 
 
 def _cut_near(span: Span, target: int) -> int:
-    """The end of a line at or before `target`, else the last white space, else `span.stop`."""
+    """The last end of a line at or before `target`, else the last white space before it, else
+    `span.stop`."""
     window = 4 * BLOCK
     start = max(span.start, target - window)
     with span.path.open("rb") as file:

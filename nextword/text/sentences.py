@@ -1,11 +1,11 @@
-"""Where a sentence ends, in text whose lines are paragraphs."""
+"""Splits paragraphs into sentences."""
 
 from __future__ import annotations
 
 import re
 
-# A mark that ends a sentence, what may close after it, and white space; not after an initial or a
-# title. Tokenised text ("the end . the") ends the same way.
+# A sentence ends with a mark, perhaps closing quotes or brackets, and white space; but not after an
+# initial or a title. In tokenised text ("the end . the") the mark stands alone.
 _END = re.compile(
     r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
     r"(?P<mark>[.!?][\"'”’)\]]*(?:[ ]+[\"”’)\]](?![^\s]))*)[ \t]+(?=[^\s.!?,;:'’”)\]])"
@@ -14,5 +14,11 @@ _WIDE_END = re.compile(r"(?P<mark>[。！？…]+[」』”’）]*)[ \t]*(?=[^\
 
 
 def split_sentences(text: str) -> str:
-    """The same text with a line end after every sentence; line ends that are there stay."""
+    """Put every sentence on a line of its own: the space after a sentence becomes a newline.
+    Newlines of the text stay.
+
+    Example:
+        >>> split_sentences("It rains. We stay.")
+        'It rains.\\nWe stay.'
+    """
     return _WIDE_END.sub(r"\g<mark>\n", _END.sub(r"\g<mark>\n", text))

@@ -1,5 +1,6 @@
-"""Tagged words: each line is word, tab (or spaces), tag; an empty line ends a sentence. Of more
-columns (CoNLL's files) the first is the word and the last its tag."""
+"""Reads files of tagged words. Each line is word, tab (or spaces), tag; an empty line ends a
+sentence. If a line has more columns, as in CoNLL files, the first is the word and the last the
+tag."""
 
 from __future__ import annotations
 
@@ -24,27 +25,27 @@ _BLOCK = 2000
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """Words, each with its tag."""
+    """The words of a sentence and their tags."""
 
-    line: int  # of its first word, from 1
+    line: int  # line number of the first word, from 1
     words: tuple[str, ...]
     tags: tuple[str, ...]
 
-    label = ""  # of the whole: there is none
+    label = ""  # a sentence as a whole has no label
 
     @property
     def texts(self) -> tuple[str]:
-        """As running text."""
+        """The sentence as running text."""
         return ("".join(spaced(self.words)),)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All of its labels."""
+        """The tags of the words."""
         return self.tags
 
     @property
     def written(self) -> str:
-        """As a file has it."""
+        """The sentence as the lines of a file."""
         pairs = zip(self.words, self.tags, strict=True)
         return "".join(f"{word}\t{tag}\n" for word, tag in pairs) + "\n"
 
@@ -53,7 +54,7 @@ def read_tagged(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
     """The sentences of a file.
 
     Raises:
-        InputError: a word without a tag; its line is named.
+        InputError: a word has no tag; the message names the line.
     """
     path = Path(path)
     words: list[str] = []
@@ -80,8 +81,13 @@ def read_tagged(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
 
 
 def spaced(words: Sequence[str]) -> list[str]:
-    """Words as they stand in running text: with the space before them, except between Chinese
-    characters."""
+    """The words with the space that stands before each in running text: none before the first and
+    none between Chinese characters.
+
+    Example:
+        >>> spaced(["a", "word"])
+        ['a', ' word']
+    """
     return [
         word if i == 0 or _close(words[i - 1], word) else f" {word}" for i, word in enumerate(words)
     ]
@@ -92,7 +98,7 @@ def _close(left: str, right: str) -> bool:
 
 
 def encode_words(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Ids of a sentence, `<eos>` at its end, and where each word begins among them."""
+    """The ids of a sentence, `<eos>` last, and the index of each word's first token in them."""
     ids: list[int] = []
     firsts = []
     for word in spaced(words):
@@ -106,17 +112,18 @@ def encode_words(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[list[int],
 def prepare_tagged(
     paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, tags: Sequence[str] = ()
 ) -> tuple[Corpus, list[str]]:
-    """Write the ids of sentences (an `<eos>` behind each) and of every token its word's tag, if it
-    is the word's first.
+    """Encode tagged sentences and write their ids (`<eos>` after each) and tags to `folder`. The
+    first token of a word has the word's tag; every other token has `NONE`.
 
     Args:
-        tags: those that may occur; none = whatever does, in the order of the alphabet.
+        tags: the tags that are allowed; empty = those that occur in the files, sorted.
 
     Returns:
-        The corpus and its tags.
+        The corpus, and the names of the tags in the order of their numbers.
 
     Raises:
-        InputError: an unknown tag (its line is named), no words at all, or one tag only.
+        InputError: a tag is unknown (the message names the line), there are no words, or there is
+            only one tag.
     """
     tags = tags or find_labels(paths, read_tagged)
     numbers = {tag: number for number, tag in enumerate(tags)}

@@ -1,7 +1,7 @@
-"""What every tokenizer is: text ⇄ ids, `<unk>` = 0 and `<eos>` = 1.
+"""The interface of tokenizers, which turn text into ids and ids into text.
 
-`<eos>` stands for the end of a line: every newline is one `<eos>`, nothing else is. So a text
-with N lines has N of them, and character and byte tokenizers lose nothing.
+In every tokenizer `<unk>` has the id 0 and `<eos>` the id 1. `<eos>` stands for the end of a line:
+`encode` turns every newline into one `<eos>`. (WordPiece may also put one after each sentence.)
 """
 
 from __future__ import annotations
@@ -24,73 +24,111 @@ SPECIALS = ("<unk>", "<eos>")
 
 
 class Tokenizer(ABC):
-    """Text to ids and back.
+    """Turns text into ids and back.
 
-    Cutting a text just after a newline, or between a word and the spaces after it, and encoding
-    the pieces one by one gives the ids of the whole, so a corpus of any size is encoded block by
-    block.
+    A text may be cut after a newline, or between a word and the spaces after it: the ids of the
+    pieces, one after another, are the ids of the whole text. So a corpus of any size can be encoded
+    block by block.
+
+    Example:
+        >>> from ..config import TextConfig
+        >>> tokenizer = train_tokenizer(["a b a\\n"], TextConfig(tokenizer="word"))
+        >>> tokenizer.encode("b a c\\n")
+        [3, 2, 0, 1]
+        >>> tokenizer.decode([3, 2, 0, 1])
+        'b a <unk>\\n'
     """
 
-    name: ClassVar[str]
-    #: Tokens are pieces of words, which must occur often enough to be learnt.
-    learns_pieces: ClassVar[bool] = False
-    #: `text.sentences` makes `<eos>` follow every sentence.
-    ends_sentences: ClassVar[bool] = False
+    name: ClassVar[str]  # the tokenizer's name in the registry
+    learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
+    ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
 
     @classmethod
     @abstractmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
-        """The vocabulary of `texts` and of nothing else."""
+        """Learn a vocabulary from the training texts.
+
+        Args:
+            texts: blocks of text, read once.
+            config: vocabulary size, smallest count, lower case and so on.
+
+        Raises:
+            InputError: a setting does not fit this tokenizer, or a text cannot be read.
+        """
 
     @property
     @abstractmethod
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """V, the number of ids: they run from 0 to V - 1, `<unk>` and `<eos>` included."""
 
     @abstractmethod
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text. A piece that is not in the vocabulary becomes `<unk>`, a newline
+        `<eos>`. Any string can be encoded; the empty one has no ids.
+
+        Example:
+            tokenizer.encode("a line\\n")  # [17, 204, 1]
+        """
 
     @abstractmethod
-    def decode(self, ids: Iterable[int]) -> str: ...
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids from 0 to V - 1; `<eos>` becomes a newline.
+
+        Example:
+            tokenizer.decode([17, 204, 1])  # "a line\\n"
+        """
 
     @abstractmethod
     def token(self, index: int) -> str:
-        """One id as people read it."""
+        """One id in readable form, for tables and plots."""
 
     @property
     def splits_at_white_space(self) -> bool:
-        """Words are cut at white space alone; punctuation stays with them."""
+        """Whether words are cut at white space alone, so that punctuation stays with them."""
         return False
 
     def unknown(self, text: str) -> list[str]:
-        """The pieces of `text` that the vocabulary lacks (a literal `<unk>` is not one)."""
+        """The pieces of `text` that are not in the vocabulary. A literal `<unk>` in the text does
+        not count."""
         return []
 
     def known(self, word: str) -> int | None:
-        """The id of a whole word, if it is one token (pretrained vectors are looked up so)."""
+        """The id of a whole word, None if the word is not a single token. Pretrained word vectors
+        are looked up by it."""
         return None
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON."""
+        """All that `restore` needs to make the same tokenizer again, as values for JSON."""
 
     @classmethod
     @abstractmethod
-    def restore(cls, settings: dict[str, Any]) -> Self: ...
+    def restore(cls, settings: dict[str, Any]) -> Self:
+        """Make the tokenizer again from what `settings` returned.
+
+        Raises:
+            ValueError: the settings are damaged.
+            KeyError: a setting is missing.
+        """
 
     def to_json(self) -> str:
+        """The contents of a run's `tokenizer.json`; `load_tokenizer` reads them."""
         return json.dumps({"kind": self.name} | self.settings(), ensure_ascii=False)
 
     @property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits that differ when the tokenizer does."""
+        """Eight hexadecimal digits of a hash: tokenizers that differ have different ones."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
 
 
 def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None = None) -> Tokenizer:
-    """The tokenizer that `config.tokenizer` names, trained on `texts` (of `size` bytes).
+    """Train the tokenizer that `config.tokenizer` names on `texts`, which have `size` bytes.
 
-    With `vocab_size = "auto"` pieces of words get one token per 200 bytes of a small text:
-    pieces of words must occur often enough to be learnt.
+    With `vocab_size = "auto"`, BPE and WordPiece get one token per 200 bytes of text, at least 500
+    and at most 8,000: pieces of words must occur often enough to be learnt.
+
+    Raises:
+        InputError: there is no tokenizer of that name, or a setting does not fit it.
     """
     kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
     if config.vocab_size == "auto" and kind.learns_pieces and size is not None:
@@ -100,7 +138,7 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """Read a `tokenizer.json`.
+    """Read the tokenizer in a `tokenizer.json`.
 
     Raises:
         InputError: the file is missing, cut off or not a tokenizer.
@@ -116,8 +154,18 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 
 
 def build_vocabulary(counts: Counter[str], size: int | None, min_count: int) -> list[str]:
-    """The most frequent types, `<unk>` and `<eos>` first; ties in the order of the characters,
-    so that the same text always gives the same ids. `size` counts the two specials."""
+    """A vocabulary: `<unk>`, `<eos>`, then the types from the most to the least frequent. Equally
+    frequent ones are sorted by their characters, so the same text always gives the same ids.
+
+    Args:
+        counts: how often each type occurs.
+        size: the largest vocabulary, `<unk>` and `<eos>` included; None = no limit.
+        min_count: types that occur less often are left out.
+
+    Example:
+        >>> build_vocabulary(Counter("abba!"), size=4, min_count=1)
+        ['<unk>', '<eos>', 'a', 'b']
+    """
     ranked = sorted(
         (item for item in counts.items() if item[1] >= min_count and item[0] not in SPECIALS),
         key=lambda item: (-item[1], item[0]),

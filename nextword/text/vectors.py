@@ -1,4 +1,4 @@
-"""Pretrained word vectors in the text formats of word2vec and GloVe."""
+"""Reads pretrained word vectors in the text formats of word2vec and GloVe."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .tokenizer import Tokenizer
 def read_vectors(
     path: str | Path, tokenizer: Tokenizer
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The vectors of the words that the tokenizer knows.
+    """The vectors of the words in the tokenizer's vocabulary.
 
-    A line is a word and its numbers, parted by spaces; the `count width` line that word2vec
-    writes first is skipped; `.gz` is unpacked on the way. A word that is only there in another
-    case (`The` for `the`) serves when the exact one is missing.
+    Each line is a word and its D numbers, separated by spaces. The line `count width` with which
+    word2vec begins is skipped. A path that ends in `.gz` is decompressed. If a word of the
+    vocabulary is not in the file, a capitalised form of it is taken (`The` for `the`).
 
     Returns:
-        ids (N,) int64 and their vectors (N, D) float32.
+        The ids (N,) int64 and their vectors (N, D) float32.
 
     Raises:
         InputError: the file is missing, of uneven width, or shares no word with the vocabulary.

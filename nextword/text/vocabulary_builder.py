@@ -1,7 +1,8 @@
-"""Learns a vocabulary from a text and gives the ids of its words in the same pass.
+"""Learns a vocabulary from a text and encodes the text in the same pass, by compiled loops.
 
-The fast twin of `build_vocabulary` for words between white space: words have provisional ids, in
-the order of their first appearance, until all of the text is read; then they are ranked.
+It is the fast version of `build_vocabulary` for words between white space. While the text is read,
+words get provisional ids in the order of their first appearance; at the end they are ranked by
+frequency.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ Array = np.ndarray[Any, Any]
 def _add_words(
     text: Array, at: Int, slots: Array, blob: Array, ends: Array, counts: Array, ids: Array
 ) -> tuple[Int, Int]:
-    """Write the ids of words from `at` on, new words getting new ones, until the text ends or an
-    array is full; returns (where it stopped, ids written). counts[0] is the number of types,
-    counts[1 + t] how often type t occurred."""
+    """Write the ids of the words from byte `at` on; a new word gets the next id. Stops at the end
+    of the text or when an array is full. counts[0] is the number of types, counts[1 + t] how often
+    type t occurred. Returns (the byte where it stopped, how many ids were written)."""
     put = 0
     while True:
         kind, start, stop, value = next_token(text, at)
@@ -57,9 +58,10 @@ def _add_words(
 
 
 class VocabularyBuilder:
-    """Gives words ids in the order of their first appearance while the vocabulary grows.
+    """A vocabulary that grows while it reads a text; ids follow the order of first appearance.
 
-    `<unk>` and `<eos>` are 0 and 1 from the start: a literal `<unk>` is an ordinary word.
+    `<unk>` and `<eos>` have the ids 0 and 1 from the start, so `<unk>` written in the text is found
+    like any other word.
 
     Example:
         >>> builder = VocabularyBuilder()
@@ -84,7 +86,7 @@ class VocabularyBuilder:
 
     @property
     def types(self) -> int:
-        """How many different words there are so far."""
+        """How many different words have been read so far."""
         return int(self._counts[0])
 
     @property
@@ -93,8 +95,8 @@ class VocabularyBuilder:
         return self._counts[1 : 1 + self.types]
 
     def add(self, text: str) -> Array:
-        """Learn the words of a block of text, and return their provisional ids (N,) uint32,
-        newlines as `<eos>`."""
+        """Read a block of text and return the provisional ids (N,) uint32 of its words, newlines as
+        `<eos>`. A new word is added to the vocabulary."""
         data = as_bytes(text)
         ids = np.empty(len(data) // 2 + 2 + text.count("\n"), np.uint32)
         at = put = 0
@@ -121,15 +123,15 @@ class VocabularyBuilder:
             fill_hash_table(self._slots, self._blob, self._ends, types)
 
     def finish(self, size: int | None = None, min_count: int = 1) -> tuple[Lexicon, Array]:
-        """Rank the words as `build_vocabulary` does; nothing can be added afterwards.
+        """Rank the words as `build_vocabulary` does. Nothing can be added afterwards.
 
         Args:
             size: the largest vocabulary (default: no limit).
-            min_count: words that occurred less often are left out.
+            min_count: words that occur less often are left out.
 
         Returns:
-            The vocabulary, and for each provisional id (types,) its id there, 0 = `<unk>` for
-            what was left out.
+            The vocabulary, and an array (types,) from provisional to final ids; words that were
+            left out have the final id 0, `<unk>`.
         """
         self._slots = np.zeros(0, np.uint64)
         counts, first = self.counts, len(SPECIALS)
@@ -155,7 +157,8 @@ class VocabularyBuilder:
 
 @compiled
 def _prefixes(blob: Array, starts: Array, ends: Array, out: Array) -> None:
-    """The first eight bytes of every word as a number that sorts as they do."""
+    """Fill out with the first eight bytes of every word as a number, big-endian, so that sorting
+    the numbers sorts the words by these bytes."""
     for index in range(out.size):
         value = np.uint64(0)
         for offset in range(8):
@@ -177,7 +180,7 @@ def _collect(blob: Array, starts: Array, ends: Array, order: Array, out: Array) 
 def _settle_ties(
     ranked: Array, prefixes: Array, counts: Array, blob: Array, starts: Array, ends: Array
 ) -> None:
-    """Words as frequent as each other that begin with the same eight bytes, by all their bytes."""
+    """Sort by all their bytes the words that have the same count and the same first eight bytes."""
     same = (np.diff(prefixes[ranked].astype(np.int64)) == 0) & (np.diff(counts[ranked]) == 0)
     if not same.any():
         return

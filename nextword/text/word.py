@@ -1,4 +1,4 @@
-"""Words as tokens."""
+"""A tokenizer whose tokens are words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from ..config import TextConfig
 from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
 
-# Chinese characters and Japanese kana: written without spaces, so each is a word of its own.
+# Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
 CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORDS = re.compile(
     rf"<unk>|<eos>|[{CJK}]|[^\W{CJK}]+(?:['’\-][^\W{CJK}]+)*|\S",
@@ -25,11 +25,17 @@ _NO_SPACE_AFTER = frozenset("([{‘“（【《「『")
 
 
 class WordTokenizer(Tokenizer):
-    """Words between white space; with `split = "words"` also punctuation marks and single
-    Chinese characters are tokens of their own.
+    """Cuts text into words: at white space (`split = "whitespace"`), or so that also punctuation
+    marks and single Chinese characters are tokens of their own (`split = "words"`).
 
-    `split = "auto"` looks at the text: already tokenised corpora (WikiText, Penn Treebank),
-    whose full stops and commas stand alone, are cut at white space; raw prose into words.
+    `split = "auto"` decides by the training text: corpora that are already tokenised (WikiText,
+    Penn Treebank), with full stops and commas between spaces, are cut at white space, others into
+    words.
+
+    Example:
+        >>> tokenizer = WordTokenizer(["<unk>", "<eos>", "yes", "."], "words", lower=True)
+        >>> tokenizer.encode("Yes.\\n")
+        [2, 3, 1]
     """
 
     name: ClassVar[str] = "word"
@@ -119,7 +125,7 @@ def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
 
 
 def guess_split(text: str) -> str:
-    """Already tokenised text has its full stops and commas between spaces."""
+    """`whitespace` if most full stops and commas of the text stand between spaces, else `words`."""
     alone = len(re.findall(r"(?<!\S)[.,](?!\S)", text))
     attached = len(re.findall(r"\S[.,](?!\S)", text))
     if alone > attached:

@@ -1,7 +1,7 @@
-"""Words between white space in the UTF-8 bytes of a text, found by compiled loops.
+"""Compiled loops that find the words between white space in the UTF-8 bytes of a text.
 
-White space is what `str.split` takes for it. Every word comes with its hash (64-bit FNV-1a:
-Fowler, Noll and Vo), by which `lexicon` and `vocabulary_builder` look it up.
+White space is the same as for `str.split`. Each word comes with its hash (64-bit FNV-1a: Fowler,
+Noll and Vo), by which `lexicon` and `vocabulary_builder` look it up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..compiled import Int, compiled
 
 Array = np.ndarray[Any, Any]
 
-#: what `next_token` finds
+#: kinds of tokens that `next_token` finds
 END_OF_TEXT, WORD, LINE_END = 0, 1, 2
 
 _NEWLINE = ord("\n")
@@ -23,7 +23,7 @@ _FNV_OFFSET, _FNV_PRIME = 14695981039346656037, 1099511628211
 
 @compiled
 def white_space_at(text: Array, at: Int) -> Int:
-    """How many bytes the white-space character at `at` has; 0 = none begins there."""
+    """How many bytes the white-space character at byte `at` has; 0 if none begins there."""
     byte = text[at]
     if byte <= 32:
         return 1 if byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31 else 0
@@ -51,7 +51,8 @@ def _mix(value: Any, byte: Any) -> Any:
 
 @compiled
 def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
-    """What comes at or after `at`: (kind, first byte, byte after the last, hash of a word)."""
+    """The first token at or after byte `at`: (kind, its first byte, the byte after its last, its
+    hash if it is a word)."""
     size = text.size
     value = np.uint64(_FNV_OFFSET)
     while at < size:
@@ -72,7 +73,7 @@ def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
 
 @compiled
 def hash_word(text: Array, start: Int, stop: Int) -> Any:
-    """The hash of bytes start … stop - 1, as `next_token` gives it."""
+    """The hash of the bytes start to stop - 1, the same as `next_token` gives."""
     value = np.uint64(_FNV_OFFSET)
     for at in range(start, stop):
         value = _mix(value, text[at])

@@ -1,5 +1,5 @@
-"""WordPiece, BERT's pieces of words (Wu et al. 2016, arXiv:1609.08144, section 4.1; Devlin et al.
-2019, arXiv:1810.04805)."""
+"""WordPiece, the tokenizer of BERT: pieces of words (Wu et al. 2016, arXiv:1609.08144, section 4.1;
+Devlin et al. 2019, arXiv:1810.04805, section 3)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from .sentences import split_sentences
 from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
 
 CLS, MASK, PAD = 2, 3, 4
-_LETTERS = 12_000  # that may be pieces, Chinese characters included
-#: In this order the first ids; `[SEP]` ends sentences as `<eos>` ends lines.
+_LETTERS = 12_000  # the most single characters that become pieces, Chinese ones included
+#: The first ids, in this order. `[SEP]` is also `<eos>`.
 MARKS = ("[UNK]", "[SEP]", "[CLS]", "[MASK]", "[PAD]")
 
 
 class WordPieceTokenizer(Tokenizer):
-    """The longest piece that the vocabulary has, then the longest that goes on (`##…`); a word with
-    no such pieces is unknown. Punctuation marks and Chinese characters stand alone.
+    """Cuts a word into the longest piece of the vocabulary that it begins with, then the longest
+    piece that continues it (`##…`), and so on. A word that cannot be cut so is unknown. Punctuation
+    marks and Chinese characters are words of their own.
 
-    With `sentences` every sentence ends in `<eos>`, not only every line.
+    With `sentences`, `<eos>` follows every sentence, not only every line.
     """
 
     name: ClassVar[str] = "wordpiece"
@@ -49,7 +50,7 @@ class WordPieceTokenizer(Tokenizer):
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
         learner = _backend(models.WordPiece(unk_token=MARKS[UNK]), config.lower)
         words = _count_words(texts, learner)
-        # Letters get their ids before the trainer, whose own order changes from run to run.
+        # Single characters get their ids here: the trainer's order differs from run to run.
         letters = Counter[str]()
         for word, count in words.items():
             letters.update(
@@ -70,10 +71,13 @@ class WordPieceTokenizer(Tokenizer):
 
     @classmethod
     def of_hub(cls, tokens: Sequence[str], lower: bool) -> tuple[Self, list[int]]:
-        """A vocabulary in the hub's order → the tokenizer, and of each of its ids the hub's.
+        """Make a tokenizer from a vocabulary in the order of the Hugging Face hub.
+
+        Returns:
+            The tokenizer, and for each of its ids the id in the hub's order.
 
         Raises:
-            ValueError: a mark is missing, or a token stands there twice.
+            ValueError: a mark is missing, or a token occurs twice.
         """
         places = {token: index for index, token in enumerate(tokens)}
         if len(places) < len(tokens):
@@ -89,7 +93,7 @@ class WordPieceTokenizer(Tokenizer):
         return len(self.vocabulary)
 
     def encode(self, text: str) -> list[int]:
-        text = text.replace(SPECIALS[UNK], MARKS[UNK])  # as word-level corpora write it
+        text = text.replace(SPECIALS[UNK], MARKS[UNK])  # word-level corpora contain `<unk>`
         lines = (split_sentences(text) if self.sentences else text).split("\n")
         ids: list[int] = []
         for index, line in enumerate(self.backend.encode_batch_fast(lines)):
@@ -99,7 +103,7 @@ class WordPieceTokenizer(Tokenizer):
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words with single spaces between them: what stood between them is not known."""
+        """The words with single spaces between them; the spacing of the text is not kept in ids."""
         lines: list[list[str]] = [[]]
         for index in ids:
             if index == EOS:
@@ -133,7 +137,7 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def _count_words(texts: Iterable[str], backend: Backend) -> Counter[str]:
-    """How often each word stands in the texts, as the tokenizer sees words."""
+    """How often each word occurs, the words being those that the tokenizer cuts into pieces."""
     words = Counter[str]()
     for text in texts:
         for line in text.replace(SPECIALS[UNK], " ").split("\n"):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from ..config import Config, TextConfig, override_items
+from ..config import Config, Overrides, TextConfig, override_items
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
@@ -73,7 +72,7 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
 
 
 def resume_by_gradient(
-    out: Path, *, recipe: str | None, overrides: Any, device: str, quiet: bool
+    out: Path, *, recipe: str | None, overrides: Overrides, device: str, quiet: bool
 ) -> None:
     """Go on with an interrupted training; see `nextword.resume`."""
     began = time.perf_counter()
@@ -190,7 +189,7 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
         say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
 
 
-def _adjusted(config: Config, overrides: Any) -> Config:
+def _adjusted(config: Config, overrides: Overrides) -> Config:
     changes = override_items(overrides)
     for key in changes:
         if key not in _ADJUSTABLE:

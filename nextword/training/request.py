@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import Config, configure, override_items
+from ..config import Config, Overrides, configure, override_items
 from ..errors import InputError
 from ..run import is_arpa, settings_of
 from ..tasks import task_of
@@ -42,7 +42,7 @@ class Request:
         valid: Paths = (),
         targets: Paths = (),
         valid_targets: Paths = (),
-        overrides: list[str] | dict[str, Any] | None = None,
+        overrides: Overrides = None,
         start_from: AnyPath | None = None,
         overwrite: bool = False,
         device: str = "cpu",

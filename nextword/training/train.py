@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
+from ..config import Overrides
 from ..errors import InputError
 from ..run import Run, check_target, is_arpa, load, pick_device, read_config
 from .request import Paths, Request, check
@@ -20,7 +20,7 @@ def train(
     valid: Paths = (),
     targets: Paths = (),
     valid_targets: Paths = (),
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     start_from: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: str = "cpu",
@@ -90,7 +90,7 @@ def resume(
     out: str | os.PathLike[str],
     *,
     recipe: str | None = None,
-    overrides: list[str] | dict[str, Any] | None = None,
+    overrides: Overrides = None,
     device: str = "cpu",
     quiet: bool = False,
 ) -> Run:

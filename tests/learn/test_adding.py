@@ -1,7 +1,7 @@
 """The adding problem (Hochreiter and Schmidhuber 1997, section 5.4; Le et al. 2015, section 4.1):
 a sequence of random numbers, two of them marked, the answer their sum at the very end.
 
-Saying 1, the mean, has an error of 1/6. A plain RNN learns nothing better over sixty steps; gated
+Saying 1, the mean, has an error of 1/6. A plain RNN learns nothing better over thirty steps; gated
 cells solve the task.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nextword.nn.recurrent import RecurrentStack
 
-STEPS, BATCH, WIDTH = 60, 32, 32
+STEPS, BATCH, WIDTH = 30, 32, 32
 MEAN = 1 / 6  # the variance of the sum of two uniform numbers
 
 
@@ -51,12 +51,12 @@ def learn(cell: str, updates: int, lr: float) -> float:
         return float(error(1000, torch.Generator().manual_seed(99)))
 
 
-@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1500, 0.02), ("gru", 500, 0.02)])
+@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1000, 0.02), ("gru", 300, 0.02)])
 def test_gated_cells_add(cell: str, updates: int, lr: float) -> None:
     """A twentieth of the error of a guess, or less."""
     assert learn(cell, updates, lr) < MEAN / 20
 
 
 def test_plain_rnn_does_not() -> None:
-    """As many updates as the LSTM has, and still no better than a guess."""
-    assert learn("elman", 1500, 0.01) > 0.9 * MEAN
+    """Twice as many updates as the GRU has, and still no better than a guess."""
+    assert learn("elman", 600, 0.01) > 0.9 * MEAN

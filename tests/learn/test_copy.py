@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from nextword.nn.recurrent import RecurrentStack
 
-ALPHABET, DELAY, BATCH, WIDTH = 8, 60, 32, 32
+ALPHABET, DELAY, BATCH, WIDTH = 8, 30, 32, 32
 BLANK, CUE = ALPHABET, ALPHABET + 1
 
 
@@ -55,18 +55,18 @@ def learn(cell: str, symbols: int, updates: int, lr: float) -> float:
         return float((answers(x).argmax(-1) == y).float().mean())
 
 
-@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1500, 0.02), ("gru", 800, 0.01)])
+@pytest.mark.parametrize(("cell", "updates", "lr"), [("lstm", 1000, 0.02), ("gru", 400, 0.02)])
 def test_gated_cells_copy(cell: str, updates: int, lr: float) -> None:
     """Two symbols, in order, nearly always right."""
     assert learn(cell, 2, updates, lr) > 0.9
 
 
 def test_plain_rnn_does_not() -> None:
-    """As many updates as the LSTM has: not much better than guessing."""
-    assert learn("elman", 2, 1500, 0.003) < 0.35
+    """As many updates as the LSTM has: far from it."""
+    assert learn("elman", 2, 1000, 0.003) < 0.5
 
 
 def test_identity_rnn_keeps_a_symbol() -> None:
     """Without a gate, but with U = I at the start: one symbol it can hold, the plain RNN cannot."""
-    assert learn("irnn", 1, 1000, 0.002) > 0.9
-    assert learn("elman", 1, 1000, 0.003) < 0.5
+    assert learn("irnn", 1, 400, 0.003) > 0.9
+    assert learn("elman", 1, 400, 0.003) < 0.5

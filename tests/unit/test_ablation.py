@@ -614,7 +614,7 @@ def test_ctrl_c_and_the_same_command_again(
         patch.setattr(Training, "learn", interrupted)
         status, out, err = call(few_rows(texts, folder))
     assert (status, out) == (130, "")
-    assert err == "nextword: stopped and saved; the same command again goes on\n"
+    assert err == "nextword: stopped and saved; run the same command to continue\n"
     before = finished(folder)
     assert bool(before) == (not run.startswith("full"))
     torch.manual_seed(999)  # whatever happened since must not matter
@@ -680,7 +680,7 @@ def test_a_process_that_is_stopped_goes_on(
     _, err = process.communicate()
     if number == signal.SIGINT:
         assert process.returncode == 130, err
-        assert err == "nextword: stopped and saved; the same command again goes on\n"
+        assert err == "nextword: stopped and saved; run the same command to continue\n"
     elif number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:

@@ -323,6 +323,12 @@ def test_the_objective() -> None:
         assert terms["nll"].count == 3 and not terms["accuracy"].learnt
 
 
+def test_a_single_text_counts_once() -> None:
+    batch = Labelled(np.array([5, 6, EOS]), np.array([1]), 3, 8)[0]
+    terms, _ = Classify()(model("recurrent"), batch, None)
+    assert {name: term.count for name, term in terms.items()} == {"nll": 1, "accuracy": 1}
+
+
 def test_layers_learn_at_their_own_rates() -> None:
     from nextword.training.loop.step import set_rates
     from nextword.training.schedules import Rates

@@ -104,6 +104,7 @@ def test_passes_differ_and_repeat() -> None:
 
     assert torch.equal(first(1), first(1))
     assert first(1).shape != first(2).shape or not torch.equal(first(1), first(2))
+    assert torch.equal(Masked(IDS, 4, 24)[0].ids, first(0))  # the first pass, if nobody says which
     stream = Masked(IDS, 4, 24, seed=1)
     assert torch.equal(stream[2].ids, stream[2].ids)  # whatever was asked for before
 

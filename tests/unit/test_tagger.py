@@ -17,13 +17,14 @@ from torch import nn
 
 import nextword
 from nextword import registry
-from nextword.config import TextConfig
+from nextword.config import TextConfig, TrainConfig
 from nextword.data.tagged import Tagged
 from nextword.errors import InputError
 from nextword.evaluation.tagging import evaluate_tagger, in_spans, spans, tag, tag_quality
 from nextword.models.tagger import Tagger, TaggerConfig
 from nextword.objectives.classify import Classify
 from nextword.run import Run
+from nextword.text.corpus import Corpus, Counts
 from nextword.text.tagged import NONE, encode_words, prepare_tagged, read_tagged, spaced
 from nextword.text.tokenizer import EOS, train_tokenizer
 from tests.support import Cli
@@ -177,6 +178,55 @@ def test_every_word_once(sentences: list[list[int]], rows: int, bptt: int, seed:
     assert sorted(seen) == list(range(number))
 
 
+def test_sentences_of_similar_lengths_are_read_together() -> None:
+    """Wherever they stand: those half as long again are in other batches."""
+    lengths = [10, 16] * 32
+    ids = np.concatenate([[*range(10, 9 + length), EOS] for length in lengths])
+    tags = np.where(ids == EOS, NONE, 0)
+    plain, first = (Tagged(ids, tags, 8, 20, **seed) for seed in ({}, {"seed": 0}))
+    assert all(np.array_equal(a, b) for a, b in zip(plain.rows, first.rows, strict=True))
+    for seed in range(3):
+        for batch in Tagged(ids, tags, 8, 20, seed=seed):
+            assert batch.real is not None and bool(batch.real.all())
+            assert not batch.continues
+
+
+def test_the_stream_needs_a_tag_for_every_token() -> None:
+    ids = np.array([5, 6, EOS, 7, EOS])
+    settings = TrainConfig(stream="tagged", bptt=8)
+    for labels in (None, np.array([0, 1])):  # a label for each text is another task
+        corpus = Corpus(ids, Counts(tokens=5), "test", labels=labels)
+        with pytest.raises(InputError, match="needs a tagger"):
+            Tagged.of(corpus, settings, 0)
+    tagged = Corpus(ids, Counts(tokens=5), "test", labels=np.array([0, 1, NONE, 2, NONE]))
+    assert sum(len(batch.ids) for batch in Tagged.of(tagged, settings, 0)) == 2
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(2, 9))
+def test_a_piece_is_as_long_as_it_can_be(begins: list[bool], most: int) -> None:
+    """Up to the last word that begins within `most` tokens; inside a word that is longer than
+    that, at `most`; a sentence of just so many tokens is one piece."""
+    ids = np.array([*range(10, 10 + len(begins)), EOS])
+    tags = np.array([0 if begin else NONE for begin in begins] + [NONE])
+    expected, start = [], 0
+    while len(ids) - start > most:
+        words = [place for place in range(start + 1, start + most + 1) if tags[place] != NONE]
+        stop = max(words, default=start + most)
+        expected.append(ids[start:stop].tolist())
+        start = stop
+    expected.append(ids[start:].tolist())
+    found = [batch.ids[0].tolist() for batch in Tagged(ids, tags, 1, most, shuffle=False)]
+    assert found == expected
+
+
+@pytest.mark.parametrize(("wanted", "rows"), [(None, 6), (7, 7)])
+def test_rows_are_those_set_or_go_by_the_sentences(wanted: int | None, rows: int) -> None:
+    ids = np.array([5, 6, 7, 8, EOS] * 600)
+    corpus = Corpus(ids, Counts(tokens=3000), "test", labels=np.where(ids == EOS, NONE, 0))
+    settings = TrainConfig(stream="tagged", bptt=8, batch_size=wanted)
+    assert max(len(batch.ids) for batch in Tagged.of(corpus, settings, 0)) == rows
+
+
 # ------------------------------------------------------------------------------------------- model
 
 
@@ -225,6 +275,14 @@ def test_the_objective_counts_words() -> None:
     terms, _ = Classify()(built, batch, None)
     torch.testing.assert_close(terms["nll"].total, wanted)
     assert terms["nll"].count == 3
+
+
+def test_words_without_tags_teach_nothing() -> None:
+    """A batch of none that are tagged has a loss of nought, not of nothing by nothing."""
+    ids = np.array([5, 6, EOS])
+    batch = Tagged(ids, np.full(3, NONE), 2, 8)[0]
+    terms, _ = Classify()(model("bidirectional"), batch, None)
+    assert all(float(term.total.detach()) / term.count == 0 for term in terms.values())
 
 
 # --------------------------------------------------------------------------------------- measuring

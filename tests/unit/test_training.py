@@ -477,6 +477,7 @@ def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
         find_lr(Request.of("lstm", text, overrides=overrides), low=1.0, high=0.1)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_curve_is_drawn(text: Path, tmp_path: Path) -> None:
     fit(text, tmp_path / "run")
     assert (tmp_path / "run" / "plots" / "training.png").stat().st_size > 1000

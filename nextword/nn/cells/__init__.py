@@ -1,1 +1,1 @@
-"""Recurrent cells, one equation a file."""
+"""Recurrent cells, one in each file, with its equation."""

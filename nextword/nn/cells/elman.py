@@ -11,7 +11,7 @@ from .cell import Cell
 
 
 class Elman(Cell):
-    """tanh RNN."""
+    """The plain RNN with tanh."""
 
     gates = 1
     torch_layer = "rnn_tanh"

@@ -1,5 +1,5 @@
-"""GRU with the reset gate after the product, as cuDNN and torch compute it
-(Cho et al. 2014, arXiv:1406.1078; this variant: version 1 of that paper).
+"""The GRU with the reset gate after the recurrent product, as cuDNN and torch compute it (Cho et
+al. 2014, arXiv:1406.1078; this variant is in version 1 of that paper).
 
     r, z, n = blocks of W x_t + b          r', z', n' = blocks of U h_{t-1}
     r_t = σ(r + r')                         z_t = σ(z + z')
@@ -16,15 +16,15 @@ from .cell import Cell
 
 
 class GRU(Cell):
-    """GRU, reset after the product."""
+    """The GRU that resets after the product."""
 
-    gates = 3  # reset, update, candidate: torch's order
+    gates = 3  # reset, update, candidate: the order of torch
     torch_layer = "gru"
     loops = "gru"
 
     def __init__(self, hidden: int) -> None:
         super().__init__(hidden)
-        self.b_n = nn.Parameter(torch.empty(hidden))  # inside the reset gate's reach
+        self.b_n = nn.Parameter(torch.empty(hidden))  # multiplied by the reset gate
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         (h,) = state

@@ -1,5 +1,5 @@
-"""GRU with the reset gate before the product, as first published and as the classic tutorials
-write it (Cho et al. 2014, arXiv:1406.1078, section 2.3; Chung et al. 2014, arXiv:1412.3555).
+"""The GRU with the reset gate before the recurrent product, as most papers and tutorials write it
+(Cho et al. 2014, arXiv:1406.1078, section 2.3; Chung et al. 2014, arXiv:1412.3555, section 3.2).
 
     r_t = σ(W_r x_t + U_r h_{t-1} + b_r)
     z_t = σ(W_z x_t + U_z h_{t-1} + b_z)
@@ -15,7 +15,7 @@ from .cell import Cell
 
 
 class GRUBefore(Cell):
-    """GRU, reset before the product."""
+    """The GRU that resets before the product."""
 
     gates = 3  # reset, update, candidate
     loops = "gru-before"

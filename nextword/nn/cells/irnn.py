@@ -1,9 +1,9 @@
-"""The identity-initialised ReLU RNN (Le, Jaitly, Hinton 2015, arXiv:1504.00941, section 3).
+"""The ReLU RNN with identity initialisation (Le, Jaitly, Hinton 2015, arXiv:1504.00941, section 3).
 
-    h_t = max(0, W x_t + U h_{t-1} + b),   U = I and b = 0 at the start
+    h_t = max(0, W x_t + U h_{t-1} + b),   initially U = I and b = 0
 
-With U = I an error flows back unchanged for as long as no unit switches off. Nothing bounds h,
-so a state carried on for thousands of steps grows without limit: train it on fresh windows.
+With U = I, gradients flow back unchanged as long as the units are active. h is not bounded: a state
+that is carried for thousands of steps grows without limit, so train this cell on windows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .cell import Cell
 
 
 class IRNN(Cell):
-    """ReLU RNN that starts as the identity."""
+    """The ReLU RNN whose recurrent matrix is initially the identity."""
 
     gates = 1
     torch_layer = "rnn_relu"

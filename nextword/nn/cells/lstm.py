@@ -1,5 +1,5 @@
-"""LSTM with its four gates in one product (Hochreiter and Schmidhuber 1997; the forget gate of
-Gers, Schmidhuber, Cummins 2000).
+"""The LSTM, its four gates computed by one product (Hochreiter and Schmidhuber 1997; the forget
+gate by Gers, Schmidhuber, Cummins 2000).
 
     i, f, g, o = blocks of W x_t + U h_{t-1} + b
     c_t = σ(f) ∘ c_{t-1} + σ(i) ∘ tanh(g)
@@ -17,9 +17,9 @@ from .cell import Cell
 
 
 class LSTM(Cell):
-    """LSTM, gates fused."""
+    """The LSTM with one product for all gates."""
 
-    gates = 4  # input, forget, candidate, output: torch's order
+    gates = 4  # input, forget, candidate, output: the order of torch
     state_names = ("h", "c")
     torch_layer: ClassVar[str | None] = "lstm"
     loops: ClassVar[str | None] = "lstm"
@@ -32,5 +32,5 @@ class LSTM(Cell):
 
     def init(self, W: Tensor, U: Tensor, b: Tensor) -> None:
         super().init(W, U, b)
-        with torch.no_grad():  # remember by default (Jozefowicz et al. 2015, section 3.2)
+        with torch.no_grad():  # forget gates begin open (Jozefowicz et al. 2015)
             b.view(self.gates, -1)[1] = 1.0

@@ -1,13 +1,13 @@
-"""LSTM as a reader first learns it: every gate with a product of its own.
+"""The LSTM as textbooks write it, with a product for each gate.
 
-    i_t = σ(W_i x_t + U_i h_{t-1} + b_i)           what to write
-    f_t = σ(W_f x_t + U_f h_{t-1} + b_f)           what to keep
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)        what could be written
-    o_t = σ(W_o x_t + U_o h_{t-1} + b_o)           what to show
+    i_t = σ(W_i x_t + U_i h_{t-1} + b_i)           input gate: what to write
+    f_t = σ(W_f x_t + U_f h_{t-1} + b_f)           forget gate: what to keep
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)        candidate: what could be written
+    o_t = σ(W_o x_t + U_o h_{t-1} + b_o)           output gate: what to output
     c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
     h_t = o_t ∘ tanh(c_t)
 
-The same function and the same parameters as `lstm`, four products instead of one.
+It is the same function of the same parameters as `lstm`, with four products instead of one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .lstm import LSTM
 
 
 class WrittenOutLSTM(LSTM):
-    """LSTM, gate by gate."""
+    """The LSTM, computed gate by gate."""
 
-    torch_layer = loops = None  # here to be read: it always runs as written
+    torch_layer = loops = None  # this code is for reading: it always runs as it is written
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
         h, c = state

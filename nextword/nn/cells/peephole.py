@@ -1,9 +1,10 @@
-"""Peephole LSTM: the gates look at the cell (Gers, Schraudolph, Schmidhuber 2002, section 2.2).
+"""The peephole LSTM, whose gates also read the cell state (Gers, Schraudolph, Schmidhuber 2002,
+section 2.2).
 
 i_t = σ(W_i x_t + U_i h_{t-1} + p_i ∘ c_{t-1} + b_i)
 f_t = σ(W_f x_t + U_f h_{t-1} + p_f ∘ c_{t-1} + b_f)
 c_t = f_t ∘ c_{t-1} + i_t ∘ tanh(W_g x_t + U_g h_{t-1} + b_g)
-o_t = σ(W_o x_t + U_o h_{t-1} + p_o ∘ c_t + b_o)        the output gate sees the new cell
+o_t = σ(W_o x_t + U_o h_{t-1} + p_o ∘ c_t + b_o)        the output gate reads the new cell state
 h_t = o_t ∘ tanh(c_t)
 """
 
@@ -16,7 +17,7 @@ from .lstm import LSTM
 
 
 class PeepholeLSTM(LSTM):
-    """LSTM with diagonal connections from the cell to its gates."""
+    """The LSTM with diagonal connections from the cell state to the gates."""
 
     torch_layer = None  # torch has no such layer
 

@@ -1,4 +1,5 @@
-"""Fast twins of the readable cells, and the choice between them."""
+"""Runs a recurrent layer by the fastest of several implementations that give the same results: the
+cell's `step` in a loop, compiled loops, or torch's layer."""
 
 from __future__ import annotations
 
@@ -21,17 +22,30 @@ NAMES: dict[Backend, str] = {"fast": "our loops", "torch": "torch's layer", "ste
 
 _backend: ContextVar[tuple[str, dict[str, str]]] = ContextVar("backend", default=("auto", {}))
 
-_BUSY = 2_000_000  # multiply-adds of a step that outweigh the 25 µs our loops take for it
-_LARGE = 4_000_000  # weights that outgrow a cache: laying them out anew is a cost to be seen
-_FEW = 1500  # tokens of a batch up to which it is
+_BUSY = 2_000_000  # multiply-adds of a step; above, the 25 µs overhead of our loops matters little
+_LARGE = 4_000_000  # weights; above, they do not fit the cache and torch's reordering takes time
+_FEW = 1500  # tokens of a batch; below, that time is a noticeable share of the whole
 
 
 @contextmanager
 def backend(name: str) -> Iterator[dict[str, str]]:
-    """Within it, recurrent layers run as `name` says: `step` (the readable code), `torch` (torch's
-    layer), `fast` (our loops, on a CPU), each where there is one; or `auto`, see `choose`.
+    """A context manager that sets the implementation of recurrent layers.
 
-    Yields what was chosen so far: layer → one of `NAMES`, or cuDNN.
+    Args:
+        name: `step` (the cell's `step`), `torch` (torch's layer), `fast` (compiled loops, on a
+            CPU), or `auto` (the fastest). A cell that lacks the implementation runs by `step`, or
+            by torch's layer instead of `fast`.
+
+    Yields:
+        What has run inside it so far: the layer → one of `NAMES`, or cuDNN.
+
+    Example:
+        >>> from ..recurrent import RecurrentLayer
+        >>> layer = RecurrentLayer("gru", 3, 3)
+        >>> with backend("step") as used:
+        ...     _ = layer(torch.zeros(2, 1, 3), layer.start(1))
+        >>> used
+        {'GRU 3→3': 'step by step'}
     """
     used: dict[str, str] = {}
     token = _backend.set((name, used))
@@ -42,7 +56,8 @@ def backend(name: str) -> Iterator[dict[str, str]]:
 
 
 def choose(cell: Cell, x: Tensor) -> Backend:
-    """What runs this cell on `x` (T, B, I). On a GPU torch's layer, which is cuDNN's."""
+    """The implementation that will run this cell on `x` (T, B, I). On a GPU it is torch's layer, by
+    cuDNN where possible."""
     name, used = _backend.get()
     wanted = _fastest(cell, x) if name == "auto" else name
     how: Backend = "step"
@@ -57,9 +72,9 @@ def choose(cell: Cell, x: Tensor) -> Backend:
 
 
 def _fastest(cell: Cell, x: Tensor) -> str:
-    """By what was measured on two cores (docs/results/training-speed.md, "Recurrent layers").
-    torch's LSTM is oneDNN's, which fuses the gates, but lays all weights out anew at every call;
-    torch's other cells are plain loops."""
+    """The fastest implementation, by measurements on two cores (docs/results/training-speed.md,
+    "Recurrent layers"). Torch's LSTM is that of oneDNN, which fuses the gates but reorders all
+    weights at every call; torch's other cells are plain loops."""
     T, B, inputs = x.shape
     learning = torch.is_grad_enabled()
     weights = cell.gates * cell.hidden * (cell.hidden + inputs)
@@ -81,16 +96,20 @@ def run(
     b: Tensor,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x (T, B, I), state, a mask on U (G·H, H) → outputs h_1 … h_T (T, B, H), the last state."""
+    """Run a cell over a sequence by the implementation `how`.
+
+    x (T, B, I), state, W (G·H, I), U (G·H, H), b (G·H,), mask on U (G·H, H) → outputs h_1 … h_T
+    (T, B, H), the last state.
+    """
     if how == "torch":
         return torch_layer.run(cell, x, state, W, U, b, mask)
     if mask is not None:
         U = U * mask
     if how == "fast":
-        from . import recurrence  # brings the compiled loops, which take a moment to load
+        from . import recurrence  # imported here: loading compiled loops takes time
 
         return recurrence.run(str(cell.loops), x, state, W, U, b, cell.own_parameter)
-    wx = x @ W.T + b  # (T, B, G·H): the input's share of all steps at once
+    wx = x @ W.T + b  # (T, B, G·H): the input's part of all steps at once
     outputs = []
     for wx_t in wx:
         state = cell.step(wx_t, state, U)

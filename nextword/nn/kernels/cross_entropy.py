@@ -1,8 +1,9 @@
-"""The log-probability of given tokens under softmax(h Eᵀ + b), without holding all logits.
+"""The log-probabilities of given tokens under softmax(h Eᵀ + b), in bounded memory.
 
-Rows go through in chunks that a cache can hold some of. Where all logits are small enough they are
-kept for the gradient; else only the normaliser of each row is, and the gradient makes a chunk's
-logits again: a third more work in the head for memory that does not grow with rows × vocabulary.
+Rows are processed in chunks. If all logits together are few enough, they are kept for the backward
+pass. Otherwise only the normaliser of each row is kept, and the backward pass computes the logits
+of each chunk again: this is a third more work in the head, but memory does not grow with rows ×
+vocabulary.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from torch import Tensor
 
 from .product import low_precision, product, transposed
 
-CHUNK = 1 << 23  # logits made at once
-KEEP = 1 << 25  # logits kept for the gradient
+CHUNK = 1 << 23  # logits computed at once
+KEEP = 1 << 25  # the most logits that are kept for the backward pass
 
 
 def log_prob(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> Tensor:
-    """h (N, H), E (V, H), b (V,), targets (N,) → log-probabilities (N,), differentiable."""
+    """h (N, H), E (V, H), b (V,), targets (N,) → log-probabilities (N,), differentiable.
+
+    Example:
+        >>> log_prob(torch.ones(1, 2), torch.zeros(4, 2), torch.zeros(4), torch.tensor([3])).exp()
+        tensor([0.2500])
+    """
     return log_prob_and_hit(h, E, b, targets)[0]
 
 
 def log_prob_and_hit(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """`log_prob`, and whether no other token was more probable than the target (N,)."""
-    h = h.to(E.dtype)  # autocast may have left it in bfloat16; log-probabilities may not be
+    h = h.to(E.dtype)  # under autocast h may be bfloat16, too coarse for log-probabilities
     result: tuple[Tensor, Tensor] = _LogProb.apply(h, E, b, targets)  # type: ignore[no-untyped-call]
     return result
 
@@ -54,7 +60,7 @@ class _LogProb(torch.autograd.Function):
             powers = shifted.exp_()
             total = powers.sum(dim=1)
             log_probs.append(of_target - total.log())
-            hits.append(of_target == 0)  # of the largest logit 0 is left
+            hits.append(of_target == 0)  # the largest logit was subtracted, so it became 0
             tops.append(top[:, 0])
             sums.append(total)
             if keep:

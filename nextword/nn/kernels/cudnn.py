@@ -1,12 +1,12 @@
-"""cuDNN's recurrent layers on a GPU, fed from a flat buffer of our own.
+"""cuDNN's recurrent layers on a GPU, called with a weight buffer that is filled here.
 
-cuDNN reads the matrices and biases of a layer from one piece of memory. torch keeps a module's
-parameters as views into such a piece, which a masked recurrent matrix (weight drop) breaks: then
-all of it is copied together again at every call. Here the piece is scratch memory, written once a
-step; the mask is multiplied, the type lowered and the width padded on the way in.
+cuDNN reads the matrices and biases of a layer from one flat buffer. Torch keeps a module's
+parameters as views into such a buffer. With weight drop the masked matrix is not in it, and torch
+copies all weights into a new buffer at every call. Here the weights are copied into a scratch
+buffer once a step; the copy also multiplies by the mask, converts the type and pads the widths.
 
-Widths are padded to what tensor cores work in. That changes nothing: a unit whose weights and
-biases are all zero stays zero (tanh(0) = 0 is its candidate in every cell), and so adds nothing.
+Widths are padded to a multiple that tensor cores use. This does not change the result: a unit whose
+weights and biases are zero stays zero (its candidate is tanh(0) = 0 in every cell).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ State = tuple[Tensor, ...]
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # W (G·H, I), U (G·H, H), b_w (G·H), b_u (G·H)
 
 _MODES = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}  # cuDNN's numbers
-_UNITS = 8  # widths are multiples of so many numbers
+_UNITS = 8  # widths are padded to multiples of it
 
 
 def available(x: Tensor) -> bool:
-    """Whether cuDNN can read x, and this torch has the functions used here."""
+    """Whether cuDNN can process x, and this torch has the functions used here."""
     functions = ("_cudnn_rnn", "_cudnn_rnn_flatten_weight")
     return (
         x.is_cuda
-        and torch.version.cuda is not None  # AMD's have another library
+        and torch.version.cuda is not None  # on AMD GPUs the library is MIOpen
         and bool(torch.backends.cudnn.is_acceptable(x))  # type: ignore[no-untyped-call]
         and all(hasattr(torch, name) for name in functions)
         and hasattr(torch.ops.aten, "_cudnn_rnn_backward")
@@ -41,11 +41,18 @@ def available(x: Tensor) -> bool:
 def run(
     layer: str, gates: int, x: Tensor, state: State, weights: Weights, mask: Tensor | None
 ) -> tuple[Tensor, State]:
-    """x (T, B, I), state, weights, a mask on U (none: all ones) → outputs (T, B, H), last state.
+    """Run a layer.
 
     Args:
-        layer: torch's name of it: lstm, gru, rnn_tanh, rnn_relu.
-        gates: G, blocks of H rows in each matrix and bias.
+        layer: torch's name of the layer: lstm, gru, rnn_tanh or rnn_relu.
+        gates: G, the number of blocks of H rows in each matrix and bias.
+        x: (T, B, I).
+        state: tensors (B, H).
+        weights: W, U and both biases; see `Weights`.
+        mask: (G·H, H) a mask on U; None = no mask.
+
+    Returns:
+        The outputs (T, B, H) and the last state.
     """
     plan = _Plan(layer, gates, x.shape[2], state[0].shape[1], low_precision(x), x.device)
     if torch.is_grad_enabled():
@@ -53,14 +60,16 @@ def run(
         return out, tuple(last)
     flat = None
     if mask is None and (within := frozen()):
-        key = (plan.key, *(w.data_ptr() for w in weights[:2]))  # a cell's biases may be made anew
+        # The key leaves out the biases: they may be new tensors at every call.
+        key = (plan.key, *(w.data_ptr() for w in weights[:2]))
         flat = within.once(key, lambda: plan.flat(weights, None))
     out, last, _ = plan.forward(x, state, plan.flat(weights, mask) if flat is None else flat, False)
     return out, last
 
 
 class _Plan:
-    """Sizes, types and places of one call. H and I as the model has them, P and Q padded."""
+    """The sizes, types and buffer layout of a call. H and I are the widths of the model, P and Q
+    the padded ones."""
 
     def __init__(
         self,
@@ -78,7 +87,7 @@ class _Plan:
         self.numbers, self.offsets = _layout(*self.key)
 
     def flat(self, weights: Weights, mask: Tensor | None) -> Tensor:
-        """The buffer cuDNN reads, filled."""
+        """The buffer for cuDNN, filled with the weights."""
         full = self.padded == self.hidden and self.padded_inputs == self.inputs
         make = torch.empty if full else torch.zeros
         flat = make(self.numbers, dtype=self.low, device=self.device)
@@ -92,7 +101,7 @@ class _Plan:
         return flat
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """The padded W (G·P, Q), U (G·P, P), b_w (G·P), b_u (G·P) in the buffer."""
+        """Views of the padded W (G·P, Q), U (G·P, P), b_w (G·P), b_u (G·P) in the buffer."""
         rows = self.gates * self.padded
         shapes = [(rows, self.padded_inputs), (rows, self.padded), (rows,), (rows,)]
         return [
@@ -101,34 +110,35 @@ class _Plan:
         ]
 
     def _inside(self, place: Tensor, weight: Tensor) -> Tensor:
-        """What of a padded matrix or bias is not padding: (G, H, columns) or (G, H)."""
+        """A view of a padded matrix or bias without the padding: (G, H, columns) or (G, H)."""
         blocks = place.view(self.gates, self.padded, *place.shape[1:])[:, : self.hidden]
         return blocks[..., : weight.shape[1]] if weight.dim() == 2 else blocks
 
     def gradient(self, place: Tensor, weight: Tensor) -> Tensor:
-        """The gradient (of weight's shape and type) in a padded one."""
+        """The gradient without padding, in the shape and type of `weight`."""
         return self._inside(place, weight).reshape(weight.shape).to(weight.dtype)
 
     def widen(self, x: Tensor, width: int) -> Tensor:
-        """x (..., n) → (..., width) of the low type, contiguous, zeros at the end."""
+        """x (..., n) → (..., width), contiguous, padded with zeros, in the low precision."""
         x = x.detach().to(self.low)
         if x.shape[-1] < width:
             x = torch.nn.functional.pad(x, (0, width - x.shape[-1]))
         return x.contiguous()
 
     def narrow(self, x: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        """x (..., padded) → (..., width) of the caller's type."""
+        """x (..., padded) → (..., width) in the given type."""
         return x[..., :width].to(dtype)
 
     def options(self, learning: bool) -> tuple[Any, ...]:
-        """The arguments from `mode` on: one layer, time first, no dropout, one direction."""
+        """The arguments of torch's function from `mode` on: one layer, time first, no dropout, one
+        direction."""
         return (self.mode, self.padded, 0, 1, False, 0.0, learning, False, [], None)
 
     def forward(
         self, x: Tensor, state: State, flat: Tensor, learning: bool
     ) -> tuple[Tensor, State, State]:
-        """Outputs, the last state, and all that the backward pass reads: x, first state (h, c),
-        outputs, reserve, as cuDNN had them (an empty c where there is none)."""
+        """Returns the outputs, the last state, and what the backward pass needs, padded as cuDNN
+        had it: x, the first h and c, the outputs, the reserve. c is empty in layers without one."""
         wide = self.widen(x, self.padded_inputs)
         first = [self.widen(s, self.padded)[None] for s in state]
         c = first[1] if len(first) > 1 else None
@@ -143,7 +153,7 @@ class _Plan:
     def backward(
         self, kept: State, flat: Tensor, dout: Tensor, dlast: State, wanted: list[bool]
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """Gradients of x, h, c and of the padded weights; `wanted`: which of the four."""
+        """The gradients of x, h, c and of the padded weights; `wanted` says which are needed."""
         wide, h, c, out, reserve = kept
         dstate = [self.widen(d, self.padded)[None] for d in dlast]
         with torch.autocast(wide.device.type, enabled=False):
@@ -204,7 +214,8 @@ class _Layer(torch.autograd.Function):
 def _layout(
     mode: int, gates: int, inputs: int, hidden: int, low: torch.dtype, device: torch.device
 ) -> tuple[int, tuple[int, ...]]:
-    """How many numbers cuDNN's buffer has and where W, U and the biases begin: cuDNN is asked."""
+    """The size of cuDNN's weight buffer and the offsets of W, U and both biases, as cuDNN reports
+    them."""
     rows = gates * hidden
     weights = [
         torch.empty(shape, dtype=low, device=device)

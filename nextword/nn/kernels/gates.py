@@ -1,9 +1,10 @@
-"""The arithmetic of one time step's gates, forward and backward, as compiled loops.
+"""The gates of one time step, forward and backward, as compiled loops.
 
-Each loop reads few arrays, so that the compiler turns it into vector instructions; a row of the
-batch stays in the first cache from loop to loop. Everything is (B, ·) for one time step. `pre`
-holds the input's share W x_t + b, `rec` the state's share U h_{t-1}, both G blocks of H columns;
-the forward functions leave the gates' values in `pre`. `d` before a name is the loss's gradient.
+Each loop reads few arrays, so that the compiler can vectorise it, and a row of the batch stays in
+the first-level cache from loop to loop. All arrays are (B, ·), for one time step. `pre` holds the
+input's part W x_t + b, `rec` the recurrent part U h_{t-1}, each G blocks of H columns. The forward
+functions overwrite `pre` with the values of the gates; the backward functions read them as `gates`.
+A name that begins with `d` is the gradient of the loss with respect to the rest of the name.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from ...compiled import Int, compiled_arithmetic
 
 Array = Any  # numpy arrays of float32 or float64
 
-# tanh(x) = x P(x²) / Q(x²), fitted for the smallest relative error over |x| ≤ 9.01: 3.5e-7 at most,
-# three units in the last place. At the limit it is ±1 in float32, so saturated units have no slope.
+# tanh(x) = x P(x²) / Q(x²), fitted to minimise the relative error for |x| ≤ 9.01: it is at most
+# 3.5e-7, three units in the last place. At the limit the result is ±1 in float32, so the gradient
+# of saturated units is 0.
 _LIMIT = np.float32(8.92)
 _P1, _P2, _P3, _P4, _P5, _P6 = (
     np.float32(c)
@@ -40,7 +42,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 def tanh(x: Any) -> Any:
-    """tanh; in compiled code of float32 one that vectorises. NaN stays NaN."""
+    """tanh. Compiled for float32 it is the approximation above, which vectorises. NaN stays NaN."""
     return math.tanh(x)
 
 
@@ -74,7 +76,7 @@ def _sigmoid(x: Any) -> Any:
 
 @compiled_arithmetic
 def transpose(x: Array, out: Array, start: Int, stop: Int) -> None:
-    """Columns start … stop of x (M, N) become rows of out (N, M)."""
+    """Copy the columns start to stop - 1 of x (M, N) to the rows of out (N, M)."""
     rows = x.shape[0]
     for j0 in range(start, stop, 16):
         for i0 in range(0, rows, 64):
@@ -85,8 +87,9 @@ def transpose(x: Array, out: Array, start: Int, stop: Int) -> None:
 
 @compiled_arithmetic
 def lstm(pre: Array, rec: Array, p: Array, c0: Array, c1: Array, h1: Array) -> None:
-    """c0 → c1, h1. p: the peepholes (3, H), or (0, H) for none; `rec` (0, ·) where `pre` is the
-    sum of both shares already."""
+    """One step of the LSTM: from the cell state c0 compute c1 and h1. p holds the peephole weights
+    (3, H), or is (0, H) without peepholes. An empty `rec` (0, ·) means that `pre` already holds the
+    sum of both parts."""
     B, H = c0.shape
     peep = len(p) > 0
     for row in range(B):
@@ -120,7 +123,8 @@ def lstm(pre: Array, rec: Array, p: Array, c0: Array, c1: Array, h1: Array) -> N
 def lstm_backward(
     gates: Array, p: Array, c0: Array, c1: Array, dout: Array, dh: Array, dc: Array, dpre: Array
 ) -> None:
-    """dh, dc of after the step → dpre, and in dc that of before it. dh gets dout added."""
+    """From dh and dc after the step compute dpre. dout is added to dh first; dc is overwritten with
+    the gradient before the step."""
     B, H = c0.shape
     peep = len(p) > 0
     for row in range(B):
@@ -154,7 +158,8 @@ def lstm_backward(
 
 @compiled_arithmetic
 def gru(pre: Array, rec: Array, b: Array, h0: Array, inner: Array, h1: Array) -> None:
-    """Reset after the product: h0 → h1. b (H,) and `inner` = the n block of rec + b, kept."""
+    """One step of the GRU that resets after the product: from h0 compute h1. `inner` is filled with
+    b plus the candidate's block of rec, which the backward function needs."""
     B, H = h0.shape
     for row in range(B):
         g, u, h, new, m = pre[row], rec[row], h0[row], h1[row], inner[row]
@@ -173,7 +178,8 @@ def gru(pre: Array, rec: Array, b: Array, h0: Array, inner: Array, h1: Array) ->
 def gru_backward(
     gates: Array, inner: Array, h0: Array, dout: Array, dh: Array, dpre: Array, drec: Array
 ) -> None:
-    """dh of after the step → dpre, drec, and in dh what goes back past the product."""
+    """From dh after the step compute dpre and drec. dh is overwritten with the part of the gradient
+    before the step that does not go through the recurrent product."""
     B, H = h0.shape
     for row in range(B):
         g, d, e = gates[row], dpre[row], drec[row]
@@ -198,7 +204,8 @@ def gru_backward(
 
 @compiled_arithmetic
 def gru_before_gates(pre: Array, rec: Array, h0: Array, reset: Array) -> None:
-    """r and z from rec (B, 2H); reset = r ∘ h0, which the candidate's product takes."""
+    """First half of a step of the GRU that resets before the product: compute r and z from rec
+    (B, 2H), and reset = r ∘ h0, the input of the candidate's product."""
     B, H = h0.shape
     for row in range(B):
         g, u, h, out = pre[row], rec[row], h0[row], reset[row]
@@ -210,7 +217,7 @@ def gru_before_gates(pre: Array, rec: Array, h0: Array, reset: Array) -> None:
 
 @compiled_arithmetic
 def gru_before(pre: Array, rec: Array, h0: Array, h1: Array) -> None:
-    """The candidate from rec (B, H), then h0 → h1."""
+    """Second half of the step: compute the candidate from rec (B, H), and h1 from h0."""
     B, H = h0.shape
     for row in range(B):
         g, u, h, new = pre[row], rec[row], h0[row], h1[row]
@@ -223,7 +230,8 @@ def gru_before(pre: Array, rec: Array, h0: Array, h1: Array) -> None:
 
 @compiled_arithmetic
 def gru_before_backward(gates: Array, h0: Array, dout: Array, dh: Array, dpre: Array) -> None:
-    """dh of after the step → dz and dn in dpre, and in dh what z lets back."""
+    """From dh after the step compute the blocks of dpre for z and the candidate. dh is overwritten
+    with z ∘ dh."""
     B, H = h0.shape
     for row in range(B):
         g, d, h, back, above = gates[row], dpre[row], h0[row], dh[row], dout[row]
@@ -242,7 +250,7 @@ def gru_before_backward(gates: Array, h0: Array, dout: Array, dh: Array, dpre: A
 def gru_before_backward_gates(
     gates: Array, h0: Array, dreset: Array, dh: Array, dpre: Array
 ) -> None:
-    """The gradient of r ∘ h0 → dr in dpre, its share of dh added."""
+    """From the gradient of r ∘ h0 compute the block of dpre for r, and add r ∘ dreset to dh."""
     B, H = h0.shape
     for row in range(B):
         r, dr, h, e, back = gates[row], dpre[row], h0[row], dreset[row], dh[row]
@@ -254,7 +262,7 @@ def gru_before_backward_gates(
 
 @compiled_arithmetic
 def elman(pre: Array, rec: Array, h1: Array) -> None:
-    """tanh."""
+    """One step of the plain RNN: h1 = tanh(pre + rec)."""
     B, H = h1.shape
     for row in range(B):
         g, r, h = pre[row], rec[row], h1[row]
@@ -264,7 +272,7 @@ def elman(pre: Array, rec: Array, h1: Array) -> None:
 
 @compiled_arithmetic
 def elman_backward(h1: Array, dout: Array, dh: Array, dpre: Array) -> None:
-    """dh of after the step → dpre."""
+    """From dh after the step, plus dout, compute dpre."""
     B, H = h1.shape
     for row in range(B):
         h, d, back, above = h1[row], dpre[row], dh[row], dout[row]
@@ -274,7 +282,7 @@ def elman_backward(h1: Array, dout: Array, dh: Array, dpre: Array) -> None:
 
 @compiled_arithmetic
 def relu(pre: Array, rec: Array, h1: Array) -> None:
-    """max(0, ·); NaN stays NaN."""
+    """One step of the ReLU RNN: h1 = max(0, pre + rec). NaN stays NaN."""
     B, H = h1.shape
     for row in range(B):
         g, r, h = pre[row], rec[row], h1[row]
@@ -285,7 +293,7 @@ def relu(pre: Array, rec: Array, h1: Array) -> None:
 
 @compiled_arithmetic
 def relu_backward(h1: Array, dout: Array, dh: Array, dpre: Array) -> None:
-    """dh of after the step → dpre."""
+    """From dh after the step, plus dout, compute dpre."""
     B, H = h1.shape
     for row in range(B):
         h, d, back, above = h1[row], dpre[row], dh[row], dout[row]

@@ -1,8 +1,8 @@
-"""Random masks from a counter and a key: a number's hash decides whether it stays.
+"""Random dropout masks by a counter-based generator: entry i depends only on a hash of i and a key.
 
-Nothing is drawn one after the other, so the loop is vector instructions; a mask of five million
-numbers takes a millisecond, where `bernoulli_` takes sixty. The key comes from torch's generator:
-the same seed gives the same masks, and a saved generator state goes on with the same.
+The entries do not depend on each other, so the loop vectorises: a mask of five million entries
+takes a millisecond, while `bernoulli_` takes sixty. The key is drawn from torch's generator, so the
+same seed gives the same masks, and a restored generator state continues with the same masks.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SPREAD, _MIX_1, _MIX_2 = _u(0x9E3779B9), _u(0x21F0AAAD), _u(0x735A2D97)
 
 @compiled
 def fill_mask(out: Any, key_1: Any, key_2: Any, threshold: Any, scale: Any) -> None:
-    """out (N,): `scale` where a hash of (position, key) is at least `threshold` of 2^32, else 0.
+    """Fill out (N,): `scale` where the 32-bit hash of (index, key) is at least `threshold`, else 0.
 
-    The hash is two rounds of a 32-bit finalizer (multiply and xor-shift), a key before each.
+    The hash is two rounds of a 32-bit finalizer (multiply and xor-shift), each after adding a key.
     """
     zero = scale - scale
-    for i in range(len(out)):  # every operation is cut to 32 bits: numba would widen it
+    for i in range(len(out)):  # casts keep every operation in 32 bits; numba would widen it
         x = _u(_u(i) * _SPREAD + key_1)
         x = _u((x ^ (x >> _u(16))) * _MIX_1)
         x = _u((x ^ (x >> _u(15))) * _MIX_2)

@@ -1,7 +1,8 @@
-"""A matrix times one vector: nothing but reading the matrix, so all threads read at once.
+"""The product of a matrix and one vector, by several threads.
 
-A weight kept as bfloat16 is half the bytes; it is the upper half of a float32, made whole in the
-register, so sums and vector stay in float32.
+The time is that of reading the matrix from memory, so several threads read parts of it at the same
+time. A matrix in bfloat16 has half the bytes. A bfloat16 is the upper half of a float32: it is
+converted in a register, and the vector and the sums are float32.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch import Tensor
 from ...compiled import Int, compiled_sums, helpers, threads
 
 _u32, _f32 = np.uint32, np.float32
-_FEW = 1 << 17  # numbers of a matrix that one thread reads before another has woken up
+_FEW = 1 << 17  # entries of a matrix that one thread reads before a second one has woken up
 
 
 @compiled_sums
 def rows_of(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
-    """out[i] = W[i] · x for the rows start … stop of W (N, K), float32."""
+    """out[i] = W[i] · x for the rows start to stop - 1 of W (N, K) float32."""
     for i in range(start, stop):
         total = _f32(0)
         row = W[i]
@@ -31,7 +32,7 @@ def rows_of(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
 
 @compiled_sums
 def rows_of_bfloat16(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
-    """The same, W (N, K) being bfloat16 as uint16."""
+    """The same for W (N, K) in bfloat16, given as uint16."""
     for i in range(start, stop):
         total = _f32(0)
         row = W[i]
@@ -41,7 +42,12 @@ def rows_of_bfloat16(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
 
 
 def matvec(W: Tensor, x: Tensor) -> Tensor:
-    """W (N, K) float32 or bfloat16, contiguous, x (K,) float32 → (N,)."""
+    """W (N, K) float32 or bfloat16, contiguous, times x (K,) float32 → (N,) float32.
+
+    Example:
+        >>> matvec(torch.ones(2, 3), torch.tensor([1.0, 2.0, 3.0])).tolist()
+        [6.0, 6.0]
+    """
     half = W.dtype == torch.bfloat16
     matrix = (W.view(torch.uint16) if half else W).numpy()
     function = rows_of_bfloat16 if half else rows_of

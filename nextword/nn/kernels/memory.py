@@ -1,19 +1,20 @@
-"""Keep freed memory instead of handing it back to the system.
+"""Makes the C library keep freed memory instead of returning it to the system.
 
-A training step frees and asks for the same large buffers (logits, gates) again and again. By
-default glibc returns each to the system and gets it back as pages to be zeroed: on small models a
-third of the time. Keeping them costs nothing but the peak the process had anyway.
+Every training step allocates and frees the same large buffers (logits, gates). By default glibc
+returns each to the system and gets it back as new pages, which the system fills with zeros: with
+small models this takes a third of the time. If freed memory is kept, the process stays at its peak
+size.
 """
 
 from __future__ import annotations
 
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of `mallopt`, from malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc so; False where the C library is another one. Holds for the whole process."""
+    """Configure glibc for the whole process. Returns False if the C library is another one."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

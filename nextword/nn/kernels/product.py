@@ -1,9 +1,9 @@
-"""Products of matrices on a CPU, with a matrix laid out once for many products.
+"""Matrix products on a CPU, in which one matrix is reordered once and used for many products.
 
-In float32 and bfloat16 they go to oneDNN, which keeps a processor near its peak at any number of
-rows once the matrix has the layout it wants; torch's own `mm` falls to a third of that at the 20
-rows of a recurrent step. Where torch lacks these functions, and in other precisions, the products
-are torch's.
+In float32 and bfloat16 the products are computed by oneDNN. Once the matrix is in oneDNN's own
+layout, the processor runs near its peak for any number of rows; torch's `mm` reaches a third of
+that with the 20 rows of a recurrent step. In other precisions, and if this torch does not offer the
+functions of oneDNN, torch computes the products.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 _TYPES = (torch.float32, torch.bfloat16)
-_STRIP = 16  # columns that one cache line of float32 holds
-_WORTH = 4  # products after which a layout of its own has paid
-_WORTH_TURNED = 32  # the same for a matrix that must be transposed first,
-_LARGE = 1 << 22  # if it has so many numbers
+_STRIP = 16  # float32 numbers in a cache line
+_WORTH = 4  # products after which reordering has paid off
+_WORTH_TURNED = 32  # the same for a matrix that must be transposed first
+_LARGE = 1 << 22  # and has at least so many entries
 
 
 def _find() -> tuple[Any, Any] | None:
-    """oneDNN's product and its layout, if this torch has them and this processor runs them."""
+    """oneDNN's functions that multiply and reorder, if this torch has them and they run on this
+    processor."""
     try:
         multiply = torch.ops.mkldnn._linear_pointwise.default
         lay_out = torch.ops.mkldnn._reorder_linear_weight.default
@@ -53,9 +54,13 @@ def _lay_out(W: Tensor, rows: int) -> Tensor:
 
 
 class Frozen:
-    """Within it weights do not change, so each is laid out, and rounded to `low`, only once.
+    """A context manager for generation. Inside it weights must not change: each one is reordered
+    and rounded to `low` only once, also if the same object is entered again.
 
-    For generation: `with frozen: model(ids, state)`, again and again with the same object.
+    Example:
+        frozen = Frozen(torch.bfloat16)
+        with frozen:
+            output = model.forward(ids, state)
     """
 
     def __init__(self, low: torch.dtype = torch.float32) -> None:
@@ -71,17 +76,17 @@ class Frozen:
         _frozen.reset(self._tokens.pop())
 
     def lay(self, W: Tensor, low: torch.dtype, rows: int) -> Tensor:
-        """W (N, K) for products with about so many rows."""
+        """W (N, K), reordered for products with about `rows` rows."""
         if rows == 1 and W.dtype == low:
-            return W  # `matvec` takes it as it is
+            return W  # `matvec` needs no other layout
         return self._lay((W,), low, rows)
 
     def lay_side_by_side(self, W: Tensor, U: Tensor, low: torch.dtype, rows: int) -> Tensor:
-        """W (N, K) and U (N, L) as one matrix (N, K + L): one product instead of two."""
+        """W (N, K) and U (N, L) as one matrix (N, K + L), so that one product replaces two."""
         return self._lay((W, U), low, rows)
 
     def once(self, key: Any, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` made at the first call with this key."""
+        """The result of `make()` from the first call with this key."""
         if key not in self._laid:
             self._laid[key] = make()
         return self._laid[key]
@@ -99,13 +104,13 @@ _frozen: ContextVar[Frozen | None] = ContextVar("frozen", default=None)
 
 
 def frozen() -> Frozen | None:
-    """The `Frozen` that we are within."""
+    """The `Frozen` inside which this code runs; None outside."""
     return _frozen.get()
 
 
 def low_precision(x: Tensor) -> torch.dtype:
-    """The type that products with x are done in: that of autocast under it, that of `Frozen`
-    within it, else its own."""
+    """The type in which products with x are computed: the type of autocast or of `Frozen` inside
+    one of them, else the type of x."""
     if x.dtype == torch.float32 and x.device.type in ("cpu", "cuda"):
         if torch.is_autocast_enabled(x.device.type):
             return torch.get_autocast_dtype(x.device.type)
@@ -117,8 +122,13 @@ def low_precision(x: Tensor) -> torch.dtype:
 def product(
     x: Tensor, W: Tensor, b: Tensor | None = None, low: torch.dtype | None = None
 ) -> Tensor:
-    """x Wᵀ + b: x (M, K), W (N, K), b (N,) → (M, N) of x's type, the factors rounded to `low`
-    (none: as they are)."""
+    """x Wᵀ + b: x (M, K), W (N, K), b (N,) → (M, N) in the type of x. x and W are rounded to `low`
+    first; None = no rounding.
+
+    Example:
+        >>> product(torch.tensor([[1.0, 2.0]]), torch.eye(2), torch.ones(2)).tolist()
+        [[2.0, 3.0]]
+    """
     low = low or x.dtype
     if not _suits(x):
         return _linear(x, W, b, low)
@@ -129,11 +139,11 @@ def product(
 
 
 def multiply_frozen(x: Tensor, laid: Tensor, b: Tensor | None, low: torch.dtype) -> Tensor:
-    """As `product`, with a matrix from `Frozen`."""
+    """`product` with a matrix `laid` that comes from `Frozen`."""
     if not _suits(x):
         return _linear(x, laid, b, low)
     if len(x) == 1 and x.dtype == torch.float32 and laid.is_contiguous():
-        from .matvec import matvec  # brings the compiled loops, which take a moment to load
+        from .matvec import matvec  # imported here: loading compiled loops takes time
 
         out = matvec(laid, x[0])
         return (out if b is None else out.add_(b))[None]
@@ -141,7 +151,8 @@ def multiply_frozen(x: Tensor, laid: Tensor, b: Tensor | None, low: torch.dtype)
 
 
 def multiply_by(W: Tensor, low: torch.dtype, rows: int, times: int) -> Callable[[Tensor], Any]:
-    """W (N, K) made ready for `times` products: a function x (rows, K) → x Wᵀ, a numpy array."""
+    """Prepare W (N, K) for `times` products. Returns a function x (rows, K) → x Wᵀ, a numpy array
+    (rows, N)."""
     if not _suits(W):
         return lambda x: _linear(x, W, None, low).numpy()
     if (within := _frozen.get()) is not None:
@@ -162,7 +173,7 @@ def _linear(x: Tensor, W: Tensor, b: Tensor | None, low: torch.dtype) -> Tensor:
 
 
 def transposed(x: Tensor) -> Tensor:
-    """x (M, N) → (N, M), contiguous on a CPU; large ones by two threads."""
+    """x (M, N) → (N, M), contiguous on a CPU. Two threads transpose a large matrix."""
     if x.device.type != "cpu":
         return x.T
     if x.dtype == torch.bfloat16 or x.numel() < 1 << 16:

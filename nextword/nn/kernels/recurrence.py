@@ -1,10 +1,11 @@
-"""A recurrent layer as one function of its sequence, with its own gradient.
+"""A recurrent layer as one differentiable function of its sequence, by compiled loops on a CPU.
 
-The loops over time do only what must wait for the step before: one product with the recurrent
-matrix and the gates. The input's product for all steps comes before, the weights' gradients are one
-product over all steps after. Equal to the readable cells (tests hold both to 1e-10 in double).
+The loop over time computes only what depends on the step before: a product with the recurrent
+matrix, and the gates. The product with the input is computed for all steps before the loop, the
+gradients of the weights for all steps after it. The results are those of the cells' `step` (the
+tests require 1e-10 in double precision).
 
-Sizes: T time, B batch, I input, H hidden, G the number of gates. float32 and float64, on a CPU.
+Sizes: T time, B batch, I input, H hidden, G the number of gates. Types: float32 and float64.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from . import gates
 from .product import frozen, low_precision, multiply_by, multiply_frozen, product, transposed
 
 State = tuple[Tensor, ...]
-Kept = tuple[Tensor, ...]  # outputs (T + 1, B, H), and what else the backward loop needs
+Kept = tuple[Tensor, ...]  # for the backward pass: h_0 … h_T (T + 1, B, H) first, then others
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None, State]
 
 
@@ -28,31 +29,35 @@ _NONE = np.empty((0, 0), np.float32)
 
 
 class Loops(ABC):
-    """A cell's two loops over time. `own` is the cell's own parameter, `low` the precision of the
-    products. `pre` (T, B, G·H) comes with W x + b and is overwritten."""
+    """The forward and the backward loop over time of a cell.
 
-    single_step: ClassVar[bool] = False  # has `step`, for texts that are read token by token
+    In all methods `own` is the parameter of the cell itself, `low` the precision of the products,
+    and `pre` (T, B, G·H) holds W x + b; `forward` overwrites it.
+    """
+
+    single_step: ClassVar[bool] = False  # whether there is `step`, for generation
 
     def step(self, pre: Tensor, own: Tensor, state: State) -> State:
-        """A single step from W x + U h + b (B, G·H), without what a backward loop needs."""
+        """One step without gradient: pre = W x + U h + b (B, G·H), state → the state after it."""
         raise NotImplementedError
 
     @abstractmethod
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
     ) -> tuple[State, Kept]:
-        """→ the last state, and what is kept: first h_0 … h_T (T + 1, B, H)."""
+        """Returns the last state, and what the backward pass needs; see `Kept`."""
 
     @abstractmethod
     def backward(
         self, kept: Kept, U: Tensor, own: Tensor, dout: Tensor, dlast: State, low: torch.dtype
     ) -> Gradients:
-        """dout (T, B, H), the gradient of the last state → the gradients of `pre`, the same
-        turned (G·H, T·B), of U, of `own`, of the first state."""
+        """From dout (T, B, H) and dlast, the gradients of the outputs and of the last state,
+        compute the gradients of `pre`, of `pre` transposed to (G·H, T·B), of U, of `own`, and of
+        the first state."""
 
 
 class LSTMLoops(Loops):
-    """LSTM, with peepholes where the cell owns them (3, H)."""
+    """The LSTM; with peepholes if `own` holds their weights (3, H)."""
 
     single_step = True
 
@@ -99,7 +104,8 @@ class LSTMLoops(Loops):
 
 
 class GRULoops(Loops):
-    """GRU, reset after the product; the cell owns the bias (H,) that the reset gate reaches."""
+    """The GRU that resets after the product; `own` is the bias (H,) that is multiplied by the reset
+    gate."""
 
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
@@ -132,7 +138,7 @@ class GRULoops(Loops):
 
 
 class GRUBeforeLoops(Loops):
-    """GRU, reset before the product: two products a step, one after the other."""
+    """The GRU that resets before the product; a step needs two products, one after the other."""
 
     def forward(
         self, pre: Tensor, U: Tensor, own: Tensor, state: State, low: torch.dtype
@@ -167,10 +173,10 @@ class GRUBeforeLoops(Loops):
 
 
 class PlainLoops(Loops):
-    """h = f(W x + U h + b)."""
+    """Cells of the form h_t = f(W x_t + U h_{t-1} + b)."""
 
     def __init__(self, onward: Any, back: Any) -> None:
-        """A step's compiled arithmetic, forward and backward."""
+        """`onward` and `back` are the compiled functions of a step, forward and backward."""
         self.onward, self.back = onward, back
 
     def forward(
@@ -233,8 +239,11 @@ class _Recurrence(torch.autograd.Function):
 def run(
     name: str, x: Tensor, state: State, W: Tensor, U: Tensor, b: Tensor, own: Tensor | None
 ) -> tuple[Tensor, State]:
-    """x (T, B, I), the first state, W (G·H, I), U (G·H, H), b (G·H), the cell's own parameter →
-    outputs (T, B, H), the last state."""
+    """Run the cell whose `loops` are called `name`.
+
+    x (T, B, I), the first state, W (G·H, I), U (G·H, H), b (G·H,), the cell's own parameter →
+    outputs h_1 … h_T (T, B, H), the last state.
+    """
     rest = (W, U, b, U.new_empty(0, U.shape[1]) if own is None else own, *state)
     if torch.is_grad_enabled():
         out, *last = _Recurrence.apply(name, x, *rest)  # type: ignore[no-untyped-call]
@@ -242,7 +251,7 @@ def run(
     low, loops, within = low_precision(x), LOOPS[name], frozen()
     if within and len(x) == 1 and loops.single_step:
         W, U, b, own, *state_ = (part.detach() for part in rest)
-        if x.shape[1] == 1 and low == W.dtype:  # read as they lie: a copy costs a hundred tokens
+        if x.shape[1] == 1 and low == W.dtype:  # no copy: it would cost as much as 100 tokens
             pre = product(x[0], W, b, low) + product(state_[0], U, None, low)
         else:
             both = within.lay_side_by_side(W, U, low, x.shape[1])
@@ -262,27 +271,27 @@ def _forward(
 
 
 def _turned(d: Tensor, low: torch.dtype) -> Tensor:
-    """d (T, B, N) → (N, T·B), for products over all time steps."""
+    """d (T, B, N) → (N, T·B), for products that sum over time and batch."""
     return transposed(d.flatten(0, 1).to(low))
 
 
 def _weights(turned: Tensor, x: Tensor) -> Tensor:
-    """Σ over time and batch of d xᵀ: d `_turned` (N, T·B), x (T, B, K) → (N, K)."""
+    """The sum over time and batch of d xᵀ: d from `_turned` (N, T·B), x (T, B, K) → (N, K)."""
     return product(turned, x.flatten(0, 1).to(turned.dtype).T).to(x.dtype)
 
 
 def _room(steps: int, first: Tensor) -> Tensor:
-    """(T + 1, B, H) that begins with `first`."""
+    """An array (T + 1, B, H) for the states of all steps; index 0 holds `first`."""
     room = first.new_empty(steps + 1, *first.shape)
     room[0] = first
     return room
 
 
 def _array(x: Tensor) -> Any:
-    """As numpy, in rows."""
+    """The tensor as a contiguous numpy array."""
     return x.contiguous().numpy()
 
 
 def _own(x: Tensor) -> Any:
-    """A numpy array to be overwritten."""
+    """A copy as a numpy array, which may be overwritten."""
     return x.clone(memory_format=torch.contiguous_format).numpy()

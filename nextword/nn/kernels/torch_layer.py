@@ -1,4 +1,4 @@
-"""torch's own recurrent layers, cuDNN's on a GPU, under our cells' parameters."""
+"""Runs a cell by torch's recurrent layer, or by cuDNN's on a GPU, with the cell's parameters."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def run(
     b: Tensor,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x (T, B, I), a mask on U → outputs (T, B, H) and the last state, of x's type under autocast
-    too: the next layer's loops want that."""
+    """x (T, B, I), state, W, U, b, a mask on U → outputs (T, B, H) and the last state. They have
+    the type of x, under autocast too, because our loops may run the next layer."""
     name = str(cell.torch_layer)
     weights = (W, U, *cell.torch_biases(b))
     if cudnn.available(x):

@@ -42,6 +42,7 @@ class Journal:
         self.totals: dict[str, list[float]] = {}
         self.bar = TrainingBar(quiet)
         self.layers_told = False
+        self.lr = 0.0  # of the last step
         self.recorded_at, self.recorded_tokens = time.perf_counter(), at.tokens
 
     def __enter__(self) -> Self:
@@ -64,12 +65,14 @@ class Journal:
         """Bytes of metrics.jsonl so far."""
         return self.file.tell()
 
-    def add(self, terms: dict[str, Term], layers: dict[str, str]) -> None:
+    def add(self, terms: dict[str, Term], lr: float, layers: dict[str, str]) -> None:
         """Count a batch's terms towards the next record.
 
         Args:
-            layers: what runs each recurrent layer; said once.
+            lr: the learning rate of the step.
+            layers: the backend that computes each recurrent layer; printed once.
         """
+        self.lr = lr
         for name, term in terms.items():
             total = self.totals.setdefault(name, [0.0, 0])
             total[0] += float(term.total.detach())
@@ -97,9 +100,7 @@ class Journal:
                 if name != "step" and isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, values["step"])
 
-    def record_progress(
-        self, at: Standing, budget: Budget, lr: float, norm: float, *, always: bool
-    ) -> None:
+    def record_progress(self, at: Standing, budget: Budget, norm: float, *, always: bool) -> None:
         """Record the means since the last record and move the bar, every two seconds, or
         `always`."""
         now = time.perf_counter()
@@ -112,7 +113,7 @@ class Journal:
             step=at.step,
             epoch=at.epoch,
             tokens=at.tokens,
-            lr=lr,
+            lr=self.lr,
             grad_norm=norm,
             tokens_per_second=speed,
             seconds=budget.elapsed,

@@ -84,9 +84,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                         average.update()
                     at.advance(batch)
                     state = state if stream.carries else None
-                    journal.add(terms, layers)
-                    lr, pass_is_over = settings.optimizer.lr * rates.lr, at.index == len(stream)
-                    journal.record_progress(at, budget, lr, norm, always=pass_is_over)
+                    journal.add(terms, settings.optimizer.lr * rates.lr, layers)
+                    journal.record_progress(at, budget, norm, always=at.index == len(stream))
                     if saver.is_due():
                         saver.save(state, at, journal, budget)
         except KeyboardInterrupt:

@@ -1,19 +1,20 @@
-"""Compile the loops of recurrent layers once, so that nobody waits later."""
+"""Compiles the loops of recurrent layers and fills numba's cache, so that later runs start fast."""
 
 from __future__ import annotations
 
 import torch
 
-from ... import registry
-from ..dropout import mask_like
-from ..recurrent import RecurrentLayer
-from . import backend
-from .matvec import matvec
-from .product import transposed
+from .. import registry
+from .dropout import mask_like
+from .kernels import backend
+from .kernels.matvec import matvec
+from .kernels.product import transposed
+from .recurrent import RecurrentLayer
 
 
 def warm_up() -> None:
-    """Every cell forward and backward, in float32; masks, products with a vector, transposes."""
+    """Run every compiled loop once: all cells forward and backward in float32, masks, matrix-vector
+    products, transposition."""
     x = torch.zeros(2, 1, 3)
     with backend("fast"):
         for cell in registry.names("cell"):
