@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nextword import registry
 from nextword.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,19 @@ def test_commands_exist(document: Path) -> None:
             source += (ROOT / "nextword" / "cli" / "options.py").read_text()
             for option in re.findall(r"--([a-z-]+)", rest):
                 assert f"--{option}" in source or option.replace("-", "_") in source, option
+
+
+@pytest.mark.parametrize(("kind", "page"), [("cell", "recurrent.md"), ("smoothing", "ngram.md")])
+def test_tables_have_every_part(kind: str, page: str) -> None:
+    """Each registered part has a row that begins with its name."""
+    rows = re.findall(r"^\| `([\w-]+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
+    assert set(registry.names(kind)) <= set(rows)
+
+
+def test_every_verb_is_shown() -> None:
+    """Some document has a command with it."""
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    assert set(re.findall(r"nextword ([a-z-]+)", "\n".join(texts))) >= VERBS
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
