@@ -10,7 +10,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,14 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AnyPath = str | os.PathLike[str]
+Paths = AnyPath | Sequence[AnyPath]
+
+
+def path_list(paths: Paths) -> list[Path]:
+    """One path or several, as a list."""
+    return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(p) for p in paths]
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:

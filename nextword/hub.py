@@ -18,7 +18,7 @@ from .errors import InputError
 from .files import read_tensors, write_tensors, write_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from .text.tokenizer import Tokenizer
     from .text.wordpiece import WordPieceTokenizer
@@ -148,7 +148,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return from_hub(_tensors(folder), read_config(folder), read_tokenizer(folder)[1])
 
 
-def save(out: Path, model: Any, config: Config, tokenizer: Tokenizer) -> None:
+def save(out: Path, model: nn.Module, config: Config, tokenizer: Tokenizer) -> None:
     """Write a BERT into the folder `out` in the Hugging Face format.
 
     Raises:

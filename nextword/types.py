@@ -106,6 +106,23 @@ class Seq2Seq(Predictor, Protocol):
         ...
 
 
+class Labeller(Protocol):
+    """A model that gives scores of labels: of a text, or of each of its tokens."""
+
+    def __call__(self, ids: Tensor, real: Tensor | None, segments: Tensor | None = None) -> Tensor:
+        """Score the C labels of texts.
+
+        Args:
+            ids: (B, T), padded at the end.
+            real: (B, T) True = a token, False = padding.
+            segments: (B, T) 0 for the first text of a pair, 1 for the second.
+
+        Returns:
+            Logits (B, C) of the text's label, or (B, T, C) of each token's.
+        """
+        ...
+
+
 class MaskedLanguageModel(Protocol):
     """A model that predicts masked tokens from the other tokens on both sides."""
 

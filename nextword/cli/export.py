@@ -10,6 +10,8 @@ import typer
 from .options import Overwrite, Quiet, RunPath
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..run import Run
 
 _FORMATS = ("arpa", "hf")
@@ -102,5 +104,5 @@ def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
     with scratch(out) as folder:
         made = folder / "model"
         made.mkdir()
-        hub.save(made, opened.model, opened.config, opened.tokenizer)
+        hub.save(made, cast("nn.Module", opened.model), opened.config, opened.tokenizer)
         swap(made, out)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..evaluation.dynamic import Dynamic
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or an .arpa file.")]
 Data = Annotated[
@@ -54,7 +57,7 @@ Alpha = Annotated[
 ]
 
 
-def dynamic_settings(wanted: bool, items: list[str]) -> Any:
+def dynamic_settings(wanted: bool, items: list[str]) -> Dynamic | None:
     """Parse the options --dynamic and --dynamic-set.
 
     Returns:
@@ -73,12 +76,12 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Any:
     return parse_section(Dynamic, values, "--dynamic-set") if wanted else None
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a value as one line of JSON. Infinities and NaN become null: JSON has neither."""
     import json
     import math
 
-    def plain(item: Any) -> Any:
+    def plain(item: object) -> object:
         if isinstance(item, dict):
             return {key: plain(part) for key, part in item.items()}
         if isinstance(item, (list, tuple)):

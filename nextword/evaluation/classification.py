@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from .. import plot
 from ..data.labelled import Labelled
+from ..data.stream import Ids
 from ..errors import InputError
+from ..files import AnyPath, Paths, path_list
 from ..run import Run
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
-from ..types import Ability
+from ..types import Ability, Labeller
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _ROWS = 64
 
@@ -72,7 +76,7 @@ class ClassifierEvaluation:
             ("speed", f"{self.examples / self.seconds:,.0f} texts/s"),
         ]
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
+    def draw(self, path: AnyPath) -> None:
         """The confusion matrix."""
         draw_confusion(self.labels, self.confusion, self.quality.accuracy, path)
 
@@ -95,7 +99,12 @@ class Classified:
         return f"{self.label}\t{self.probability:.4f}\t{self.text}"
 
 
-def quality_first(evaluation: Any) -> dict[str, Any]:
+def labeller(run: Run) -> Labeller:
+    """The model of a classifier or tagger."""
+    return cast(Labeller, run.model)
+
+
+def quality_first(evaluation: DataclassInstance) -> dict[str, Any]:
     """The figures of an evaluation, those of its quality first; the examples' own left out."""
     values: dict[str, Any] = asdict(evaluation)
     del values["shares"]
@@ -103,7 +112,7 @@ def quality_first(evaluation: Any) -> dict[str, Any]:
 
 
 def draw_confusion(
-    labels: list[str], confusion: list[list[int]], accuracy: float, path: str | os.PathLike[str]
+    labels: list[str], confusion: list[list[int]], accuracy: float, path: AnyPath
 ) -> None:
     """How often a right label (row) was answered with which (column)."""
     counts = np.asarray(confusion)
@@ -122,7 +131,7 @@ def draw_confusion(
         ax.set(xlabel="answer", ylabel="right label", title=f"{accuracy:.1%} right")
 
 
-def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
+def measure(right: Ids, answers: Ids, labels: int) -> tuple[Quality, Any]:
     """Right labels and answers (N,) → the figures, and the confusion matrix (labels, labels)."""
     confusion = np.zeros((labels, labels), dtype=np.int64)
     np.add.at(confusion, (right, answers), 1)
@@ -138,7 +147,7 @@ def measure(right: Any, answers: Any, labels: int) -> tuple[Quality, Any]:
 
 @torch.no_grad()
 def score_labelled(
-    model: Any, corpus: Corpus, device: torch.device, longest: int
+    model: Labeller, corpus: Corpus, device: torch.device, longest: int
 ) -> tuple[Any, Any]:
     """log p of every label (N, C) for each example, in the order of the text, and which of them are
     longer than `longest` tokens and were cut (N,)."""
@@ -152,14 +161,14 @@ def score_labelled(
     return torch.cat(parts).numpy(), stream.cut
 
 
-def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
+def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
     """Answers for labelled texts, compared with their labels.
 
     Raises:
         InputError: the run is no classifier, a file cannot be read, or has an unknown label.
     """
     run.require(Ability.CLASSIFY)
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    paths = path_list(data)
     spans = open_texts(paths)
     labels = run.config.model.labels
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
@@ -167,7 +176,7 @@ def evaluate_classifier(run: Run, data: Any) -> ClassifierEvaluation:
         each = 1 + run.config.model.pairs
         corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels, each)
         began = time.perf_counter()
-        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
+        log_probs, cut = score_labelled(labeller(run), corpus, run.device, longest(run))
         seconds = time.perf_counter() - began
         right = np.asarray(corpus.labels)
     answers = log_probs.argmax(axis=1)
@@ -206,7 +215,7 @@ def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
         first += len(block)
         ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
         corpus = Corpus(ids, Counts(), "", labels=np.zeros(len(block), np.int64))
-        log_probs, cut = score_labelled(run.model, corpus, run.device, longest(run))
+        log_probs, cut = score_labelled(labeller(run), corpus, run.device, longest(run))
         for text, values, too_long in zip(block, np.exp(log_probs), cut, strict=True):
             chances = dict(zip(names, values.tolist(), strict=True))
             best = int(values.argmax())

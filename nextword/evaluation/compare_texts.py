@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import Paths
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
@@ -106,7 +107,7 @@ class TextComparison:
 
 def compare_texts(
     runs: Sequence[Run],
-    data: Any,
+    data: Paths,
     evaluate: Sequence[EvaluateCorpus],
     *,
     how: Reading,

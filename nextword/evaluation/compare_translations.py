@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from .. import plot
+from ..files import AnyPath, Paths
 from ..generation.translate import Decoding
 from ..run import Run
 from ..screen import Bar
@@ -83,15 +83,15 @@ class TranslationComparison:
         against = f"p: paired bootstrap against {self.baseline}"
         return [against, quality.bleu_signature, quality.chrf_signature]
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
+    def draw(self, path: AnyPath) -> None:
         """BLEU over the source's length, a line for each run."""
         draw_lengths(self, path)
 
 
 def compare_translations(
     runs: Sequence[Run],
-    data: Any,
-    targets: Any = (),
+    data: Paths,
+    targets: Paths = (),
     *,
     how: Decoding | None = None,
     bar: Bar | None = None,
@@ -149,7 +149,7 @@ def by_length(evaluation: TranslationEvaluation) -> list[dict[str, Any]]:
     return parts
 
 
-def draw_lengths(comparison: TranslationComparison, path: str | os.PathLike[str]) -> None:
+def draw_lengths(comparison: TranslationComparison, path: AnyPath) -> None:
     """BLEU over the source's length, a line for each run."""
     with plot.figure(path) as (ax,):
         for row in comparison.rows:

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ..config import Section
 from ..data.stream import Ids, rows
 from ..state import detach
+from ..types import LanguageModel
 from .token_scores import Progress, TokenScores, Watch
 
 _RATES = {"running": 3e-4, "rms": 5e-5, "sgd": 0.1}
@@ -63,7 +64,7 @@ class Dynamic(Section):
 
 
 @contextmanager
-def restored(model: Any) -> Iterator[list[Tensor]]:
+def restored(model: LanguageModel) -> Iterator[list[Tensor]]:
     """The trained weights (copies); the model has them again at the end."""
     trained = [p.detach().clone() for p in model.parameters()]
     asked = [p.requires_grad for p in model.parameters()]
@@ -132,7 +133,7 @@ class _Descent:
 
 
 def score_dynamic(
-    model: Any,
+    model: LanguageModel,
     ids: Ids,
     device: torch.device,
     settings: Dynamic,
@@ -148,7 +149,7 @@ def score_dynamic(
     """
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
-    model.eval()
+    cast(nn.Module, model).eval()
     with restored(model) as trained, torch.enable_grad():
         descent = _Descent(settings, list(model.parameters()), trained)
         if settings.method == "rms":
@@ -179,7 +180,9 @@ class _Segment(NamedTuple):
     targets: Tensor  # (T,)
 
 
-def _segments(model: Any, ids: Ids, device: torch.device, length: int) -> Iterator[_Segment]:
+def _segments(
+    model: LanguageModel, ids: Ids, device: torch.device, length: int
+) -> Iterator[_Segment]:
     """A text, piece by piece, each read with the weights as they then are."""
     state = model.start(1)
     for offset in range(0, len(ids), length):

@@ -11,6 +11,7 @@ import torch
 from ..data.pairs import Pairs
 from ..text.corpus import Corpus
 from ..text.tokenizer import UNK
+from ..types import Seq2Seq
 
 _TOKENS = 4096  # in a batch, padding included
 
@@ -37,7 +38,7 @@ class PairScores(NamedTuple):
 
 @torch.no_grad()
 def score_pairs(
-    model: Any,
+    model: Seq2Seq,
     corpus: Corpus,
     device: torch.device,
     progress: Callable[[int], None] | None = None,
@@ -63,6 +64,7 @@ def score_pairs(
             known + int(there.sum()),
             known_log_prob + float(values[there].sum()),
         )
+        assert scored.hit is not None
         hits += int((scored.hit & batch.mask).sum())
         if progress:
             progress(batch.tokens)

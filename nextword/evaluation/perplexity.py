@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..data.stream import Ids
 from ..errors import InputError
+from ..files import Paths, path_list
 from ..run import DATA, Run, count_parameters
 from ..screen import Bar
 from ..text.corpus import Corpus, open_corpus, prepare
@@ -31,7 +29,7 @@ from .token_scores import Progress, TokenScores, score_tokens
 
 def evaluate_text(
     run: Run,
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    data: Paths,
     *,
     dynamic: Dynamic | None = None,
     cache: Cache | None = None,
@@ -62,7 +60,7 @@ def evaluate_text(
 
 def tune_cache(
     run: Run,
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    data: Paths,
     *,
     dynamic: Dynamic | None = None,
     bar: Bar | None = None,
@@ -79,10 +77,10 @@ def tune_cache(
     return tune(scores.log_prob, watcher)
 
 
-def load_text(run: Run, data: Any, folder: str, segment: int | None = None) -> Corpus:
+def load_text(run: Run, data: Paths, folder: str, segment: int | None = None) -> Corpus:
     """Text files as the run's ids, in `folder`."""
     run.require(Ability.PREDICT)
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    paths = path_list(data)
     corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
     if not len(corpus):
         raise InputError(f"no words in '{paths[0]}'; give a file with text in it")

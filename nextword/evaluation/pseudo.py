@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +20,14 @@ import torch
 from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
-from ..generation.infill import check_fills
+from ..generation.infill import gap_filler
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..text.input_lines import take
 from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
+from ..types import MaskedLanguageModel
 from .figures import Evaluation, safe_exp, signature, summarise
 from .sentences import SentenceScore
 from .token_scores import TokenScores
@@ -38,7 +38,10 @@ _LINES_AT_ONCE = 32  # of a stream, scored before the first is answered
 
 
 def score_masked(
-    model: Any, ids: Ids, device: torch.device, progress: Callable[[int], None] | None = None
+    model: MaskedLanguageModel,
+    ids: Ids,
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
 ) -> TokenScores:
     """Of a text (N,): each line read alone, in pieces where it is longer than the context. The ends
     of lines are not predicted: they cost nothing, and hit nothing.
@@ -49,7 +52,7 @@ def score_masked(
     ids = np.asarray(ids)
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
-    places = _pieces(ids, model.context - 2)
+    places = _pieces(ids, (model.context or 1 << 30) - 2)
     while block := list(islice(places, _LINES)):
         rows = [ids[start:stop].astype(np.int64) for start, stop in block]
         for (start, stop), (values, hits) in zip(
@@ -63,7 +66,7 @@ def score_masked(
 
 @torch.no_grad()
 def pseudo_log_likelihood(
-    model: Any, rows: Sequence[Sequence[int] | Ids], device: torch.device
+    model: MaskedLanguageModel, rows: Sequence[Sequence[int] | Ids], device: torch.device
 ) -> list[tuple[Ids, Ids]]:
     """For each row of token ids (marks left out): log p of each of its tokens, natural logarithms,
     and whether it was the most probable one. A row with its marks fits the model's context."""
@@ -116,13 +119,13 @@ def evaluate_pseudo(
     Raises:
         InputError: the run does not predict masked words, or there are no words in the text.
     """
-    check_fills(run)
+    model = gap_filler(run)
     predicted = np.asarray(corpus.ids) != EOS
     total = int(predicted.sum())
     if not total:
         raise InputError("no words in the text, only ends of lines")
     began = time.perf_counter()
-    scores = score_masked(run.model, corpus.ids, run.device, bar(total) if bar else None)
+    scores = score_masked(model, corpus.ids, run.device, bar(total) if bar else None)
     seconds = time.perf_counter() - began
     assert scores.hit is not None
     known = scores.log_prob[predicted & (corpus.ids != UNK)]
@@ -144,14 +147,14 @@ def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore
     Raises:
         InputError: the run does not predict masked words, or a line is longer than its context.
     """
-    check_fills(run)
-    model: Any = run.model
+    model = gap_filler(run)
+    longest = (model.context or 1 << 30) - 2  # without the marks at both ends
     lines = iter(texts)
     first = 1
     while block := take(lines, _LINES_AT_ONCE):
         rows = [run.tokenizer.encode(text.replace("\n", " ")) for text in block]
         for number, ids in enumerate(rows, start=first):
-            if len(ids) + 2 > model.context:
+            if len(ids) > longest:
                 raise InputError(
                     f"line {number} has {len(ids)} tokens; with its marks that is more than the "
                     f"model's context of {model.context}; split it"

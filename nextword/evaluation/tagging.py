@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,15 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..data.stream import Ids
 from ..data.tagged import Tagged
+from ..files import AnyPath, Paths, path_list
 from ..run import Run
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.reader import open_texts
 from ..text.tagged import NONE, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
-from ..types import Ability
-from .classification import Quality, draw_confusion, measure, quality_first
+from ..types import Ability, Labeller
+from .classification import Quality, draw_confusion, labeller, measure, quality_first
 
 _ROWS = 32
 
@@ -62,7 +63,7 @@ class TaggerEvaluation:
             ("speed", f"{self.words / self.seconds:,.0f} words/s"),
         ]
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
+    def draw(self, path: AnyPath) -> None:
         """The confusion matrix."""
         draw_confusion(self.tags, self.confusion, self.quality.accuracy, path)
 
@@ -113,7 +114,7 @@ def spans(tags: Iterable[str]) -> set[tuple[int, int, str]]:
 
 
 def tag_quality(
-    right: Any, answers: Any, ends: Any, tags: Sequence[str]
+    right: Ids, answers: Ids, ends: Sequence[int], tags: Sequence[str]
 ) -> tuple[Quality, Any, Any]:
     """Right tags and answers (N,), where sentences end, the tags' names → the figures, the
     confusion matrix, and every sentence's share (2, sentences) in the F1 of spans (twice what both
@@ -136,7 +137,7 @@ def tag_quality(
 
 
 @torch.no_grad()
-def score_tagged(model: Any, corpus: Corpus, device: torch.device, longest: int) -> Any:
+def score_tagged(model: Labeller, corpus: Corpus, device: torch.device, longest: int) -> Ids:
     """log p of every tag (N, C) for each word, in the order of the text."""
     assert corpus.labels is not None
     stream = Tagged(corpus.ids, corpus.labels, _ROWS, longest, shuffle=False)
@@ -158,20 +159,20 @@ def words_of(corpus: Corpus) -> tuple[Any, Any]:
     return labels[is_word], ends.tolist()
 
 
-def evaluate_tagger(run: Run, data: Any) -> TaggerEvaluation:
+def evaluate_tagger(run: Run, data: Paths) -> TaggerEvaluation:
     """Answers for tagged words, compared with their tags.
 
     Raises:
         InputError: the run is no tagger, a file cannot be read, or has an unknown tag.
     """
     run.require(Ability.TAG)
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    paths = path_list(data)
     tags = list(run.config.model.labels)
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
         files = [span.path for span in open_texts(paths)]
         corpus, _ = prepare_tagged(files, run.tokenizer, Path(folder), tags)
         began = time.perf_counter()
-        log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)
+        log_probs = score_tagged(labeller(run), corpus, run.device, run.config.train.bptt)
         seconds = time.perf_counter() - began
         right, ends = words_of(corpus)
     quality, confusion, shares = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
@@ -208,7 +209,7 @@ def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
         found = np.zeros((0, len(names)))
         if ids:
             corpus = Corpus(np.asarray(ids), Counts(), "", labels=np.asarray(labels))
-            found = np.exp(score_tagged(run.model, corpus, run.device, run.config.train.bptt))
+            found = np.exp(score_tagged(labeller(run), corpus, run.device, run.config.train.bptt))
         at = 0
         for words in sentences:
             own_rows = found[at : at + len(words)]

@@ -14,13 +14,15 @@ import torch
 
 from ..data.pairs import Sentences
 from ..errors import InputError
-from ..generation.translate import Decoding, check_translates, decode, translate_lines
+from ..files import Paths, path_list
+from ..generation.translate import Decoding, check_translates, decode, translate_lines, translator
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..text.pairs import PairFile, open_pairs, prepare_pairs
 from ..text.tokenizer import Tokenizer
 from ..text.word import CJK_CHARACTER
+from ..types import Seq2Seq
 from .figures import Evaluation, safe_exp, signature, summarise
 from .pairs import score_pairs
 
@@ -95,8 +97,8 @@ def quality(translations: Sequence[str], references: Sequence[str]) -> Quality:
 
 def evaluate_translation(
     run: Run,
-    data: Any,
-    targets: Any = (),
+    data: Paths,
+    targets: Paths = (),
     *,
     how: Decoding | None = None,
     bar: Bar | None = None,
@@ -111,7 +113,7 @@ def evaluate_translation(
     """
     how = how or Decoding()
     source_tokenizer = check_translates(run)
-    files = open_pairs(_list(data), _list(targets))
+    files = open_pairs(path_list(data), path_list(targets))
     pairs = [pair for file in files for pair in file if pair.source and pair.target]
     if not pairs:
         raise InputError(f"no pairs in '{files[0].path}'; each line is source, tab, target")
@@ -146,7 +148,7 @@ def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Eval
                 f"context of {longest}; leave them out"
             )
         began = time.perf_counter()
-        scores = score_pairs(run.model, corpus, run.device)
+        scores = score_pairs(translator(run), corpus, run.device)
         return summarise(
             scores,
             corpus.counts,
@@ -158,7 +160,7 @@ def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Eval
 
 
 def quick_bleu(
-    model: Any, tokenizer: Tokenizer, corpus: Corpus, lines: int, device: torch.device
+    model: Seq2Seq, tokenizer: Tokenizer, corpus: Corpus, lines: int, device: torch.device
 ) -> float:
     """BLEU of greedy translations of the first pairs of a prepared text."""
     assert corpus.source is not None
@@ -170,7 +172,3 @@ def quick_bleu(
     found = decode(model, sources, device, Decoding(beam=1))
     translations = [tokenizer.decode(best[0].ids) for best in found]
     return quality(translations, [tokenizer.decode(ids[:-1]) for ids in targets]).bleu
-
-
-def _list(paths: Any) -> list[Any]:
-    return list(paths) if isinstance(paths, (list, tuple)) else [paths]

@@ -11,24 +11,24 @@ from typing import Any
 from ..config import Overrides
 from ..errors import InputError
 from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
-from ..files import locked, read_tensors
+from ..files import AnyPath, Paths, locked, read_tensors
 from ..run import SERIES, STATE, WEIGHTS, seeds_of
 from ..training.loop.journal import read_metrics
-from ..training.request import Paths, Request, check
+from ..training.request import Request, check
 from .series import describe, finish, take_directory, texts_of
 
 
 def train_seeds(
     recipe: str,
     train: Paths,
-    out: str | os.PathLike[str],
+    out: AnyPath,
     *,
     seeds: int,
     valid: Paths = (),
     targets: Paths = (),
     valid_targets: Paths = (),
     overrides: Overrides = None,
-    start_from: str | os.PathLike[str] | None = None,
+    start_from: AnyPath | None = None,
     overwrite: bool = False,
     device: str = "cpu",
     quiet: bool = False,

@@ -49,7 +49,7 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     Raises:
         InputError: there is no gap, the run fills none, or the text is longer than its context.
     """
-    check_fills(run)
+    model = gap_filler(run)
     if top < 1:
         raise InputError(f"top = {top}: give 1 or more")
     parts = text.split(GAP)
@@ -59,7 +59,6 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     for number, part in enumerate(parts):
         ids += [MASK] * (number > 0) + run.tokenizer.encode(part.replace("\n", " "))
     ids.append(EOS)
-    model = cast(MaskedLanguageModel, run.model)  # as `check_fills` made sure
     if model.context is not None and len(ids) > model.context:
         raise InputError(
             f"the text has {len(ids)} tokens, more than the model's context of {model.context}; "
@@ -82,8 +81,13 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
     )
 
 
-def check_fills(run: Run) -> None:
-    """Raise InputError unless a run can say what belongs into a gap."""
+def gap_filler(run: Run) -> MaskedLanguageModel:
+    """The model of a run that predicts masked words.
+
+    Raises:
+        InputError: the run does not, or came without the layers that do.
+    """
     run.require(Ability.FILL)
     if not run.config.model.predicts:
         raise InputError(f"'{run.name}' came without the part that predicts masked words")
+    return cast(MaskedLanguageModel, run.model)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 
 from ..config import Part
-from ..types import Batch, State, Term
+from ..types import Batch, Labeller, State, Term
 
 
 class Classify(Part):
@@ -34,7 +34,9 @@ class Classify(Part):
     def _none(cls, value: Any) -> Any:
         return "none" if value is None else value  # `--set objective.weights=none` arrives as None
 
-    def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
+    def __call__(
+        self, model: Labeller, batch: Batch, state: State
+    ) -> tuple[dict[str, Term], State]:
         assert batch.labels is not None
         logits = model(batch.ids, batch.real, batch.segments).float()
         labels = batch.labels

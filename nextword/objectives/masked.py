@@ -7,13 +7,13 @@ next = -Σ log p(y)                          over the rows; y = whether B follow
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 
 from ..config import Part
-from ..types import Batch, State, Term
+from ..types import Batch, MaskedLanguageModel, State, Term
 
 
 class MaskedWords(Part):
@@ -25,7 +25,9 @@ class MaskedWords(Part):
         True, description="the model also learns whether the second piece follows the first"
     )
 
-    def __call__(self, model: Any, batch: Batch, state: State) -> tuple[dict[str, Term], State]:
+    def __call__(
+        self, model: MaskedLanguageModel, batch: Batch, state: State
+    ) -> tuple[dict[str, Term], State]:
         assert batch.mask is not None and batch.labels is not None
         hidden = model(batch.ids, batch.real, batch.segments)  # (B, T, H)
         words, targets = hidden[batch.mask], batch.targets[batch.mask]  # (N, H), (N,)

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import Paths, path_list, write_text
 from ..run import DATA, TOKENIZER, tokenizer_of, weights_of
 from ..screen import Bars
 from ..text.corpus import Corpus
@@ -18,7 +18,7 @@ from ..text.labelled import find_labels, open_labelled, prepare_labelled, read_l
 from ..text.reader import Span, open_texts
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Answer, Options, Origin, Paths, Prepared, Task, Validation
+from .task import HELD_OUT, Answer, Options, Origin, Prepared, Task, Validation
 from .text import refuse_targets
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..evaluation.classification import ClassifierEvaluation
     from ..evaluation.compare_labels import LabelComparison
     from ..evaluation.tagging import TaggerEvaluation
+    from ..models.encoder_classifier import EncoderClassifier
     from ..run import Run
     from ..text.labelled import Example
     from ..text.tagged import TaggedSentence
@@ -53,7 +54,7 @@ class Labelled(Task):
 
     def open(self, paths: Paths, targets: Paths = ()) -> list[Span]:
         refuse_targets(targets, self.reads)
-        return open_texts(paths)
+        return open_texts(path_list(paths))
 
     def prepare(
         self,
@@ -140,17 +141,17 @@ class Labelled(Task):
             return onto_encoder(recipe, overrides, before)
         return super().start_from(recipe, overrides, origin, before)
 
-    def take_encoder(self, model: Any, origin: Origin) -> list[str]:
+    def take_encoder(self, model: EncoderClassifier, origin: Origin) -> list[str]:
         from .transfer import into_encoder
 
         return [into_encoder(model, weights_of(origin.folder), origin.folder)]
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
         """Classify the validation texts; `train.metric` selects the figure for the best weights."""
-        from ..evaluation.classification import measure, score_labelled
+        from ..evaluation.classification import labeller, measure, score_labelled
 
         assert corpus.labels is not None
-        log_probs, _ = score_labelled(run.model, corpus, run.device, run.config.train.bptt)
+        log_probs, _ = score_labelled(labeller(run), corpus, run.device, run.config.train.bptt)
         right = corpus.labels
         quality, _ = measure(right, log_probs.argmax(axis=1), log_probs.shape[1])
         loss = float(-log_probs[range(len(right)), right].mean())
@@ -193,13 +194,13 @@ class Labelled(Task):
     # ------------------------------------------------------------------ using a run
 
     def evaluate(
-        self, run: Run, data: Any, options: Options
+        self, run: Run, data: Paths, options: Options
     ) -> ClassifierEvaluation | TaggerEvaluation:
         from ..evaluation.classification import evaluate_classifier
 
         return evaluate_classifier(run, data)
 
-    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> LabelComparison:
+    def compare(self, runs: Sequence[Run], data: Paths, options: Options) -> LabelComparison:
         from ..evaluation.compare_labels import compare_labels
 
         return compare_labels(runs, [self.evaluate(run, data, options) for run in runs])

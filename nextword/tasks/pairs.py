@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import Paths, path_list, write_text
 from ..run import DATA, SOURCE_TOKENIZER, TOKENIZER
 from ..screen import Bars
 from ..text.corpus import Corpus
@@ -24,7 +24,7 @@ from ..text.pairs import (
 )
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Options, Origin, Paths, Prepared, Task, Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task, Validation
 from .text import predicted
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Pairs(Task):
     # ------------------------------------------------------------------ making a run
 
     def open(self, paths: Paths, targets: Paths = ()) -> list[PairFile]:
-        return open_pairs(paths, targets)
+        return open_pairs(path_list(paths), path_list(targets))
 
     def prepare(
         self,
@@ -120,25 +120,26 @@ class Pairs(Task):
         """
         from ..evaluation.pairs import score_pairs
         from ..evaluation.translation import quick_bleu
+        from ..generation.translate import translator
 
-        scores = score_pairs(run.model, corpus, run.device)
+        scores = score_pairs(translator(run), corpus, run.device)
         found = predicted(scores.nll / len(corpus), scores.accuracy)
         lines = run.config.train.bleu_lines
         if not lines:
             return found
-        bleu = quick_bleu(run.model, run.tokenizer, corpus, lines, run.device)
+        bleu = quick_bleu(translator(run), run.tokenizer, corpus, lines, run.device)
         return Validation(found.nll, found.figures | {"bleu": bleu})
 
     # ------------------------------------------------------------------ using a run
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> TranslationEvaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> TranslationEvaluation:
         from ..evaluation.translation import evaluate_translation
 
         return evaluate_translation(
             run, data, options.targets, how=options.decoding, bar=options.bar
         )
 
-    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> TranslationComparison:
+    def compare(self, runs: Sequence[Run], data: Paths, options: Options) -> TranslationComparison:
         from ..evaluation.compare_translations import compare_translations
 
         return compare_translations(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..files import Paths
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..types import Ability
@@ -57,7 +58,7 @@ class Sentences(Text):
         more = {name: means[name] for name in ("next_accuracy",) if name in means}
         return Validation(found.nll, found.figures | more)
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> Evaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> Evaluation:
         import tempfile
 
         from ..evaluation.perplexity import load_text

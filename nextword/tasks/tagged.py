@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..files import Paths
 from ..text.corpus import Corpus
 from ..text.tagged import TaggedSentence, prepare_tagged, read_tagged
 from ..text.tokenizer import Tokenizer
@@ -54,16 +55,17 @@ class Tagged(Labelled):
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
         """Tag the validation texts; `train.metric` selects the figure for the best weights."""
+        from ..evaluation.classification import labeller
         from ..evaluation.tagging import score_tagged, tag_quality, words_of
 
-        log_probs = score_tagged(run.model, corpus, run.device, run.config.train.bptt)
+        log_probs = score_tagged(labeller(run), corpus, run.device, run.config.train.bptt)
         right, ends = words_of(corpus)
         tags = run.config.model.labels
         quality, _, _ = tag_quality(right, log_probs.argmax(axis=1), ends, tags)
         loss = float(-log_probs[range(len(right)), right].mean())
         return Validation(loss, {"loss": loss} | asdict(quality), run.config.train.metric)
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> TaggerEvaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> TaggerEvaluation:
         from ..evaluation.tagging import evaluate_tagger
 
         return evaluate_tagger(run, data)

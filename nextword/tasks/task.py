@@ -8,7 +8,6 @@ prepare texts and validate, evaluate and compare models; they import what they n
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from .. import registry
 from ..errors import InputError
+from ..files import AnyPath, Paths
 from ..screen import Bar, Bars
 from ..types import Ability
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
     from ..generation.translate import Decoding
+    from ..models.encoder_classifier import EncoderClassifier
     from ..run import Run
     from ..text.corpus import Corpus
 
-Paths = Sequence[str | os.PathLike[str]]
 #: Figures to print: (name, formatted value); an empty name is another unit of the line above.
 Lines = list[tuple[str, str]]
 HELD_OUT = 0.05  # fraction of the training text for validation, if none is given
@@ -51,7 +51,7 @@ class Report(Protocol):
 class Drawn(Protocol):
     """A result with a figure to draw."""
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
+    def draw(self, path: AnyPath) -> None:
         """Draw the figure into a .png, .svg or .pdf file."""
         ...
 
@@ -298,7 +298,7 @@ class Task(ABC):
         """Return the key of the setting that `--from VECTORS` sets."""
         return "text.vectors"
 
-    def take_encoder(self, model: Any, origin: Origin) -> list[str]:
+    def take_encoder(self, model: EncoderClassifier, origin: Origin) -> list[str]:
         """Load weights of a run of another kind; return notes for the user, [] if none fit."""
         return []
 
@@ -315,11 +315,11 @@ class Task(ABC):
     # ------------------------------------------------------------------ using a run
 
     @abstractmethod
-    def evaluate(self, run: Run, data: Any, options: Options) -> Report:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> Report:
         """Measure how good a run is on a text; see `nextword.evaluate`."""
 
     @abstractmethod
-    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> Comparison:
+    def compare(self, runs: Sequence[Run], data: Paths, options: Options) -> Comparison:
         """Compare runs with the same `ranked_by` on one text; see `nextword.compare`."""
 
     def score_lines(
@@ -342,7 +342,7 @@ class Task(ABC):
         run.require(Ability.CLASSIFY)
         raise NotImplementedError
 
-    def usage(self, run: str | os.PathLike[str]) -> str:
+    def usage(self, run: AnyPath) -> str:
         """Return commands to suggest after a training, for the run `run`."""
         commands = list(self.abilities.values())[:2]
         return "   or: ".join(command.format(run=run) for command in commands)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .. import registry
 from ..errors import InputError
-from ..files import write_text
+from ..files import Paths, path_list, write_text
 from ..run import DATA, TOKENIZER, tokenizer_of
-from ..screen import Bar, Bars
+from ..screen import Advance, Bar, Bars
 from ..text.corpus import Corpus, open_corpus
 from ..text.corpus import prepare as prepare_corpus
 from ..text.reader import Span, blocks, hold_out, open_texts
 from ..text.tokenizer import train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Options, Origin, Paths, Prepared, Task, Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task, Validation
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -57,7 +57,7 @@ class Text(Task):
 
     def open(self, paths: Paths, targets: Paths = ()) -> list[Span]:
         refuse_targets(targets, self.reads)
-        return open_texts(paths)
+        return open_texts(path_list(paths))
 
     def prepare(
         self,
@@ -130,7 +130,7 @@ class Text(Task):
 
     # ------------------------------------------------------------------ using a run
 
-    def evaluate(self, run: Run, data: Any, options: Options) -> Evaluation:
+    def evaluate(self, run: Run, data: Paths, options: Options) -> Evaluation:
         from ..evaluation.perplexity import evaluate_text
 
         return evaluate_text(
@@ -152,7 +152,7 @@ class Text(Task):
 
         return evaluate_corpus(run, corpus, how, bar=bar)
 
-    def compare(self, runs: Sequence[Run], data: Any, options: Options) -> TextComparison:
+    def compare(self, runs: Sequence[Run], data: Paths, options: Options) -> TextComparison:
         from ..evaluation.compare_texts import compare_texts
         from ..evaluation.reading import Reading
 
@@ -172,7 +172,7 @@ class Text(Task):
 
 def refuse_targets(targets: Paths, reads: str) -> None:
     """Raise InputError if there are files of translations; the model does not read pairs."""
-    if targets:
+    if targets := path_list(targets):
         raise InputError(f"the model reads {reads}, not pairs; leave '{targets[0]}' out")
 
 
@@ -188,7 +188,7 @@ def predicted(loss: float, accuracy: float) -> Validation:
     return Validation(loss, {"perplexity": safe_exp(loss), "accuracy": accuracy})
 
 
-def texts_of(spans: list[Span], advance: Any) -> Iterator[str]:
+def texts_of(spans: list[Span], advance: Advance) -> Iterator[str]:
     """Read files block by block; `advance` is called with the number of bytes of each block."""
     for text, read in blocks(spans):
         yield text

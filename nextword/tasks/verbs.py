@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..files import Paths, path_list
 from ..run import Run
 from ..screen import Bar
 from . import task_of
-from .task import Options, Paths
+from .task import Options
 
 if TYPE_CHECKING:
     from ..evaluation.cache import Cache
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: Run,
-    data: Any,
+    data: Paths,
     targets: Paths = (),
     *,
     decoding: Decoding | None = None,
@@ -63,7 +64,9 @@ def evaluate(
     Example:
         nextword.evaluate(nextword.load("runs/mine"), "book.txt").perplexity
     """
-    options = Options(targets, decoding, dynamic, cache, mc_dropout, stripes, warmup, bar)
+    options = Options(
+        path_list(targets), decoding, dynamic, cache, mc_dropout, stripes, warmup, bar
+    )
     task = task_of(run.config)
     task.check_options(run.name, options)
     return task.evaluate(run, data, options)
@@ -71,7 +74,7 @@ def evaluate(
 
 def compare(
     runs: Sequence[Run],
-    data: Any,
+    data: Paths,
     targets: Paths = (),
     *,
     decoding: Decoding | None = None,
@@ -107,7 +110,7 @@ def compare(
     """
     if not runs:
         raise InputError("name at least one run to compare")
-    options = Options(targets, decoding, dynamic, stripes=stripes, bar=bar)
+    options = Options(path_list(targets), decoding, dynamic, stripes=stripes, bar=bar)
     first = task_of(runs[0].config)
     for run in runs:
         task = task_of(run.config)

@@ -47,7 +47,7 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
     return Weighed(weights, alone, safe_exp(nll))
 
 
-def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
+def expectation_maximisation(log_probs: Ids) -> tuple[float, ...]:
     """The weights (K,) that maximise Σ log Σ_i λ_i p_i over tokens (N, K) (Jelinek 1997, §4.4)."""
     log_probs = log_probs[np.isfinite(log_probs).any(1)]  # what no member allows says nothing
     count = int(log_probs.shape[1])
@@ -70,7 +70,7 @@ def expectation_maximisation(log_probs: Any) -> tuple[float, ...]:
     return tuple(float(weight) for weight in best)
 
 
-def _mean_log(log_probs: Any, weights: Any) -> float:
+def _mean_log(log_probs: Ids, weights: Any) -> float:
     with np.errstate(divide="ignore"):
         return float(np.logaddexp.reduce(log_probs + np.log(weights), 1).mean())
 

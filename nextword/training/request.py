@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from ..config import Config, Overrides, configure, override_items
 from ..errors import InputError
+from ..files import AnyPath, Paths, path_list
 from ..run import is_arpa, settings_of
 from ..tasks import task_of
 from ..tasks.task import Origin
-
-AnyPath = str | os.PathLike[str]
-Paths = Sequence[AnyPath] | AnyPath
 
 
 @dataclass(frozen=True)
@@ -128,4 +124,4 @@ def _with_vectors(recipe: str, changes: dict[str, Any], path: Path) -> Config:
 
 
 def _paths(paths: Paths) -> tuple[Path, ...]:
-    return (Path(paths),) if isinstance(paths, (str, os.PathLike)) else tuple(map(Path, paths))
+    return tuple(path_list(paths))

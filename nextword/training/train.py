@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from ..config import Overrides
 from ..errors import InputError
+from ..files import AnyPath, Paths
 from ..run import Run, check_target, is_arpa, load, pick_device, read_config
-from .request import Paths, Request, check
+from .request import Request, check
 
 
 def train(
     recipe: str,
     train: Paths,
-    out: str | os.PathLike[str],
+    out: AnyPath,
     *,
     valid: Paths = (),
     targets: Paths = (),
     valid_targets: Paths = (),
     overrides: Overrides = None,
-    start_from: str | os.PathLike[str] | None = None,
+    start_from: AnyPath | None = None,
     overwrite: bool = False,
     device: str = "cpu",
     quiet: bool = False,
@@ -64,7 +64,7 @@ def train(
     return load(out, device)
 
 
-def make(request: Request, out: str | os.PathLike[str]) -> None:
+def make(request: Request, out: AnyPath) -> None:
     """Train what is requested into `out`, without opening the run that was made; see `train`."""
     began = time.perf_counter()
     out = Path(out)
@@ -87,7 +87,7 @@ def make(request: Request, out: str | os.PathLike[str]) -> None:
 
 
 def resume(
-    out: str | os.PathLike[str],
+    out: AnyPath,
     *,
     recipe: str | None = None,
     overrides: Overrides = None,

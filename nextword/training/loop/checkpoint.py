@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ... import state as trees
 from ...files import read_tensors, write_tensors
+from ...models.base import TrainableModel
 from ...run import STATE, load_weights
-from ...types import State
+from ...types import LanguageModel, State
 from .averaging import Average
 from .budget import Budget
 from .journal import Journal
@@ -26,7 +27,7 @@ class Saver:
     def __init__(
         self,
         folder: Path,
-        model: nn.Module,
+        model: TrainableModel,
         optimizer: torch.optim.Optimizer,
         average: Average,
         every: float,
@@ -54,7 +55,7 @@ class Saver:
 
 def save(
     folder: Path,
-    model: nn.Module,
+    model: TrainableModel,
     optimizer: torch.optim.Optimizer,
     average: Average,
     state: State,
@@ -88,7 +89,7 @@ def save(
 
 
 def restore(
-    folder: Path, model: Any, optimizer: torch.optim.Optimizer, average: Average
+    folder: Path, model: TrainableModel, optimizer: torch.optim.Optimizer, average: Average
 ) -> tuple[State, Standing]:
     """Put everything back; returns the hidden state and the standing."""
     tensors, meta = read_tensors(folder / STATE)
@@ -106,7 +107,11 @@ def restore(
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
-    state = trees.unflatten(model.start(1), tensors, "state") if meta["carried"] else None
+    state = (
+        trees.unflatten(cast(LanguageModel, model).start(1), tensors, "state")
+        if meta["carried"]
+        else None
+    )
     standing = Standing(**meta["standing"])
     checkpoints: dict[int, list[Tensor]] = {}
     for step in sorted(
