@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, Json, Quiet, Set, print_json
 
-NAME = "ablate"
-
 Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recurrent recipe, such as awd-lstm-wt2.")
 ]

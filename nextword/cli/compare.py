@@ -22,8 +22,8 @@ from .options import (
     print_json,
 )
 
-NAME = "compare"
 _WIDTH = 110
+_NAME = 20  # characters of a run's name that always fit into a line
 
 
 def command(
@@ -94,8 +94,10 @@ def _print(table: tuple[list[str], list[list[str]]], notes: list[str]) -> None:
     for row in rows:
         drawn.add_row(*row)
     console = Console(highlight=False)
-    if not console.is_terminal or console.width < _WIDTH:
-        console.width = _WIDTH  # otherwise the columns on the right are cut off
+    widths = [max(map(len, column)) for column in zip(["run", *headings], *rows, strict=True)]
+    needed = min(widths[0], _NAME) + sum(widths[1:]) + 2 * len(widths)
+    if not console.is_terminal or console.width < max(_WIDTH, needed):
+        console.width = max(_WIDTH, needed)  # otherwise names or columns are cut off
     console.print(drawn)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)

@@ -9,8 +9,6 @@ import typer
 
 from .options import Quiet
 
-NAME = "demo"
-
 
 def command(
     out: Annotated[

@@ -10,8 +10,6 @@ import typer
 
 from .options import Device, Overwrite, RunPath
 
-NAME = "embed"
-
 
 def command(
     run: RunPath,

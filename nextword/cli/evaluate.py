@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..run import Run
     from ..tasks.task import Drawn, Options, Report
 
-NAME = "evaluate"
-
 
 def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:
     """Parse the options --cache and --cache-set.

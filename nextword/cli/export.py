@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ..run import Run
 
-NAME = "export"
 _FORMATS = ("arpa", "hf")
 
 

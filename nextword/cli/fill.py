@@ -8,8 +8,6 @@ import typer
 
 from .options import Device, Json, RunPath
 
-NAME = "fill"
-
 
 def command(
     run: RunPath,

@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, Json, Quiet, Set
 
-NAME = "find-lr"
-
 
 def command(
     recipe: Annotated[

@@ -10,8 +10,6 @@ import typer
 
 from .options import Device, RunPath
 
-NAME = "generate"
-
 
 class Weights(StrEnum):
     """The precisions that weights can be rounded to."""

@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, RunPath
 
-NAME = "inspect"
-
 What = Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")]
 Also = Annotated[

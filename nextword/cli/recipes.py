@@ -11,8 +11,6 @@ from .options import Json
 if TYPE_CHECKING:
     from ..config.describe import Setting
 
-NAME = "recipes"
-
 
 def command(
     recipe: Annotated[

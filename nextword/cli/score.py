@@ -9,8 +9,6 @@ import typer
 
 from .options import Device, RunPath
 
-NAME = "score"
-
 
 def command(
     run: RunPath,

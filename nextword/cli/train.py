@@ -12,7 +12,6 @@ from .options import Device, Overwrite, Quiet, Set
 if TYPE_CHECKING:
     from ..training.request import Request
 
-NAME = "train"
 
 Recipe = Annotated[
     str | None,

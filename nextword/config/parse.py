@@ -118,8 +118,13 @@ def _check_fits(parsed: dict[str, Any]) -> None:
             raise InputError(
                 f"optimizer.{key} is for classifiers and recurrent models, not for '{model.name}'"
             )
-    if parsed["text"].sentences and parsed["text"].tokenizer != "wordpiece":
-        raise InputError("text.sentences is for text.tokenizer=wordpiece")
+    if parsed["text"].sentences and not _tokenizer(parsed["text"].tokenizer).ends_sentences:
+        kinds = [name for name in registry.names("tokenizer") if _tokenizer(name).ends_sentences]
+        raise InputError(f"text.sentences is for text.tokenizer={' or '.join(kinds)}")
+
+
+def _tokenizer(name: str) -> Any:
+    return registry.load("tokenizer", name)
 
 
 def _is_set(part: Section, key: str) -> bool:

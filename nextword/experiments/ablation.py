@@ -191,10 +191,8 @@ def ablate(
     try:
         return _rows(out, config, trial, test, fine_tune > 0, say, bars)
     except InputError:
-        if fresh and not any(
-            (out / ROWS).glob(f"*/*/{STATE}")
-        ):  # nothing was trained, so leave nothing behind
-            shutil.rmtree(out)
+        if fresh and not any((out / ROWS).glob(f"*/*/{STATE}")):
+            shutil.rmtree(out)  # nothing was trained, so nothing is left behind
         raise
 
 

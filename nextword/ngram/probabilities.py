@@ -53,7 +53,7 @@ def smooth_order(
             yield some.count, some.total, lower(some.first, some.last)
             storage.release()
 
-    fitted = method.fit(Statistics(k, words, of_counts, settings.add_k, sweep))
+    fitted = method.fit(Statistics(k, words, of_counts, settings, sweep))
     threshold = pruned_count(settings.prune, k)
     prob = storage.zeros(len(order), np.float32)
     backoff = storage.zeros(len(below), np.float32)
@@ -116,7 +116,7 @@ def _smooth_unigrams(
     def sweep() -> Iterator[tuple[Array, Array, Array]]:
         yield count[seen], total[seen], uniform[seen]
 
-    fitted = method.fit(Statistics(1, words, of_counts, settings.add_k, sweep))
+    fitted = method.fit(Statistics(1, words, of_counts, settings, sweep))
     types = np.full(len(count), float(seen.sum()), np.float32)
     kept = np.where(seen, fitted.keep(count, total, types), 0)
     over = np.float32((count - kept).sum(dtype=np.float64))

@@ -22,6 +22,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from .settings import NgramSettings
+
 Array = np.ndarray[Any, Any]
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz if they cannot be computed from the text
@@ -34,7 +36,7 @@ class Statistics:
     order: int
     vocab_size: int
     counts_of_counts: Array  # (5,) how many n-grams have the count 0, 1, 2, 3, 4
-    add_k: float  # the setting of add-k smoothing
+    settings: NgramSettings
     #: yields the order in pieces: (count, total of the context, probability in the lower order),
     #: each (m,)
     sweep: Callable[[], Iterator[tuple[Array, Array, Array]]]
@@ -121,7 +123,7 @@ class AddK(Smoothing):
 
     @classmethod
     def fit(cls, statistics: Statistics) -> Self:
-        return cls(statistics.add_k, statistics.vocab_size)
+        return cls(statistics.settings.add_k, statistics.vocab_size)
 
     def keep(self, count: Array, total: Array, types: Array) -> Array:
         return count * (total / (total + np.float32(self.add * self.vocab_size)))

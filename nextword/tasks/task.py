@@ -123,7 +123,7 @@ class Validation:
         return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
 
     def __str__(self) -> str:
-        formats = {
+        formats = {  # other figures go by their name
             "perplexity": "perplexity {:.2f}",
             "accuracy": "accuracy {:.1%}",
             "bleu": "BLEU {:.1f}",
@@ -132,7 +132,10 @@ class Validation:
             "matthews": "Matthews {:.3f}",
             "next_accuracy": "next sentence {:.1%}",
         }
-        return "  ".join(formats[name].format(value) for name, value in self.figures.items())
+        return "  ".join(
+            formats.get(name, f"{name.replace('_', ' ')} {{:.4g}}").format(value)
+            for name, value in self.figures.items()
+        )
 
 
 @dataclass(frozen=True)

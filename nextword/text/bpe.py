@@ -25,6 +25,7 @@ class BPETokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "bpe"
+    learns_pieces: ClassVar[bool] = True
 
     def __init__(self, backend: Backend, lower: bool) -> None:
         self.backend = backend

@@ -40,6 +40,8 @@ class Tokenizer(ABC):
     """
 
     name: ClassVar[str]  # the tokenizer's name in the registry
+    learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
+    ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
 
     @classmethod
     @abstractmethod
@@ -129,8 +131,7 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
         InputError: there is no tokenizer of that name, or a setting does not fit it.
     """
     kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
-    pieces = config.tokenizer in ("bpe", "wordpiece")
-    if config.vocab_size == "auto" and pieces and size is not None:
+    if config.vocab_size == "auto" and kind.learns_pieces and size is not None:
         limit = max(500, min(8000, size // 200))
         config = config.model_copy(update={"vocab_size": limit})
     return kind.train(texts, config)

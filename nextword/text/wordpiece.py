@@ -30,6 +30,8 @@ class WordPieceTokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "wordpiece"
+    learns_pieces: ClassVar[bool] = True
+    ends_sentences: ClassVar[bool] = True
 
     def __init__(self, vocabulary: list[str], lower: bool, sentences: bool = False) -> None:
         """

@@ -199,7 +199,7 @@ SLOW = {"peephole": peephole, "gru-before": gru_before}
 @pytest.mark.parametrize("cell", SLOW)
 def test_equals_slow_loop(cell: str, backend: str) -> None:
     """The readable step, and the fast loops: outputs and last state, row by row."""
-    layer = scattered(cell)
+    layer = layer_of(cell)
     x, first = leaves(layer)
     with kernels.backend(backend) as ran:
         out, last = layer(x, first)

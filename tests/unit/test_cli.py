@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nextword
+from nextword.cli import compare
 from tests.support import Cli, snapshot
 
 TINY = [
@@ -116,6 +117,15 @@ def test_compare(cli: Cli, run: Path, text: Path, tmp_path: Path) -> None:
     status, out, _ = cli("compare", run, other, "--data", text)
     assert status == 0
     assert "paired bootstrap" in out
+
+
+def test_compare_shows_names_beside_wide_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures of many digits take no room from the runs' names."""
+    wide = [["first", *["1,234,567,890-9,876,543,210"] * 6], ["second", *["1"] * 6]]
+    compare._print((["figure"] * 6, wide), [])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", "first", "second"]
+    assert lines[1].count("9,876,543,210") == 6
 
 
 def test_inspect_gradients(cli: Cli, run: Path, tmp_path: Path) -> None:

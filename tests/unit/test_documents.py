@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from nextword import registry
 from nextword.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+GUIDE = ROOT / "CONTRIBUTING.md"
+DOCUMENTS = sorted([ROOT / "README.md", GUIDE, *(ROOT / "docs").rglob("*.md")])
 VERBS = {command.name for command in app.registered_commands}
 
 
@@ -41,6 +45,19 @@ def test_commands_exist(document: Path) -> None:
             source += (ROOT / "nextword" / "cli" / "options.py").read_text()
             for option in re.findall(r"--([a-z-]+)", rest):
                 assert f"--{option}" in source or option.replace("-", "_") in source, option
+
+
+@pytest.mark.parametrize(("kind", "page"), [("cell", "recurrent.md"), ("smoothing", "ngram.md")])
+def test_tables_have_every_part(kind: str, page: str) -> None:
+    """Each registered part has a row that begins with its name."""
+    rows = re.findall(r"^\| `([\w-]+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
+    assert set(registry.names(kind)) <= set(rows)
+
+
+def test_every_verb_is_shown() -> None:
+    """Some document has a command with it."""
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    assert set(re.findall(r"nextword ([a-z-]+)", "\n".join(texts))) >= VERBS
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
@@ -81,3 +98,73 @@ def test_readme_commands_work(tmp_path: Path) -> None:
     assert {"translate", "inspect"} <= ran
     made = ["gradients.png", "attention.png", "shakespeare.arpa", "runs/both/config.json"]
     assert all((tmp_path / name).exists() for name in made)
+
+
+# ---------------------------------------------------------------- architecture.md, CONTRIBUTING.md
+
+
+GUIDES = [ROOT / "docs" / "architecture.md", GUIDE]
+PLACES = (ROOT, ROOT / "nextword")  # that files are named from
+
+
+def spans(document: Path) -> list[str]:
+    """What stands between back-ticks, code blocks left out."""
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.S)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def defined(file: Path) -> set[str]:
+    """The functions, classes, methods and variables of a file: `fit`, `Headed.score`."""
+    names: set[str] = set()
+
+    def visit(body: list[ast.stmt], outer: str) -> None:
+        for node in body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names.add(outer + node.name)
+            if isinstance(node, ast.ClassDef):
+                visit(node.body, f"{outer}{node.name}.")
+            if isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names.update(outer + one.id for one in targets if isinstance(one, ast.Name))
+
+    visit(ast.parse(file.read_text(encoding="utf-8")).body, "")
+    return names
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_files_and_functions_exist(document: Path) -> None:
+    """`nn/heads.py` is a file, `nn/cells/` a folder, and `run.py:load` a function of a file."""
+    checked = 0
+    for span in spans(document):
+        found = re.fullmatch(r"([\w./-]+(?:\.(?:py|md|toml|txt)|/))(?::([\w.]+))?", span)
+        if not found:
+            continue
+        files = [place / found[1] for place in PLACES if (place / found[1]).exists()]
+        assert files, span
+        assert not found[2] or found[2] in defined(files[0]), span
+        checked += 1
+    assert checked > 10
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_names_exist(document: Path) -> None:
+    """A name in back-ticks is a word of the code, the tests, the Makefile or the settings."""
+    files = [*(ROOT / "nextword").rglob("*.py"), *(ROOT / "nextword").rglob("*.toml")]
+    files += [*(ROOT / "tests").rglob("*.py"), ROOT / "Makefile", ROOT / "pyproject.toml"]
+    files = [file for file in files if file.name != Path(__file__).name]
+    words = {word for file in files for word in re.findall(r"\w+", file.read_text("utf-8"))}
+    words |= {file.stem for file in files}
+    named = [span for span in spans(document) if re.fullmatch(r"[A-Za-z_][\w.]*(?:\(\))?", span)]
+    assert len(named) > 3
+    for span in named:
+        assert set(re.findall(r"\w+", span)) <= words, span
+
+
+def test_levels_are_those_of_the_import_linter() -> None:
+    """The table of docs/architecture.md has every level, in its order."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    text = GUIDES[0].read_text(encoding="utf-8").split("| level |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in text.splitlines()[2:]]
+    assert rows == [layer.split(" | ") for layer in layers]

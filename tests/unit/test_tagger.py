@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nextword
+from nextword import registry
 from nextword.config import TextConfig, TrainConfig
 from nextword.data.tagged import Tagged
 from nextword.errors import InputError
@@ -104,7 +105,7 @@ def test_chinese_characters_stand_together() -> None:
     assert "".join(spaced(["我", "爱", "nextword", "很", "好"])) == "我爱 nextword 很好"
 
 
-@pytest.mark.parametrize("name", ["word", "char", "byte", "bpe", "wordpiece"])
+@pytest.mark.parametrize("name", registry.names("tokenizer"))
 @pytest.mark.parametrize("words", [["The", "cats", "sat"], ["我", "爱", "猫"]])
 def test_words_begin_where_they_begin(name: str, words: list[str]) -> None:
     """Every tokenizer: the ids are those of the running text, and the first piece is the word's."""

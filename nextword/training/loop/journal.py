@@ -163,11 +163,11 @@ def draw_curve(folder: Path) -> None:
     second panel shows next-sentence accuracy, BLEU or F1 where it was measured.
     """
     records = read_metrics(folder)
-    known = {name for record in records for name in record}
+    known = dict.fromkeys(name for record in records for name in record)  # in their order
     main = "nll" if "valid_loss" in known else "perplexity"
-    others = ("next_accuracy", "bleu", "f1")
-    panels = [main, *[name for name in others if f"valid_{name}" in known][:1]]
-    if not known & {main, f"valid_{main}"}:
+    validated = [name.removeprefix("valid_") for name in known if name.startswith("valid_")]
+    panels = [main, *[name for name in validated if name not in _USUAL][:1]]
+    if not known.keys() & {main, f"valid_{main}"}:
         return
     (folder / PLOTS).mkdir(exist_ok=True)
     with plot.figure(folder / PLOTS / "training.png", columns=len(panels)) as axes:
@@ -184,6 +184,7 @@ def draw_curve(folder: Path) -> None:
         axes[0].set_title(folder.resolve().name)
 
 
+_USUAL = ("nll", "loss", "perplexity", "accuracy")  # figures that get no panel beside the loss
 _AXES = {  # labels of the axes of the learning curve
     "nll": "loss",
     "next_accuracy": "next-sentence accuracy",
