@@ -26,7 +26,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..run import Run
-    from ..tasks.task import Drawn, Options, Report
+    from ..tasks.results import Drawn, Report
+    from ..tasks.task import Options
 
 
 def _cache_settings(wanted: bool, items: list[str], tune: list[Path]) -> Any:

@@ -18,7 +18,8 @@ from ..text.labelled import find_labels, open_labelled, prepare_labelled, read_l
 from ..text.reader import Span, open_texts
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Answer, Options, Origin, Prepared, Task, Validation
+from .results import Answer, Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task
 from .text import refuse_targets
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from ..text.pairs import (
 )
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Options, Origin, Prepared, Task, Validation
+from .results import Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task
 from .text import predicted
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from ..files import Paths
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..types import Ability
-from .task import Options, Validation
+from .results import Validation
+from .task import Options
 from .text import Text, predicted
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from ..text.tagged import TaggedSentence, prepare_tagged, read_tagged
 from ..text.tokenizer import Tokenizer
 from ..types import Ability
 from .labelled import Labelled
-from .task import Answer, Options, Validation
+from .results import Answer, Validation
+from .task import Options
 
 if TYPE_CHECKING:
     from ..config import Config

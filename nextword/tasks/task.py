@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .. import registry
 from ..errors import InputError
 from ..files import AnyPath, Paths
 from ..screen import Bar, Bars
 from ..types import Ability
+from .results import Answer, Comparison, Report, Validation
 
 if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked at once
     from ..config import Config, Overrides
@@ -31,67 +32,7 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..run import Run
     from ..text.corpus import Corpus
 
-#: Figures to print: (name, formatted value); an empty name is another unit of the line above.
-Lines = list[tuple[str, str]]
 HELD_OUT = 0.05  # fraction of the training text for validation, if none is given
-
-
-class Report(Protocol):
-    """The figures of one run on one text."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all figures by name, for programs."""
-        ...
-
-    def lines(self) -> Lines:
-        """Return the figures formatted for people."""
-        ...
-
-
-class Drawn(Protocol):
-    """A result with a figure to draw."""
-
-    def draw(self, path: AnyPath) -> None:
-        """Draw the figure into a .png, .svg or .pdf file."""
-        ...
-
-
-class Comparison(Protocol):
-    """The figures of several runs on the same text, best first."""
-
-    @property
-    def rows(self) -> Sequence[Any]:
-        """One row per run, best first."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all figures by name, for programs."""
-        ...
-
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return the headings of the columns after the run's name, and the cells of each row."""
-        ...
-
-    def notes(self) -> list[str]:
-        """Return lines to print below the table: the test and its result."""
-        ...
-
-
-class Answer(Protocol):
-    """The answer of `classify` for one line."""
-
-    @property
-    def cut(self) -> bool:
-        """Whether the line was too long and was cut."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the answer by name, for programs."""
-        ...
-
-    def as_text(self) -> str:
-        """Return the line or lines to print, without the last line end."""
-        ...
 
 
 class Origin(NamedTuple):
@@ -107,35 +48,6 @@ class Prepared(NamedTuple):
 
     config: Config  # with the settings that follow from the text, such as its labels
     notes: list[str]  # notes for the user
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The figures of one validation."""
-
-    nll: float  # nats per token (classifiers: per text, taggers: per word)
-    figures: dict[str, float] = field(default_factory=dict)  # other figures to record, by name
-    metric: str = "loss"  # selects the best weights: "loss" (`nll`) or one of `figures`
-
-    @property
-    def cost(self) -> float:
-        """The figure that selects the best weights, turned so that smaller is better."""
-        return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
-
-    def __str__(self) -> str:
-        formats = {  # other figures go by their name
-            "perplexity": "perplexity {:.2f}",
-            "accuracy": "accuracy {:.1%}",
-            "bleu": "BLEU {:.1f}",
-            "loss": "loss {:.4f}",
-            "f1": "F1 {:.1%}",
-            "matthews": "Matthews {:.3f}",
-            "next_accuracy": "next sentence {:.1%}",
-        }
-        return "  ".join(
-            formats.get(name, f"{name.replace('_', ' ')} {{:.4g}}").format(value)
-            for name, value in self.figures.items()
-        )
 
 
 @dataclass(frozen=True)

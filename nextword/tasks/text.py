@@ -19,7 +19,8 @@ from ..text.corpus import prepare as prepare_corpus
 from ..text.reader import Span, blocks, hold_out, open_texts
 from ..text.tokenizer import train_tokenizer
 from ..types import Ability
-from .task import HELD_OUT, Options, Origin, Prepared, Task, Validation
+from .results import Validation
+from .task import HELD_OUT, Options, Origin, Prepared, Task
 
 if TYPE_CHECKING:
     from ..config import Config

@@ -19,7 +19,7 @@ from torch import Tensor, nn, optim
 import nextword
 from nextword.errors import Interrupted
 from nextword.files import read_tensors
-from nextword.tasks.task import Validation
+from nextword.tasks.results import Validation
 from nextword.training.loop.averaging import Average, worsening
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training

@@ -19,7 +19,7 @@ from ...nn.kernels.memory import keep_freed_memory
 from ...run import WEIGHTS, write_weights
 from ...screen import clock
 from ...state import detach
-from ...tasks.task import Validation
+from ...tasks.results import Validation
 from .averaging import Average, worsening
 from .budget import Budget
 from .checkpoint import Saver

@@ -15,7 +15,7 @@ from ...data.stream import Stream
 from ...models.base import TrainableModel
 from ...run import Run, with_window
 from ...tasks import task_of
-from ...tasks.task import Validation
+from ...tasks.results import Validation
 from ...tasks.text import wanted_rows
 from ...text.corpus import Corpus
 from ...text.tokenizer import Tokenizer

@@ -1,0 +1,99 @@
+"""What tasks return: reports, comparisons, answers and validations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..files import AnyPath
+
+#: Figures to print: (name, formatted value); an empty name is another unit of the line above.
+Lines = list[tuple[str, str]]
+
+
+class Report(Protocol):
+    """The figures of one run on one text."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
+        ...
+
+    def lines(self) -> Lines:
+        """Return the figures formatted for people."""
+        ...
+
+
+class Drawn(Protocol):
+    """A result with a figure to draw."""
+
+    def draw(self, path: AnyPath) -> None:
+        """Draw the figure into a .png, .svg or .pdf file."""
+        ...
+
+
+class Comparison(Protocol):
+    """The figures of several runs on the same text, best first."""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """One row per run, best first."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name, for programs."""
+        ...
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the headings of the columns after the run's name, and the cells of each row."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Return lines to print below the table: the test and its result."""
+        ...
+
+
+class Answer(Protocol):
+    """The answer of `classify` for one line."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the line was too long and was cut."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer by name, for programs."""
+        ...
+
+    def as_text(self) -> str:
+        """Return the line or lines to print, without the last line end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The figures of one validation."""
+
+    nll: float  # nats per token (classifiers: per text, taggers: per word)
+    figures: dict[str, float] = field(default_factory=dict)  # other figures to record, by name
+    metric: str = "loss"  # selects the best weights: "loss" (`nll`) or one of `figures`
+
+    @property
+    def cost(self) -> float:
+        """The figure that selects the best weights, turned so that smaller is better."""
+        return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
+
+    def __str__(self) -> str:
+        formats = {  # other figures go by their name
+            "perplexity": "perplexity {:.2f}",
+            "accuracy": "accuracy {:.1%}",
+            "bleu": "BLEU {:.1f}",
+            "loss": "loss {:.4f}",
+            "f1": "F1 {:.1%}",
+            "matthews": "Matthews {:.3f}",
+            "next_accuracy": "next sentence {:.1%}",
+        }
+        return "  ".join(
+            formats.get(name, f"{name.replace('_', ' ')} {{:.4g}}").format(value)
+            for name, value in self.figures.items()
+        )
