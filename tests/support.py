@@ -169,7 +169,7 @@ def bounded(folder: Path, work: int) -> Storage:
     """Storage that has `work` bytes to work with."""
     folder.mkdir(exist_ok=True)
     storage = Storage(folder, resident() + (1 << 30))
-    storage.work = work
+    storage.budget = work
     return storage
 
 

@@ -28,7 +28,7 @@ from nextword.errors import Interrupted
 from nextword.experiments import ablation
 from nextword.experiments.ablation import Row, ablate, draw, plan
 from nextword.files import locked, read_tensors
-from nextword.training.loop import checkpoint
+from nextword.training.loop import checkpoint, loop
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training
 
@@ -174,20 +174,20 @@ class Done:
 def performed(folder: Path, arguments: list[str]) -> Done:
     """Run a command line and watch its trainings."""
     done = Done(folder, arguments)
-    save, learn = checkpoint.save, Training.learn
+    save, backward = checkpoint.save, loop.backward
 
     def watched_save(out: Path, model: Any, *rest: Any) -> None:
         name = str(out.relative_to(folder / "rows"))
         done.first.setdefault(name, {k: v.clone() for k, v in model.state_dict().items()})
         save(out, model, *rest)
 
-    def watched_learn(self: Training, *given: Any) -> Any:
+    def watched_backward(*given: Any) -> Any:
         done.steps += 1
-        return learn(self, *given)
+        return backward(*given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "save", watched_save)
-        patch.setattr(Training, "learn", watched_learn)
+        patch.setattr(loop, "backward", watched_backward)
         done.status, done.out, done.err = call(arguments)
     return done
 
@@ -437,10 +437,10 @@ def test_table_on_the_screen(awd: Done, monkeypatch: pytest.MonkeyPatch) -> None
     """The same command without --json: nothing is trained, and the table says how far each row is
     from the full one."""
 
-    def learn(self: Training, *given: Any) -> Any:
+    def refuse(*given: Any) -> Any:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(Training, "learn", learn)
+    monkeypatch.setattr(loop, "backward", refuse)
     before = snapshot(awd.folder)
     status, out, err = call([part for part in awd.arguments if part != "--json"])
     assert status == 0 and "row " not in err
@@ -600,18 +600,18 @@ def test_ctrl_c_and_the_same_command_again(
     """Wherever it was stopped: status 130, one line, and then the table of an ablation that was
     never stopped; no step is taken twice."""
     folder = tmp_path / "out"
-    learn, calls, steps = Training.learn, 0, 0
+    backward, calls, steps = loop.backward, 0, 0
 
-    def interrupted(self: Training, *given: Any) -> Any:
+    def interrupted(training: Training, *given: Any) -> Any:
         nonlocal calls, steps
         steps += 1
-        calls += str(self.folder).endswith(run)
-        if calls == call_ and str(self.folder).endswith(run):
+        calls += str(training.folder).endswith(run)
+        if calls == call_ and str(training.folder).endswith(run):
             os.kill(os.getpid(), signal.SIGINT)
-        return learn(self, *given)
+        return backward(training, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "learn", interrupted)
+        patch.setattr(loop, "backward", interrupted)
         status, out, err = call(few_rows(texts, folder))
     assert (status, out) == (130, "")
     assert err == "nextword: stopped and saved; run the same command to continue\n"
@@ -630,7 +630,7 @@ def test_ctrl_c_in_an_evaluation(
     folder = tmp_path / "out"
     original = ablation.evaluate_text
     calls, steps = 0, 0
-    learn = Training.learn
+    backward = loop.backward
 
     def evaluate(*given: Any, **named: Any) -> Any:
         nonlocal calls
@@ -640,14 +640,14 @@ def test_ctrl_c_in_an_evaluation(
             time.sleep(0.01)
         return original(*given, **named)
 
-    def counted(self: Training, *given: Any) -> Any:
+    def counted(*given: Any) -> Any:
         nonlocal steps
         steps += 1
-        return learn(self, *given)
+        return backward(*given)
 
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "evaluate_text", evaluate)
-        patch.setattr(Training, "learn", counted)
+        patch.setattr(loop, "backward", counted)
         assert call(few_rows(texts, folder))[0] == 130
     before = finished(folder)
     assert len(before) == 4  # two trainings of the two rows that share them
@@ -697,10 +697,10 @@ def test_interruptions_in_python(
 ) -> None:
     """`Interrupted`, as a training raises it."""
 
-    def learn(self: Training, *given: Any) -> Any:
+    def refuse(*given: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Training, "learn", learn)
+    monkeypatch.setattr(loop, "backward", refuse)
     with pytest.raises(Interrupted):
         ablate(
             str(texts.folder / "few.toml"),
@@ -803,10 +803,10 @@ def test_an_empty_directory_will_do(
     (tmp_path / "out" / "rows").mkdir()
     (tmp_path / "out" / "rows").rmdir()
 
-    def learn(self: Training, *given: Any) -> Any:
+    def refuse(*given: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Training, "learn", learn)
+    monkeypatch.setattr(loop, "backward", refuse)
     for _ in range(2):
         assert call(command(texts, "awd-lstm-wt2", tmp_path / "out", settings=TINY))[0] == 130
 

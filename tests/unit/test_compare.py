@@ -12,11 +12,11 @@ import torch
 
 import nextword
 import nextword.evaluation.compare_texts as module
+from nextword import compare
 from nextword.config import Config
 from nextword.errors import InputError
 from nextword.evaluation import bootstrap
 from nextword.evaluation.compare_texts import PIECES
-from nextword.evaluation.compare_texts import compare_texts as compare
 from nextword.evaluation.dynamic import Dynamic
 from nextword.evaluation.perplexity import evaluate_text, load_text
 from nextword.models.recurrent import RecurrentConfig

@@ -186,14 +186,21 @@ def test_the_verb(runs: dict[str, Path], cli: Cli) -> None:
 def test_runs_that_do_different_things(runs: dict[str, Path]) -> None:
     loaded = {name: nextword.load(runs[name]) for name in ("trained", "tagger", "ngram")}
     for one, other, said in (
-        ("trained", "tagger", "'trained' classifies, 'tagger' tags words: there is no figure"),
-        ("ngram", "trained", "'ngram' predicts text, 'trained' classifies: there is no figure"),
+        (
+            "trained",
+            "tagger",
+            "'trained' classifies texts, 'tagger' tags words: there is no figure",
+        ),
+        ("ngram", "trained", "'ngram' predicts text, 'trained' classifies texts: there"),
     ):
         with pytest.raises(InputError, match=said):
             nextword.compare([loaded[one], loaded[other]], runs["texts"])
-    with pytest.raises(InputError, match="'trained' does not translate"):
+    with pytest.raises(
+        InputError,
+        match="'trained' classifies texts: --target is for",
+    ):
         nextword.evaluate(loaded["trained"], runs["texts"], runs["texts"])
-    with pytest.raises(InputError, match="'tagger' tags words: --cache is for models of running"):
+    with pytest.raises(InputError, match="'tagger' tags words: --cache is for"):
         nextword.evaluate(loaded["tagger"], runs["tagged"], cache=nextword.evaluation.cache.Cache())
     assert nextword.evaluate(loaded["tagger"], runs["tagged"]).words == 160
     assert nextword.evaluate(loaded["ngram"], runs["texts"]).perplexity < 100

@@ -261,10 +261,10 @@ BAD = {
         "export RUN --format arpa --out folder.arpa --overwrite",
         "directory",
     ),
-    "recurrent": ("export LSTM --format arpa --out new.arpa", "no n-gram model"),
+    "recurrent": ("export LSTM --format arpa --out new.arpa", "can be exported in no other format"),
     "recurrent over a file": (
         "export LSTM --format arpa --out there.arpa --overwrite",
-        "no n-gram model",
+        "can be exported in no other format",
     ),
     "no run": ("export nowhere --format arpa --out new.arpa", "no run 'nowhere'"),
     "no run over a file": (

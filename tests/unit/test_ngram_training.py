@@ -809,7 +809,7 @@ def interrupted(*args: Any, **kwargs: Any) -> Any:
     raise AssertionError("Ctrl-C did not arrive")
 
 
-@pytest.mark.parametrize("where", ["estimate", "_read", "_perplexity", "_farewell"])
+@pytest.mark.parametrize("where", ["estimate", "_read", "_perplexity", "_summary"])
 @pytest.mark.parametrize("memory", [[], ["--set", "train.memory=2GB"]])
 def test_ctrl_c_leaves_what_was_there(
     where: str,
@@ -831,7 +831,7 @@ def test_ctrl_c_leaves_what_was_there(
         status, out, err = cli(*command)
     assert (status, out) == (130, "")
     assert err == "nextword: stopped\n"
-    if where == "_farewell":
+    if where == "_summary":
         assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["order"] == 5
         assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     else:

@@ -562,7 +562,7 @@ def test_automatic_precision_is_what_the_processor_has(
     there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`train.precision=auto` is settled when a training begins and kept in its settings."""
-    monkeypatch.setattr("nextword.training.prepare.multiplies_bf16", lambda where: there)
+    monkeypatch.setattr("nextword.run.multiplies_bf16", lambda where: there)
     (tmp_path / "text.txt").write_text("one two three four .\n" * 30, encoding="utf-8")
     sizes = {"model.hidden": 8, "model.embedding": 8, "train.epochs": 1, "train.precision": "auto"}
     run = nextword.train(

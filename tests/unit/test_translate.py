@@ -300,7 +300,10 @@ def test_attention_refused(run: Run) -> None:
         attention(make(attention="none"), "the cat")
     with pytest.raises(InputError, match="something in it"):
         attention(run, "  ")
-    with pytest.raises(InputError, match="language model, not a translator"):
+    with pytest.raises(
+        InputError,
+        match="predicts text; it cannot translate",
+    ):
         attention(language_model(), "abc")
 
 
@@ -350,11 +353,11 @@ def test_summary() -> None:
 
 def test_language_models_do_not_translate(tmp_path: Path) -> None:
     run, path = language_model(), write(tmp_path / "pairs", draw_pairs(3))
-    with pytest.raises(InputError, match="nextword train transformer"):
+    with pytest.raises(InputError, match="Use it with: nextword generate"):
         check_translates(run)
-    with pytest.raises(InputError, match="not a translator"):
+    with pytest.raises(InputError, match="it cannot translate"):
         translate(run, ["abc"])
-    with pytest.raises(InputError, match="not a translator"):
+    with pytest.raises(InputError, match="it cannot translate"):
         evaluate_translation(run, path)
     assert check_translates(make()).vocab_size == 12
 

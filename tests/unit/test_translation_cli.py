@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,7 @@ from safetensors.torch import load_file
 import nextword
 from nextword.cli.main import main
 from nextword.errors import Interrupted
-from nextword.training.loop.training import Training
-from tests.support import Cli, snapshot
+from tests.support import Cli, interrupt_at, snapshot
 
 SOURCE = "the cat dog sat ate on mat a big red".split()
 TARGET = "die katze hund saß fraß auf matte ein groß rot".split()
@@ -173,19 +169,9 @@ def test_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An interrupted training goes on to the weights of one that never was."""
-    original: Callable[..., Any] = Training.learn
-    calls = 0
-
-    def learn(self: Training, *args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
-
     overrides = [item for item in settings(recipe) if item != "--set"]
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "learn", learn)
+        interrupt_at(patch, call)
         with pytest.raises(Interrupted):
             nextword.train(
                 recipe, folder / "train.tsv", tmp_path / "run", valid=folder / "valid.tsv",
@@ -476,10 +462,10 @@ BAD = {
     "gradients": ("inspect RUN gradients --out a.png", "translates"),
     "attention of nothing": ("inspect RUN attention --out a.png", "--source"),
     "attention of blanks": ("inspect RUN attention --out a.png --source ,", "something in it"),
-    "attention of text": ("inspect LSTM attention --out a.png --source x", "language model"),
+    "attention of text": ("inspect LSTM attention --out a.png --source x", "predicts text"),
     "attention format": ("inspect RUN attention --out a.txt --source x", ".png"),
     "source of gradients": ("inspect LSTM gradients --out a.png --source x", "attention"),
-    "translate by text": ("translate LSTM EN", "language model"),
+    "translate by text": ("translate LSTM EN", "predicts text; it cannot translate"),
     "translate nothing": ("translate RUN nowhere.txt", "no file"),
     "translate binary": ("translate RUN binary.tsv", "binary"),
     "translate empty": ("translate RUN empty.tsv", "empty"),
@@ -492,7 +478,7 @@ BAD = {
     "compare kinds": ("compare RUN LSTM --data TSV", "predicts text: there is no figure"),
     "compare dynamic": ("compare RUN RUN --data TSV --dynamic", "--dynamic"),
     "compare format": ("compare RUN RUN --data TSV --out a.txt", ".png"),
-    "compare text": ("compare LSTM LSTM --data TEXT --out a.png", "--out"),
+    "compare text": ("compare LSTM LSTM --data TEXT --out a.png", "cannot draw BLEU"),
     "export": ("export RUN --format arpa --out a.arpa", ""),
     "find-lr": ("find-lr transformer --train TEXT --out a.png", "has no tab"),
 }  # fmt: skip

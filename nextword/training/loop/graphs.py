@@ -100,8 +100,9 @@ class Graphs:
                 f"this training cannot be recorded as a CUDA graph ({_first_line(error)}); "
                 "train it with train.graphs=false"
             ) from None
-        for parameter, before in zip(self.parameters, waiting, strict=True):
-            parameter.grad = before
+        finally:
+            for parameter, before in zip(self.parameters, waiting, strict=True):
+                parameter.grad = before
         return _Graph(replay, own, first, answer)
 
     @torch.no_grad()
