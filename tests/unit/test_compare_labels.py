@@ -15,6 +15,7 @@ import nextword
 from nextword.config import Config
 from nextword.errors import InputError
 from nextword.evaluation.bootstrap import p_value
+from nextword.evaluation.cache import Cache
 from nextword.evaluation.classification import ClassifierEvaluation, Quality, measure
 from nextword.evaluation.compare_labels import compare_labels
 from nextword.evaluation.tagging import TaggerEvaluation, tag_quality
@@ -201,6 +202,6 @@ def test_runs_that_do_different_things(runs: dict[str, Path]) -> None:
     ):
         nextword.evaluate(loaded["trained"], runs["texts"], runs["texts"])
     with pytest.raises(InputError, match="'tagger' tags words: --cache is for"):
-        nextword.evaluate(loaded["tagger"], runs["tagged"], cache=nextword.evaluation.cache.Cache())
+        nextword.evaluate(loaded["tagger"], runs["tagged"], cache=Cache())
     assert nextword.evaluate(loaded["tagger"], runs["tagged"]).words == 160
     assert nextword.evaluate(loaded["ngram"], runs["texts"]).perplexity < 100
