@@ -57,11 +57,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "mixture": "nextword.models.mixture:MixtureConfig",
     },
     "task": {
-        "text": "nextword.tasks.text:Text",
-        "pairs": "nextword.tasks.pairs:Pairs",
-        "sentences": "nextword.tasks.sentences:Sentences",
-        "labelled": "nextword.tasks.labelled:Labelled",
-        "tagged": "nextword.tasks.tagged:Tagged",
+        "text": "nextword.tasks.text:TextTask",
+        "pairs": "nextword.tasks.pairs:PairsTask",
+        "sentences": "nextword.tasks.sentences:SentencesTask",
+        "labelled": "nextword.tasks.labelled:LabelledTask",
+        "tagged": "nextword.tasks.tagged:TaggedTask",
     },
     "encoder": {  # besides these, every model whose config says `encodes`
         "bidirectional": "nextword.models.bidirectional:BidirectionalConfig",

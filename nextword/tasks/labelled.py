@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..text.tagged import TaggedSentence
 
 
-class Labelled(Task):
+class LabelledTask(Task):
     """Predict the label of each text."""
 
     name = "labelled"
@@ -114,11 +114,11 @@ class Labelled(Task):
         Returns:
             The settings, with those that follow from the texts, and notes for the user.
         """
-        from ..data.labelled import Labelled as Stream
+        from ..data.labelled import Labelled
 
         corpus, _ = prepare_labelled(train, tokenizer, folder / "train", labels)
         assert corpus.labels is not None
-        stream = Stream(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
+        stream = Labelled(corpus.ids, corpus.labels, 1, config.train.bptt, shuffle=False)
         prepare_labelled(valid, tokenizer, folder / "valid", labels, stream.each)
         notes = []
         if cut := int(stream.cut.sum()):

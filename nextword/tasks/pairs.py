@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-class Pairs(Task):
+class PairsTask(Task):
     """Translate the source of a sentence pair into its target."""
 
     name = "pairs"

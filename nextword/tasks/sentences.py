@@ -11,7 +11,7 @@ from ..text.corpus import Corpus
 from ..types import Ability
 from .results import Validation
 from .task import Options
-from .text import Text, predicted
+from .text import TextTask, predicted
 
 if TYPE_CHECKING:
     from ..evaluation.figures import Evaluation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-class Sentences(Text):
+class SentencesTask(TextTask):
     """Predict masked words, and whether one segment of text follows another."""
 
     name = "sentences"

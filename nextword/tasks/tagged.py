@@ -12,7 +12,7 @@ from ..text.corpus import Corpus
 from ..text.tagged import TaggedSentence, prepare_tagged, read_tagged
 from ..text.tokenizer import Tokenizer
 from ..types import Ability
-from .labelled import Labelled
+from .labelled import LabelledTask
 from .results import Answer, Validation
 from .task import Options
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-class Tagged(Labelled):
+class TaggedTask(LabelledTask):
     """Predict the tag of each word."""
 
     name = "tagged"

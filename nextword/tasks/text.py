@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SHORTEST = 8  # fewest tokens that a training accepts
 
 
-class Text(Task):
+class TextTask(Task):
     """Predict the next token of running text."""
 
     name = "text"
@@ -157,7 +157,7 @@ class Text(Task):
         from ..evaluation.compare_texts import compare_texts
         from ..evaluation.reading import Reading
 
-        tasks: list[Text] = [registry.load("task", run.config.model.task)() for run in runs]
+        tasks: list[TextTask] = [registry.load("task", run.config.model.task)() for run in runs]
         how = Reading(options.dynamic, stripes=options.stripes)
         return compare_texts(
             runs, data, [task.evaluate_corpus for task in tasks], how=how, bar=options.bar
