@@ -113,14 +113,14 @@ class Plateau(Part):
     )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
-        factor, best, bad = 1.0, math.inf, 0
+        factor, best, without_improvement = 1.0, math.inf, 0
         for loss in history:
             if loss < best:
-                best, bad = loss, 0
+                best, without_improvement = loss, 0
             else:
-                bad += 1
-            if bad >= self.patience:
-                factor, bad = factor * self.factor, 0
+                without_improvement += 1
+            if without_improvement >= self.patience:
+                factor, without_improvement = factor * self.factor, 0
         return Rates(max(self.smallest, factor))
 
 
