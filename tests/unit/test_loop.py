@@ -1,0 +1,85 @@
+"""The loop: what it hands from batch to batch, and when it saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nextword
+from nextword.state import leaves
+from nextword.training.loop import loop
+from nextword.training.loop.training import Training
+from nextword.types import Batch, State
+from tests.support import STORY
+
+TINY: dict[str, Any] = {
+    "text.tokenizer": "char",
+    "model.hidden": 8,
+    "model.embedding": 8,
+    "model.layers": 1,
+    "train.epochs": 2,
+    "train.batch_size": 4,
+    "train.bptt": 10,
+}
+
+
+def train(out: Path, **settings: Any) -> nextword.Run:
+    text = out.parent / "story.txt"
+    text.write_text(STORY, encoding="utf-8")
+    overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
+    return nextword.train("lstm", text, out, valid=text, overrides=overrides, quiet=True)
+
+
+@pytest.mark.parametrize("stream", ["stripes", "variable", "windows"])
+def test_the_state_goes_on_where_the_batch_does(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that continues gets the values of the last state, cut off from the graph; any other
+    begins with none."""
+    original = loop.learner
+    calls: list[tuple[bool, State, State]] = []
+
+    def learner(training: Training) -> Any:
+        learn = original(training)
+
+        def watched(batch: Batch, state: State) -> Any:
+            terms, loss, after = learn(batch, state)
+            calls.append((batch.continues, state, after))
+            return terms, loss, after
+
+        return watched
+
+    monkeypatch.setattr(loop, "learner", learner)
+    train(tmp_path / "run", train__stream=stream)
+    assert len(calls) > 10
+    assert {continues for continues, _, _ in calls[1:]} == (
+        {False} if stream == "windows" else {True, False}
+    )
+    last: State = None
+    for continues, state, after in calls:
+        assert (state is None) == (not continues)
+        if continues:
+            for given, before in zip(leaves(state), leaves(last), strict=True):
+                assert not given.requires_grad
+                assert torch.equal(given, before)
+        last = after
+
+
+def test_the_state_is_written_as_often_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train.save_every_minutes` is in minutes, the saver's period in seconds."""
+    periods: list[float] = []
+    original = loop.Saver
+
+    class Watched(original):  # type: ignore[valid-type, misc]
+        def __init__(self, folder: Path, model: Any, optimizer: Any, average: Any, every: float):
+            periods.append(every)
+            super().__init__(folder, model, optimizer, average, every)
+
+    monkeypatch.setattr(loop, "Saver", Watched)
+    train(tmp_path / "run", train__save_every_minutes=2.5, train__epochs=1)
+    assert periods == [150.0]
