@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import nextword
 from nextword.state import leaves
 from nextword.training.loop import loop
+from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.training import Training
 from nextword.types import Batch, State
 from tests.support import STORY
@@ -83,3 +85,17 @@ def test_the_state_is_written_as_often_as_the_settings_say(
     monkeypatch.setattr(loop, "Saver", Watched)
     train(tmp_path / "run", train__save_every_minutes=2.5, train__epochs=1)
     assert periods == [150.0]
+
+
+def test_every_record_tells_of_the_steps_since_the_last(tmp_path: Path) -> None:
+    """Means of the loss's terms, the learning rate of the last step, tokens and time."""
+    train(tmp_path / "run", optimizer__lr=0.25, schedule__name="constant", objective__ar=0.5)
+    records = [record for record in read_metrics(tmp_path / "run") if "lr" in record]
+    assert len(records) >= 2  # one at the end of each pass at least
+    for record in records:
+        assert record["lr"] == 0.25
+        assert record["perplexity"] == pytest.approx(math.exp(record["nll"]))
+        assert record["ar"] > 0 and record["grad_norm"] > 0
+        assert record["tokens_per_second"] > 0
+    for key in ("step", "tokens", "seconds"):
+        assert [r[key] for r in records] == sorted({r[key] for r in records})
