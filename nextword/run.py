@@ -79,7 +79,8 @@ class Run:
 
     def require(self, ability: Ability) -> None:
         """Raise InputError unless the run has the ability; the message says what it can do."""
-        registry.load("task", self.config.model.task).require(self.name, ability)
+        where = str(self.folder or self.name)
+        registry.load("task", self.config.model.task).require(self.name, ability, where)
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
@@ -116,7 +117,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     if isinstance(model, Stored):
         model.read(folder / WEIGHTS)
         model.to(where)
-        return Run(folder.name or str(folder), config, tokenizer, model, where)  # type: ignore[arg-type]
+        return Run(folder.name or str(folder), config, tokenizer, model, where, folder)  # type: ignore[arg-type]
     weights, _ = read_tensors(folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
@@ -225,7 +226,10 @@ def read_config(folder: Path) -> Config:
     if not folder.exists():
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
     if is_arpa(folder):
-        raise InputError(f"'{folder}' is an ARPA file; a run directory is needed here")
+        raise InputError(
+            f"'{folder}' is an ARPA file; a run directory is needed here: "
+            "nextword train ngram --train FILE --out RUN"
+        )
     if runs := seeds_of(folder):
         raise InputError(f"'{folder}' holds runs of several seeds; name one, such as {runs[0]}")
     if not folder.is_dir() or not (folder / CONFIG).is_file():
@@ -336,8 +340,7 @@ def check_target(out: Path, overwrite: bool) -> None:
     if not (out / CONFIG).is_file():
         raise InputError(f"'{out}' holds something that is not a run; name another directory")
     if not overwrite:
-        raise InputError(
-            f"the run '{out}' exists; add --resume to continue it or --overwrite to replace it"
-        )
+        resumes = "--resume to continue it or " if (out / STATE).is_file() else ""
+        raise InputError(f"the run '{out}' exists; add {resumes}--overwrite to replace it")
     with locked(out):
         pass

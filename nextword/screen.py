@@ -73,7 +73,7 @@ def progress_bars(quiet: bool) -> Iterator[Bars]:
             advance(65_536)
     """
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         say = speaker(quiet)
         yield lambda label, total, unit="MB": _PlainBar(say, label, total, unit).advance
         return
@@ -134,7 +134,7 @@ class TrainingBar:
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
-        self.shown = self.console.is_terminal and not quiet
+        self.shown = not (quiet or self.console.is_dumb_terminal) and self.console.is_terminal
         self.said = time.perf_counter()
         self.bar = Progress(
             TextColumn("{task.description}"),

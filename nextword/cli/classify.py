@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import Device, RunPath
+from .options import Device
 
 
 def command(
-    run: RunPath,
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The run directory of a classifier or tagger.")
+    ],
     file: Annotated[
         str,
         typer.Argument(

@@ -29,7 +29,7 @@ def command(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model in a format of other programs.
+    """Write a model in a format that other programs read.
 
     `arpa` writes an n-gram model as an ARPA file. `hf` writes a BERT as a folder that the library
     transformers reads.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .options import Device, RunPath
+from .options import Device
 
 
 class Weights(StrEnum):
@@ -59,9 +60,18 @@ Precision = Annotated[
     typer.Option(help="Precision that weights are rounded to; bf16 makes large models faster."),
 ]
 
+ModelPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run directory or an .arpa file of a language model."),
+]
+ModelPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run directory or an .arpa file of a language model."),
+]
+
 
 def command(
-    run: RunPath,
+    run: ModelPath,
     prompt: Prompt = "",
     tokens: Tokens = 100,
     temperature: Temperature = 1.0,

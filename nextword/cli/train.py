@@ -26,7 +26,13 @@ Runs = Annotated[
     ),
 ]
 TrainOption = Annotated[
-    list[Path], typer.Option("--train", metavar="FILE", help="The training text; repeatable.")
+    list[Path],
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="The training text, pairs, labelled texts or tagged words, as the recipe needs; "
+        "repeatable.",
+    ),
 ]
 ValidOption = Annotated[
     list[Path],
@@ -65,8 +71,8 @@ StartFrom = Annotated[
     typer.Option(
         "--from",
         metavar="RUN",
-        help="Start from the weights of another run or of a Hugging Face folder, or from the "
-        "word vectors in a text file.",
+        help="Keep the vocabulary of another run or Hugging Face folder and, for a model of the "
+        "same kind, start from its weights; or start from the word vectors in a text file.",
     ),
 ]
 Seeds = Annotated[
@@ -168,7 +174,8 @@ def _several(request: Request, out: Path, seeds: int) -> None:
     try:
         figures = make_seeds(request, out, seeds)
     except (Interrupted, KeyboardInterrupt):
-        raise Interrupted("stopped and saved; run the same command to continue") from None
+        again = " without --overwrite" if request.overwrite else ""
+        raise Interrupted(f"stopped and saved; run the same command{again} to continue") from None
     print(f"{seeds} seeds, validation figures of the kept weights:")
     for name, value in figures.items():
         print(f"{name:<14}{value}")

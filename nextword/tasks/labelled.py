@@ -50,6 +50,8 @@ class LabelledTask(Task):
     streams = ("labelled",)
     objectives = ("classify",)
     settings = frozenset({"metric"})
+    #: How a file is written.
+    format: ClassVar[str] = "each line is label, tab, text"
 
     # ------------------------------------------------------------------ making a run
 
@@ -184,7 +186,8 @@ class LabelledTask(Task):
             kept += lines[cut:]
         if not held:
             raise InputError(
-                f"'{files[0]}' has too few examples to hold some out; add --valid FILE"
+                f"'{files[0]}' has too few examples to hold some out; add --valid FILE "
+                f"({self.format})"
             )
         draw.shuffle(kept)
         paths = folder / "kept.tsv", folder / "held.tsv"

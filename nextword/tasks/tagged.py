@@ -37,6 +37,7 @@ class TaggedTask(LabelledTask):
     ranked_by = "F1 or accuracy of tags"
     streams = ("tagged",)
     objectives = ("classify",)
+    format = "each line is word, tab, tag, and an empty line ends a sentence"
 
     def read(self, path: Path) -> Iterator[TaggedSentence]:
         return read_tagged(path)

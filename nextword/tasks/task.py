@@ -52,7 +52,7 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `evaluate` and `compare`; `Task.options` lists those that a task accepts."""
+    """Options of `evaluate` and `compare`; `Task.options` lists those of some tasks only."""
 
     targets: Paths = ()
     decoding: Decoding | None = None
@@ -94,7 +94,7 @@ class Task(ABC):
     abilities: ClassVar[dict[Ability, str]]
     #: The figure that `compare` ranks runs by. Runs with different ones cannot be compared.
     ranked_by: ClassVar[str]
-    #: Streams and objectives of this task alone. If empty: those that no other task lists.
+    #: Streams and objectives that the task accepts. If empty: all that no other task lists.
     streams: ClassVar[tuple[str, ...]] = ()
     objectives: ClassVar[tuple[str, ...]] = ()
     #: Keys of [train] that this task accepts and not all others do.
@@ -111,10 +111,14 @@ class Task(ABC):
     # ------------------------------------------------------------------ checks
 
     @classmethod
-    def require(cls, run: str, ability: Ability) -> None:
-        """Raise InputError unless a run of this task, called `run`, has the ability."""
+    def require(cls, run: str, ability: Ability, path: str) -> None:
+        """Raise InputError unless a run of this task, called `run`, has the ability.
+
+        Args:
+            path: where the run is, for the command that the message suggests.
+        """
         if ability not in cls.abilities:
-            usage = next(iter(cls.abilities.values())).format(run=run)
+            usage = next(iter(cls.abilities.values())).format(run=path)
             raise InputError(f"'{run}' {cls.does}; it cannot {ability}. Use it with: {usage}")
 
     @classmethod

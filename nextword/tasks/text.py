@@ -94,7 +94,7 @@ class TextTask(Task):
         else:
             notes.append("the text is too short to hold any of it out: no validation")
         if tokenizer.splits_at_white_space and config.text.split == "auto":
-            notes.append("the text looks tokenised already: words are cut at white space alone")
+            notes.append("the text looks tokenised already: words are split at white space alone")
         _check_length(config, len(corpus), bptt_is_given)
         if origin and origin.same_model:
             return Prepared(config, notes)

@@ -66,4 +66,4 @@ def into_encoder(model: EncoderClassifier, weights: dict[str, Tensor], parent: P
         if name not in weights or weights[name].shape != tensor.shape:
             raise InputError(f"'{parent}' has no '{name}' that fits the encoder")
     model.encoder.load_state_dict({name: weights[name] for name in own})
-    return f"the encoder begins with the weights of '{parent}'"
+    return f"the encoder starts from the weights of '{parent}'"

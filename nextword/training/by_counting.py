@@ -39,18 +39,18 @@ _WORDS_AT_A_TIME = 1 << 14  # words of a vocabulary that are written together
 _SAMPLE = 1 << 15  # characters by which the kind of text is guessed
 
 
-def train_by_counting(job: Job, out: Path, began: float) -> None:
+def train_by_counting(job: Job, out: Path) -> None:
     """Estimate an n-gram model from the whole training text; nothing is held out.
 
     See `nextword.train`.
 
     Args:
         out: a run directory, or an ARPA file to write instead.
-        began: time.perf_counter() when the training was requested.
 
     Raises:
         InputError: there are no words in a text, or `out` may not be written.
     """
+    began = time.perf_counter()
     overwrite, quiet = job.request.overwrite, job.request.quiet
     if is_arpa(out):
         check_file(out, overwrite)

@@ -192,12 +192,17 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
         try:
             at = fit(training, resume=resume, quiet=quiet)
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"stopped and saved; continue with: nextword train --out {out} --resume"
-            ) from None
+            raise Interrupted(_how_to_continue(out)) from None
         draw_curve(out)
         best = f", best validation {task.best(at.best, config)}" if at.history else ""
         say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
+
+
+def _how_to_continue(out: Path) -> str:
+    """What to say after Ctrl-C."""
+    if not (out / STATE).is_file():
+        return "stopped before the first step; the same command with --overwrite starts again"
+    return f"stopped and saved; continue with: nextword train --out {out} --resume"
 
 
 def _adjusted(config: Config, overrides: Overrides) -> Config:

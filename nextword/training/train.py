@@ -88,7 +88,7 @@ def make(request: Request, out: AnyPath) -> None:
 
         if not is_arpa(out):
             check_target(out, request.overwrite)
-        train_by_counting(job, out, began)
+        train_by_counting(job, out)
         return
     from .by_gradient import train_by_gradient
 

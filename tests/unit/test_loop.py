@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import nextword
+from nextword.errors import TrainingError
+from nextword.files import read_tensors
 from nextword.state import leaves
 from nextword.training.loop import loop
 from nextword.training.loop.journal import read_metrics
@@ -99,3 +101,52 @@ def test_every_record_tells_of_the_steps_since_the_last(tmp_path: Path) -> None:
         assert record["tokens_per_second"] > 0
     for key in ("step", "tokens", "seconds"):
         assert [r[key] for r in records] == sorted({r[key] for r in records})
+
+
+@pytest.mark.parametrize(
+    ("what", "words"), [("loss", "the loss is nan"), ("gradient", "the gradient is not finite")]
+)
+@pytest.mark.parametrize("kept", ["none", "first pass", "given"])
+def test_a_training_that_diverges_keeps_the_last_good_weights(
+    kept: str, what: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the best validation, of the run that it started from too; before any validation
+    those of before the step. One line says which of loss and gradient is not finite."""
+    origin = train(tmp_path / "origin", train__epochs=1).folder if kept == "given" else None
+    original, calls = loop.learner, 0
+    fails_at = 17 if kept == "first pass" else 1
+
+    def learner(training: Training) -> Any:
+        learn = original(training)
+
+        def failing(batch: Batch, state: State) -> Any:
+            nonlocal calls
+            calls += 1
+            terms, loss, after = learn(batch, state)
+            if calls == fails_at and what == "loss":
+                return terms, torch.tensor(math.nan), after
+            if calls == fails_at:
+                next(training.model.parameters()).grad.fill_(math.inf)  # type: ignore[union-attr]
+            return terms, loss, after
+
+        return failing
+
+    monkeypatch.setattr(loop, "learner", learner)
+    text = tmp_path / "story.txt"
+    text.write_text(STORY, encoding="utf-8")
+    with pytest.raises(TrainingError, match=words):
+        nextword.train(
+            "lstm",
+            text,
+            tmp_path / "run",
+            valid=text,
+            overrides=TINY,
+            start_from=origin,
+            quiet=True,
+        )
+    _, meta = read_tensors(tmp_path / "run" / "model.safetensors")
+    records = [r for r in read_metrics(tmp_path / "run") if "valid_nll" in r]
+    if kept == "none":
+        assert meta == {"step": 0} and not records
+    else:
+        assert meta == {"step": records[0]["step"], "valid_nll": records[0]["valid_nll"]}

@@ -314,7 +314,7 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, overwrite, words in (
         ("file", True, "is a file"),
         ("photos", True, "not a run"),
-        ("one", False, "--resume"),
+        ("one", False, "add --overwrite to replace it"),
     ):
         out = tmp_path / name
         with no_change(out), pytest.raises(InputError, match=words):

@@ -43,7 +43,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     optimizer = settings.optimizer.build(model.parameters(), model.groups())
     average = Average.wanted(model.parameters(), config)
     saver = Saver(training.folder, model, optimizer, average, 60 * config.save_every_minutes)
-    state, at = saver.restore() if resume else (None, Standing())
+    state, at = saver.restore() if resume else (None, training.beginning)
     stream = training.stream(at.epoch)
     budget = Budget(config, at, training.began, len(stream), training.valid_tokens)
     interrupt = Interrupt()
@@ -106,7 +106,7 @@ def _validation_is_due(training: Training, at: Standing, batches: int, over: boo
     if at.valid_step == at.step:
         return False
     if at.step == 0:
-        return training.starts_trained
+        return at.starts_trained
     every = training.config.train.eval_every
     return over or (at.step % every == 0 if every else at.index == batches)
 

@@ -22,6 +22,7 @@ class Standing:
     averaged_steps: int = 0  # steps in the mean of the weights
     averaged_from: int = 0  # number of validations before averaging began
     metrics_bytes: int = 0  # length of metrics.jsonl at the last save
+    starts_trained: bool = False  # the first weights come from another run
 
     @property
     def best(self) -> float:

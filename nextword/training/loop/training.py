@@ -19,6 +19,7 @@ from ...tasks.results import Validation
 from ...tasks.text import wanted_rows
 from ...text.corpus import Corpus
 from ...text.tokenizer import Tokenizer
+from .standing import Standing
 
 
 @dataclass
@@ -44,6 +45,11 @@ class Training:
             seed = int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0])
             self._stream = epoch, kind.of(self.train, settings, seed)
         return self._stream[1]
+
+    @property
+    def beginning(self) -> Standing:
+        """Where the training stands before its first step."""
+        return Standing(starts_trained=self.starts_trained)
 
     @property
     def valid_tokens(self) -> int:
