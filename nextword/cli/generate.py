@@ -64,10 +64,6 @@ ModelPath = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run directory or an .arpa file of a language model."),
 ]
-ModelPath = Annotated[
-    Path,
-    typer.Argument(metavar="RUN", help="A run directory or an .arpa file of a language model."),
-]
 
 
 def command(
