@@ -15,6 +15,7 @@ from nextword.files import read_tensors
 from nextword.state import leaves
 from nextword.training.loop import loop
 from nextword.training.loop.journal import read_metrics
+from nextword.training.loop.standing import Standing
 from nextword.training.loop.training import Training
 from nextword.types import Batch, State
 from tests.support import STORY
@@ -150,3 +151,19 @@ def test_a_training_that_diverges_keeps_the_last_good_weights(
         assert meta == {"step": 0} and not records
     else:
         assert meta == {"step": records[0]["step"], "valid_nll": records[0]["valid_nll"]}
+
+
+def test_the_state_is_written_between_validations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the last save was long enough ago, whatever else happens."""
+    steps: list[int] = []
+    save = loop.Saver.save
+
+    def watched(self: loop.Saver, state: State, at: Standing, *rest: Any) -> None:
+        steps.append(at.step)
+        save(self, state, at, *rest)
+
+    monkeypatch.setattr(loop.Saver, "save", watched)
+    train(tmp_path / "run", train__save_every_minutes=1e-9, train__epochs=1)
+    assert set(steps) == set(range(max(steps) + 1))
