@@ -77,10 +77,14 @@ class Run:
         """The number of trainable parameters, or of the numbers in an n-gram model."""
         return self.model.size if isinstance(self.model, Stored) else count_parameters(self.model)
 
+    @property
+    def path(self) -> str:
+        """Where the run is, as commands name it."""
+        return str(self.folder or self.name)
+
     def require(self, ability: Ability) -> None:
         """Raise InputError unless the run has the ability; the message says what it can do."""
-        where = str(self.folder or self.name)
-        registry.load("task", self.config.model.task).require(self.name, ability, where)
+        registry.load("task", self.config.model.task).require(self.name, ability, self.path)
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:

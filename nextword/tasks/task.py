@@ -118,8 +118,13 @@ class Task(ABC):
             path: where the run is, for the command that the message suggests.
         """
         if ability not in cls.abilities:
-            usage = next(iter(cls.abilities.values())).format(run=path)
-            raise InputError(f"'{run}' {cls.does}; it cannot {ability}. Use it with: {usage}")
+            raise cls.refusal(run, ability, path)
+
+    @classmethod
+    def refusal(cls, run: str, ability: Ability, path: str) -> InputError:
+        """Return the error for a run that lacks an ability; see `require`."""
+        usage = next(iter(cls.abilities.values())).format(run=path)
+        return InputError(f"'{run}' {cls.does}; it cannot {ability}. Use it with: {usage}")
 
     @classmethod
     def check_settings(cls, model: str, stream: str, objective: str, given: set[str]) -> None:
@@ -246,8 +251,7 @@ class Task(ABC):
         Raises:
             InputError: the run cannot score sentences.
         """
-        run.require(Ability.SCORE)
-        raise NotImplementedError
+        raise self.refusal(run.name, Ability.SCORE, run.path)
 
     def classify_lines(self, run: Run, lines: Iterable[str]) -> Iterator[Answer]:
         """Yield the label of each line, or the tags of its words.
@@ -255,8 +259,7 @@ class Task(ABC):
         Raises:
             InputError: the run is neither a classifier nor a tagger.
         """
-        run.require(Ability.CLASSIFY)
-        raise NotImplementedError
+        raise self.refusal(run.name, Ability.CLASSIFY, run.path)
 
     def usage(self, run: AnyPath) -> str:
         """Return commands to suggest after a training, for the run `run`."""
