@@ -23,10 +23,12 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "cell": {
         "elman": "nextword.nn.cells.elman:Elman",
+        "elman-sigmoid": "nextword.nn.cells.elman_sigmoid:SigmoidElman",
         "irnn": "nextword.nn.cells.irnn:IRNN",
         "lstm": "nextword.nn.cells.lstm:LSTM",
         "lstm-written-out": "nextword.nn.cells.lstm_written_out:WrittenOutLSTM",
         "peephole": "nextword.nn.cells.peephole:PeepholeLSTM",
+        "peephole-full": "nextword.nn.cells.peephole_full:FullPeepholeLSTM",
         "gru": "nextword.nn.cells.gru:GRU",
         "gru-before": "nextword.nn.cells.gru_before:GRUBefore",
     },

@@ -173,6 +173,38 @@ def peephole(layer: RecurrentLayer) -> SlowStep:
     return step
 
 
+def peephole_full(layer: RecurrentLayer) -> SlowStep:
+    """A gate is one product with [c, h, x] concatenated; c is the new cell for the output gate."""
+    a = arrays(layer)
+    P = a["cell.P"].reshape(3, H, H)
+    W_g, U_g, b_g = (a[name][2] for name in "WUb")
+    b_i, b_f, b_o = (a["b"][gate] for gate in (0, 1, 3))
+    gates = (0, 1, 3)  # input, forget, output, as the blocks of W, U and b lie
+    M_i, M_f, M_o = (np.hstack([P[n], a["U"][g], a["W"][g]]) for n, g in enumerate(gates))
+
+    def step(x: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+        h, c = state
+        seen = np.concatenate([c, h, x])
+        i, f = sigmoid(M_i @ seen + b_i), sigmoid(M_f @ seen + b_f)
+        new_c = f * c + i * np.tanh(W_g @ x + U_g @ h + b_g)
+        o = sigmoid(M_o @ np.concatenate([new_c, h, x]) + b_o)
+        return [o * np.tanh(new_c), new_c]
+
+    return step
+
+
+def elman_sigmoid(layer: RecurrentLayer) -> SlowStep:
+    """Every unit is the logistic function of its sum."""
+    a = arrays(layer)
+    W, U, b = (a[name][0] for name in "WUb")
+
+    def step(x: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+        (h,) = state
+        return [np.array([sigmoid(W[k] @ x + U[k] @ h + b[k]) for k in range(H)])]
+
+    return step
+
+
 def gru_before(layer: RecurrentLayer) -> SlowStep:
     """The reset gate acts on the state, before the product."""
     a = arrays(layer)
@@ -192,11 +224,23 @@ def gru_before(layer: RecurrentLayer) -> SlowStep:
 
 
 #: Unit by unit from the papers' equations; torch's modules are what the other cells are held to.
-SLOW = {"peephole": peephole, "gru-before": gru_before}
+SLOW = {
+    "elman-sigmoid": elman_sigmoid,
+    "peephole": peephole,
+    "peephole-full": peephole_full,
+    "gru-before": gru_before,
+}
+SLOW_RUNS = [(cell, "step") for cell in SLOW] + [
+    (cell, "fast") for cell in SLOW if registry.load("cell", cell).loops
+]
 
 
-@pytest.mark.parametrize("backend", ["step", "fast"])
-@pytest.mark.parametrize("cell", SLOW)
+def test_every_cell_has_a_twin() -> None:
+    """torch's layer, a slow loop, or (gate by gate) the LSTM."""
+    assert {*FUSED, *SLOW, "lstm-written-out"} == set(CELLS)
+
+
+@pytest.mark.parametrize(("cell", "backend"), SLOW_RUNS)
 def test_equals_slow_loop(cell: str, backend: str) -> None:
     """The readable step, and the fast loops: outputs and last state, row by row."""
     layer = layer_of(cell)
@@ -214,6 +258,22 @@ def test_equals_slow_loop(cell: str, backend: str) -> None:
         for part, value in zip(last, state, strict=True):
             np.testing.assert_allclose(part[row].detach().numpy(), value, atol=1e-12)
     np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12)
+
+
+def test_diagonal_matrices_are_peepholes() -> None:
+    """Matrices from the cell state that are zero off the diagonal: the diagonal peephole LSTM,
+    gradients included."""
+    diagonal, full = layer_of("peephole"), layer_of("peephole-full")
+    with torch.no_grad():
+        for name in ("W", "U", "b"):
+            getattr(full, name).copy_(getattr(diagonal, name))
+        full.cell.P.copy_(torch.cat([torch.diag(p) for p in diagonal.cell.p]))
+    values, gradients = run(diagonal, "step")
+    full_values, full_gradients = run(full, "step")
+    torch.testing.assert_close(full_values, values, **EXACT)
+    blocks = full_gradients.pop("cell.P").view(3, H, H)
+    full_gradients["cell.p"] = blocks.diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(full_gradients, gradients, **EXACT)
 
 
 def test_the_two_grus_differ() -> None:

@@ -281,6 +281,26 @@ def elman_backward(h1: Array, dout: Array, dh: Array, dpre: Array) -> None:
 
 
 @compiled_arithmetic
+def logistic(pre: Array, rec: Array, h1: Array) -> None:
+    """One step of the plain RNN with the logistic function: h1 = σ(pre + rec)."""
+    B, H = h1.shape
+    for row in range(B):
+        g, r, h = pre[row], rec[row], h1[row]
+        for j in range(H):
+            h[j] = sigmoid(g[j] + r[j])
+
+
+@compiled_arithmetic
+def logistic_backward(h1: Array, dout: Array, dh: Array, dpre: Array) -> None:
+    """From dh after the step, plus dout, compute dpre."""
+    B, H = h1.shape
+    for row in range(B):
+        h, d, back, above = h1[row], dpre[row], dh[row], dout[row]
+        for j in range(H):
+            d[j] = (back[j] + above[j]) * h[j] * (_ONE - h[j])
+
+
+@compiled_arithmetic
 def relu(pre: Array, rec: Array, h1: Array) -> None:
     """One step of the ReLU RNN: h1 = max(0, pre + rec). NaN stays NaN."""
     B, H = h1.shape

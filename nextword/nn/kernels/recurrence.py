@@ -211,6 +211,7 @@ LOOPS: dict[str, Loops] = {
     "gru": GRULoops(),
     "gru-before": GRUBeforeLoops(),
     "elman": PlainLoops(gates.elman, gates.elman_backward),
+    "sigmoid": PlainLoops(gates.logistic, gates.logistic_backward),
     "relu": PlainLoops(gates.relu, gates.relu_backward),
 }
 
