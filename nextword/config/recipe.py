@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import registry
 from ..errors import InputError
+from ..paths import Kind, kind_of, readable
 from .parse import PARTS, Config, all_keys, known_tables
 
 #: `["model.hidden=650"]` or `{"model.hidden": 650}`: settings on top of a recipe's.
@@ -23,10 +24,9 @@ def recipe_path(name: str) -> Path:
         InputError: no such recipe; the message names the nearest.
     """
     if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
+        if kind_of(name) is Kind.NOTHING:
             raise InputError(f"no recipe file '{name}'; `nextword recipes` lists the built-in ones")
-        return path
+        return readable(name, "a recipe")
     path = RECIPES / f"{name}.toml"
     if "/" in name or not path.is_file():
         known = sorted(p.stem for p in RECIPES.glob("*.toml"))

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import InputError
+from ..paths import readable
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, SPECIALS, UNK
 from .arpa import BEGINNING, END, UNKNOWN
@@ -43,11 +44,7 @@ def read_arpa(
     Raises:
         InputError: the file is missing, cut off or malformed; the message names the line.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"'{path}' is a directory; name an ARPA file")
-    if not path.exists():
-        raise InputError(f"no file '{path}'")
+    path = readable(path, "an ARPA file")
     with _open(path) as file:
         lines = Lines(file, path, progress)
         counts = _header(lines)

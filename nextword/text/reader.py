@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..paths import readable
 
 BLOCK = 1 << 20  # bytes read at a time; a line longer than 4 blocks is cut at white space
 _BOM = b"\xef\xbb\xbf"
@@ -34,15 +35,7 @@ def open_texts(paths: Iterable[str | os.PathLike[str]]) -> list[Span]:
     """
     spans = []
     for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            raise InputError(f"'{path}' is a directory; name a text file")
-        if not path.exists():
-            raise InputError(f"no file '{path}'")
-        if not path.is_file():
-            raise InputError(f"'{path}' is not a regular file; save the text to a file first")
-        if not os.access(path, os.R_OK):
-            raise InputError(f"'{path}' cannot be read (no permission)")
+        path = readable(given)
         size = path.stat().st_size
         if size == 0:
             raise InputError(f"'{path}' is empty; give a file with text in it")

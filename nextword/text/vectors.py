@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..paths import readable
 from .tokenizer import Tokenizer
 
 
@@ -28,9 +29,7 @@ def read_vectors(
     Raises:
         InputError: the file is missing, of uneven width, or shares no word with the vocabulary.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no file of word vectors '{path}'")
+    path = readable(path, "a text file of word vectors")
     found: dict[int, np.ndarray[Any, Any]] = {}
     fallback: dict[int, np.ndarray[Any, Any]] = {}
     width = 0
