@@ -37,6 +37,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "scaled-dot": "nextword.nn.attention:ScaledDotScore",
         "general": "nextword.nn.attention:GeneralScore",
         "additive": "nextword.nn.attention:AdditiveScore",
+        "cosine": "nextword.nn.attention:CosineScore",
+        "location": "nextword.nn.attention:LocationScore",
     },
     "smoothing": {
         "maximum-likelihood": "nextword.ngram.smoothing:MaximumLikelihood",

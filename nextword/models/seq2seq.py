@@ -49,6 +49,12 @@ class Seq2SeqConfig(SoftmaxSettings):
         "decoder has the encoder's last state only",
         json_schema_extra={"kind": "attention"},
     )
+    attention_positions: int = Field(
+        200,
+        ge=1,
+        description="attention=location: places of the source that the decoder can attend to, "
+        "from its beginning",
+    )
     input_feeding: bool = Field(
         False,
         description="each step of the decoder also reads the attention vector of the last step",
@@ -121,7 +127,8 @@ class Seq2Seq(Headed):
         self.stack = RecurrentStack(c.cell, [c.width + fed, *widths], c.dropout_hidden, c.locked)
         self.attention: Score | None = None
         if c.attention:
-            self.attention = registry.load("attention", c.attention)(c.hidden)
+            kind = registry.load("attention", c.attention)
+            self.attention = kind(c.hidden, c.attention_positions)
             self.combine = nn.Linear(2 * c.hidden, c.hidden, bias=False)
         self.head = c.head(c.hidden, vocab_size)
 
@@ -143,7 +150,8 @@ class Seq2Seq(Headed):
             return None, state, None
         memory = memory.transpose(0, 1)  # (B, S, H)
         fed = memory.new_zeros(len(source), c.hidden) if c.input_feeding else None
-        return (mask, memory, self.attention.keys(memory)), state, fed
+        places = self.attention.places(mask)
+        return (places, memory, self.attention.keys(memory)), state, fed
 
     def hidden(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
         """ids (B, T) → the input of the head (B, T, H), the same before dropout, the new state."""

@@ -144,8 +144,13 @@ class Score(nn.Module, ABC):
         [[[3.0, 2.0]]]
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, positions: int = 200) -> None:
+        """`width`: H. `positions`: the places of a source that a score by location knows."""
         super().__init__()
+
+    def places(self, mask: Tensor) -> Tensor:
+        """mask (B, S) True = a token of the source → True = a place that can be attended to."""
+        return mask
 
     def keys(self, memory: Tensor) -> Tensor:
         """memory (B, S, H) → keys (B, S, H), with which queries are compared. They are computed
@@ -171,6 +176,30 @@ class ScaledDotScore(Score):
         return query @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
 
 
+class CosineScore(Score):
+    """score(h, m) = β cos(h, m), β > 0 learnt (Graves, Wayne, Danihelka 2014, arXiv:1410.5401,
+    equations 5 and 6; there the controller emits the key strength β anew at every step, here it is
+    one number for the whole model).
+
+    Initially β = √H, so scores of random vectors have a standard deviation of 1 at every width.
+    """
+
+    def __init__(self, width: int, positions: int = 200) -> None:
+        super().__init__(width)
+        self.log_strength = nn.Parameter(torch.tensor(0.5 * math.log(width)))  # ln β
+
+    def keys(self, memory: Tensor) -> Tensor:
+        return _unit(memory)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return self.log_strength.exp() * (_unit(query) @ keys.transpose(1, 2))
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Vectors of length 1. A vector of zeros (padding) stays zero."""
+    return F.normalize(x, dim=-1, eps=1e-6)
+
+
 # Adam changes every weight by about the learning rate, and a score is a sum over H or H² weights.
 # With the weights of the papers and a learning rate of 2e-3, one step at width 384 changes a score
 # by several times the differences between scores, and the model never learns where to attend. So
@@ -182,7 +211,7 @@ class GeneralScore(Score):
     """score(h, m) = hᵀ (W / √H) m (Luong, Pham, Manning 2015, section 3.1). It is initialised to
     the dot product."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, positions: int = 200) -> None:
         super().__init__(width)
         self.W = nn.Parameter(torch.eye(width) * math.sqrt(width))
 
@@ -201,7 +230,7 @@ class AdditiveScore(Score):
     a constant, P (H / 2, H) having orthonormal rows.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, positions: int = 200) -> None:
         super().__init__(width)
         # For small y, tanh(b + y) + tanh(b - y) = 2 tanh(b) + tanh''(b) y²; b is the point where
         # tanh'' = -2κ is most negative. Rows of W come in pairs r and -r, so terms odd in y cancel:
@@ -224,6 +253,30 @@ class AdditiveScore(Score):
         return together.tanh() @ self.v / root
 
 
+class LocationScore(Score):
+    """score_j(h) = (w_j / √H) · h for the j-th place, whatever stands there (Luong, Pham, Manning
+    2015, equation 8, "location-based").
+
+    As in the paper the number of places is fixed: a shorter source uses the first w_j, and words of
+    a longer one beyond the last w_j are not attended to. The keys are the w_j.
+    """
+
+    def __init__(self, width: int, positions: int = 200) -> None:
+        super().__init__(width)
+        self.W = nn.Parameter(torch.randn(positions, width))
+
+    def places(self, mask: Tensor) -> Tensor:
+        return mask & (torch.arange(mask.shape[1], device=mask.device) < len(self.W))
+
+    def keys(self, memory: Tensor) -> Tensor:
+        known = self.W[: memory.shape[1]]  # (≤ S, H)
+        keys = F.pad(known, (0, 0, 0, memory.shape[1] - len(known)))
+        return keys.expand(len(memory), -1, -1)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return query @ keys.transpose(1, 2) / math.sqrt(self.W.shape[1])
+
+
 def attend_by_score(
     score: Score, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -233,7 +286,7 @@ def attend_by_score(
         query: (B, T, H) outputs of the decoder.
         keys: (B, S, H) from `Score.keys`.
         memory: (B, S, H) outputs of the encoder.
-        mask: (B, S) True = a token, False = padding.
+        mask: (B, S) from `Score.places`.
 
     Returns:
         The means (B, T, H) and the weights (B, T, S), which are also recorded as "source".

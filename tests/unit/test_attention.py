@@ -21,7 +21,7 @@ SCORES = registry.names("attention")
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+    return torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
 def score(name: str) -> attention.Score:
@@ -36,8 +36,8 @@ def score(name: str) -> attention.Score:
 
 
 @torch.no_grad()
-def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor) -> float:
-    """One query (H,), one place (H,), the paper's equation number by number."""
+def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor, place: int) -> float:
+    """One query (H,), one vector (H,) at a place, the paper's equation number by number."""
     if name == "dot":
         return sum(float(h[i] * m[i]) for i in range(H))
     if name == "scaled-dot":
@@ -45,6 +45,12 @@ def by_hand(name: str, module: attention.Score, h: Tensor, m: Tensor) -> float:
     if name == "general":
         product_ = sum(float(h[i] * module.W[i, j] * m[j]) for i in range(H) for j in range(H))
         return product_ / math.sqrt(H)
+    if name == "cosine":
+        lengths = [math.sqrt(sum(float(x[i]) ** 2 for i in range(H))) for x in (h, m)]
+        cosine = sum(float(h[i] * m[i]) for i in range(H)) / lengths[0] / lengths[1]
+        return math.exp(float(module.log_strength)) * cosine
+    if name == "location":
+        return sum(float(module.W[place, i] * h[i]) for i in range(H)) / math.sqrt(H)
     total = 0.0
     for i in range(H):
         inner = sum(float(module.W[i, j] * h[j] + module.U[i, j] * m[j]) for j in range(H))
@@ -59,7 +65,7 @@ def test_scores_are_their_equations(name: str) -> None:
     found = module(query, module.keys(memory))
     assert found.shape == (B, T, S)
     for b, t, s in product(range(B), range(T), range(S)):
-        expected = by_hand(name, module, query[b, t], memory[b, s])
+        expected = by_hand(name, module, query[b, t], memory[b, s], s)
         assert float(found[b, t, s].detach()) == pytest.approx(expected, abs=1e-12)
 
 
@@ -117,7 +123,7 @@ def test_what_is_asked_matters_from_the_start(name: str) -> None:
     assert float(asked.var() / scores.var()) > 0.05
 
 
-@pytest.mark.parametrize("name", ["general", "additive"])
+@pytest.mark.parametrize("name", ["general", "additive", "cosine", "location"])
 def test_a_step_leaves_what_the_scores_say(name: str) -> None:
     """One step of Adam, which moves every weight by the learning rate, moves no score by as much
     as scores differ (as the papers have them: by several times that)."""
@@ -135,6 +141,33 @@ def test_general_begins_as_dot() -> None:
     both = [registry.load("attention", name)(H).double() for name in ("dot", "general")]
     dot, general = (module(query, module.keys(memory)) for module in both)
     torch.testing.assert_close(general, dot)
+
+
+def test_cosine_does_not_ask_for_length() -> None:
+    """Longer vectors have the same scores; padding (zeros) has a gradient that is a number."""
+    module, query, memory = score("cosine"), draw(B, T, H, seed=1), draw(B, S, H, seed=2)
+    longer = module(3 * query, module.keys(5 * memory))
+    torch.testing.assert_close(longer, module(query, module.keys(memory)))
+    memory[:, -1] = 0
+    memory.requires_grad_()
+    mask = torch.arange(S).expand(B, S) < S - 1
+    attend_by_score(module, query, module.keys(memory), memory, mask)[0].sum().backward()
+    assert memory.grad is not None
+    assert memory.grad.isfinite().all()
+    assert not memory.grad[:, -1].any()
+
+
+def test_location_knows_its_positions_alone() -> None:
+    """What stands at a place does not matter; places beyond the last position have no weight."""
+    module = attention.LocationScore(H, positions=3).double()
+    query, memory = draw(B, T, H, seed=1), draw(B, S, H, seed=2)
+    mask = module.places(torch.ones(B, S, dtype=torch.bool))
+    mean, weights = attend_by_score(module, query, module.keys(memory), memory, mask)
+    assert (weights[..., :3] > 0).all()
+    assert not weights[..., 3:].any()
+    torch.testing.assert_close(weights[..., :3] @ memory[:, :3], mean)
+    other = attend_by_score(module, query, module.keys(-memory), -memory, mask)[1]
+    torch.testing.assert_close(other, weights, atol=0, rtol=0)
 
 
 def test_additive_begins_as_closeness() -> None:
