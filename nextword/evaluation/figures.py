@@ -138,6 +138,7 @@ def signature(run: Run, context: str, ways: Sequence[str] = ()) -> str:
     parts = [
         f"nextword:{__version__}",
         f"tok:{tokenizer.name}:{tokenizer.vocab_size}:{tokenizer.fingerprint}",
+        *tokenizer.choices,
         "eos:line",
         "oov:unk+spelled",
         f"context:{context}",

@@ -82,6 +82,7 @@ class LabelledTask(Task):
         else:
             texts = ("\n".join(one.texts) + "\n" for path in files for one in self.read(path))
             tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
+            notes += tokenizer.recognised(config.text)
         write_text(folder / TOKENIZER, tokenizer.to_json())
         config, more = self.encode(files, held, tokenizer, folder / DATA, labels, config)
         for path in (*files, *held):

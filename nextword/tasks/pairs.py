@@ -81,6 +81,8 @@ class PairsTask(Task):
                     f"no --valid given: the last {HELD_OUT:.0%} of the training pairs are held out"
                 )
         target, source = _tokenizers(config, origin, train)
+        if not origin:
+            notes += _recognised(config, target, source)
         write_text(folder / TOKENIZER, target.to_json())
         write_text(folder / SOURCE_TOKENIZER, source.to_json())
         longest = int(min(config.train.longest, _context(config) or math.inf))
@@ -180,6 +182,15 @@ def _tokenizers(
         train_tokenizer(side(train, "target"), config.text, sizes["target"]),
         train_tokenizer(side(train, "source"), config.source, sizes["source"]),
     )
+
+
+def _recognised(config: Config, target: Tokenizer, source: Tokenizer) -> list[str]:
+    """What training the tokenizers recognised in the texts, side by side."""
+    assert config.source is not None
+    if config.source.joint:
+        return target.recognised(config.text)
+    sides = ("source", source.recognised(config.source)), ("target", target.recognised(config.text))
+    return [f"{name}: {note}" for name, found in sides for note in found]
 
 
 def _left_out(which: str, skipped: Skipped, longest: int) -> list[str]:

@@ -84,6 +84,7 @@ class TextTask(Task):
         else:
             advance = bars("learning the vocabulary", size)
             tokenizer = train_tokenizer(texts_of(train, advance), config.text, size)
+            notes += tokenizer.recognised(config.text)
         write_text(folder / TOKENIZER, tokenizer.to_json())
         corpus = prepare_corpus(train, tokenizer, folder / DATA / "train", bars("encoding", size))
         _check_enough(corpus, train[0].path)
@@ -93,8 +94,6 @@ class TextTask(Task):
                 raise InputError(f"no words in '{valid[0].path}'; give a text to validate on")
         else:
             notes.append("the text is too short to hold any of it out: no validation")
-        if tokenizer.splits_at_white_space and config.text.split == "auto":
-            notes.append("the text looks tokenised already: words are split at white space alone")
         _check_length(config, len(corpus), bptt_is_given)
         if origin and origin.same_model:
             return Prepared(config, notes)

@@ -83,9 +83,14 @@ class Tokenizer(ABC):
         """One id in readable form, for tables and plots."""
 
     @property
-    def splits_at_white_space(self) -> bool:
-        """Whether words are cut at white space alone, so that punctuation stays with them."""
-        return False
+    def choices(self) -> tuple[str, ...]:
+        """How text is cut, as parts of the signature of an evaluation, such as `split:words`."""
+        return ()
+
+    def recognised(self, config: TextConfig) -> list[str]:
+        """Notes for the user: what was recognised in the training text where `config` says
+        "auto"."""
+        return []
 
     def unknown(self, text: str) -> list[str]:
         """The pieces of `text` that are not in the vocabulary. A literal `<unk>` in the text does

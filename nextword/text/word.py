@@ -18,6 +18,22 @@ _WORDS = re.compile(
 )
 _WIDE = rf"{CJK}\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 _NO_SPACE_BETWEEN = re.compile(rf"[{_WIDE}][{_WIDE}“‘—…]|[”’—…][{_WIDE}—…]")
+#: What a split means about the training text, for the user.
+RECOGNISED = {
+    "whitespace": "the text looks tokenised already: words are cut at white space alone "
+    "(--set text.split=words cuts punctuation off too)",
+    "words": "the text looks like prose, not tokenised: punctuation is cut off the words "
+    "(--set text.split=whitespace leaves it there)",
+}
+#: Characters at the beginning of a text by which it is recognised as tokenised or not.
+SAMPLE = 1 << 18
+_ALONE = re.compile(r"(?<!\S)[.,。，、](?!\S)")
+_ATTACHED = re.compile(r"\S[.,。，、](?!\S)")
+_LEFT_BY_TOKENISERS = re.compile(
+    r"(?<!\S)(?:<unk>|n['’]t|['’](?:s|re|ve|ll|d|m)|``|''|-[lr][rcs]b-|@[-,.]@|&(?:apos|quot);\w*)"
+    r"(?!\S)",
+    re.IGNORECASE,
+)
 #: One Chinese character or kana.
 CJK_CHARACTER = re.compile(f"[{CJK}]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
@@ -28,9 +44,9 @@ class WordTokenizer(Tokenizer):
     """Cuts text into words: at white space (`split = "whitespace"`), or so that also punctuation
     marks and single Chinese characters are tokens of their own (`split = "words"`).
 
-    `split = "auto"` decides by the training text: corpora that are already tokenised (WikiText,
-    Penn Treebank), with full stops and commas between spaces, are cut at white space, others into
-    words.
+    `split = "auto"` decides by the beginning of the training text: corpora that are already
+    tokenised (WikiText, Penn Treebank) are cut at white space, others into words; see
+    `guess_split`.
 
     Example:
         >>> tokenizer = WordTokenizer(["<unk>", "<eos>", "yes", "."], "words", lower=True)
@@ -50,9 +66,10 @@ class WordTokenizer(Tokenizer):
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
         counts: Counter[str] = Counter()
         split: str = config.split
+        if split == "auto":
+            sample, texts = beginning(texts)
+            split = guess_split(sample)
         for text in texts:
-            if split == "auto":
-                split = guess_split(text)
             for line in _lines(text, split, config.lower):
                 counts.update(line)
         vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
@@ -63,8 +80,11 @@ class WordTokenizer(Tokenizer):
         return len(self.vocabulary)
 
     @property
-    def splits_at_white_space(self) -> bool:
-        return self.split == "whitespace"
+    def choices(self) -> tuple[str, ...]:
+        return (f"split:{self.split}",)
+
+    def recognised(self, config: TextConfig) -> list[str]:
+        return [RECOGNISED[self.split]] if config.split == "auto" else []
 
     def encode(self, text: str) -> list[int]:
         get = self._ids.get
@@ -124,10 +144,30 @@ def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
     return (_WORDS.findall(line) for line in lines)
 
 
+def beginning(texts: Iterable[str]) -> tuple[str, Iterable[str]]:
+    """The first `SAMPLE` characters of texts that are read once, and all of the texts."""
+    texts = iter(texts)
+    taken: list[str] = []
+    length = 0
+    for text in texts:
+        taken.append(text)
+        length += len(text)
+        if length >= SAMPLE:
+            break
+    return "".join(taken)[:SAMPLE], chain(taken, texts)
+
+
 def guess_split(text: str) -> str:
-    """`whitespace` if most full stops and commas of the text stand between spaces, else `words`."""
-    alone = len(re.findall(r"(?<!\S)[.,](?!\S)", text))
-    attached = len(re.findall(r"\S[.,](?!\S)", text))
+    """`whitespace` if a text looks tokenised already, else `words`.
+
+    In tokenised text full stops and commas stand between spaces. In some corpora they are removed
+    (Penn Treebank as language models read it), so what else only a tokeniser leaves counts too:
+    `<unk>`, `n't` and `'s` as words of their own, ``-lrb-``, `@-@`. All of these are compared with
+    the full stops and commas that are attached to a word, of which prose has more in any language.
+    Other marks tell nothing: French has a space before `?`, and abbreviations keep their full stop.
+    """
+    alone = len(_ALONE.findall(text)) + len(_LEFT_BY_TOKENISERS.findall(text))
+    attached = len(_ATTACHED.findall(text))
     if alone > attached:
         return "whitespace"
     has_marks = attached or re.search(rf"[{CJK}]|[^\w\s]", text)

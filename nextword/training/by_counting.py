@@ -28,7 +28,7 @@ from ..text.lexicon import Lexicon
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
 from ..text.vocabulary_builder import VocabularyBuilder
-from ..text.word import CJK_CHARACTER, WordTokenizer, guess_split
+from ..text.word import CJK_CHARACTER, RECOGNISED, WordTokenizer, beginning, guess_split
 from .request import Job
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +36,6 @@ Encode = Callable[[str], Array]
 
 _BOUNDARIES = ("<s>", "</s>")
 _WORDS_AT_A_TIME = 1 << 14  # words of a vocabulary that are written together
-_SAMPLE = 1 << 15  # characters by which the kind of text is guessed
 
 
 def train_by_counting(job: Job, out: Path) -> None:
@@ -177,7 +176,7 @@ def _read(
     """Load the tokenizer of `parent` or train one, write it into `fresh`, and encode the text:
     ids (N,) uint32 (in a file if `folder` is given), vocabulary, encoder and notes."""
     text, size = config.text, sum(span.size for span in spans)
-    sample = next(blocks(spans))[0][:_SAMPLE]
+    sample, _ = beginning(block for block, _ in blocks(spans))
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split == "whitespace":
@@ -208,8 +207,16 @@ def _read(
         ids = sink.close(None)
     if not len(ids) or not _any_word(ids):
         raise InputError(f"no words in '{spans[0].path}'; give a file with text in it")
+    notes = _notes(config, sample, fresh / TOKENIZER, lexicon)
+    if parent is None and text.tokenizer == "word" and text.split == "auto":
+        notes.insert(0, RECOGNISED[split])
+    return ids, lexicon, encode, notes
+
+
+def _notes(config: Config, sample: str, tokenizer: Path, lexicon: Lexicon) -> list[str]:
+    """What the user should know about how the text was cut into words."""
     notes = []
-    if _by_white_space(fresh / TOKENIZER):
+    if config.text.split != "auto" and _by_white_space(tokenizer):
         if len(CJK_CHARACTER.findall(sample)) > len(sample) // 2:
             notes.append(
                 "words are split at white space only, and this text has hardly any; "
@@ -225,7 +232,7 @@ def _read(
             notes.append(
                 f"{word} in the text is an ordinary word; the ends of lines mark sentences"
             )
-    return ids, lexicon, encode, notes
+    return notes
 
 
 class _Sink:

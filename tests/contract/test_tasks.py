@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from nextword import registry
 from nextword.cli.main import app
 from nextword.config import RECIPES, configure
 from nextword.config.settings import TrainConfig
+from nextword.screen import progress_bars
 from nextword.tasks import task_of
 from nextword.tasks.task import Options, Task
 from nextword.types import Ability
@@ -60,3 +62,42 @@ def test_messages_differ() -> None:
     """Two kinds of text can be told apart by what is said of them."""
     for words in ("reads", "does"):
         assert len({getattr(task, words) for task in TASKS.values()}) == len(TASKS)
+
+
+WRITTEN = {  # two lines of each kind of text, tokenised and not
+    "text": ("it was n't , he said , so .\n", "It wasn't, he said, so.\n"),
+    "sentences": ("it was n't , he said , so .\n", "It wasn't, he said, so.\n"),
+    "pairs": ("it is n't so .\tnon , non .\n", "It isn't so.\tNon, non.\n"),
+    "labelled": ("a\tit is n't , no .\nb\tyes .\n", "a\tIt isn't, no.\nb\tYes.\n"),
+    "tagged": ("it\tA\n's\tB\n.\tC\n\n", "It's\tA\nso.\tB\nNo.\tB\n\n"),
+}
+
+
+def test_what_split_auto_recognised_is_said(task: type[Task], tmp_path: Path) -> None:
+    """Every task whose tokenizer may be of words says so before the training."""
+    recipe = next(name for name, one in CONFIGS.items() if type(task_of(one)) is task)
+    auto = {"text.tokenizer": "word", "text.split": "auto", "text.sentences": False}
+    if task.has_source:
+        auto |= {"source.tokenizer": "word"}
+    config = configure(recipe, auto)
+    for text, said in zip(WRITTEN[task.name], ("tokenised already", "like prose"), strict=True):
+        file = tmp_path / "text.txt"
+        file.write_text(text * 40)
+        for name in ("a", "b"):
+            (tmp_path / said / name).mkdir(parents=True)
+        with progress_bars(True) as bars:
+            kind = task()
+            for folder, settings, wanted in (
+                ("a", config, 1 + task.has_source),
+                ("b", configure(recipe, auto | {"text.split": "words"}), int(task.has_source)),
+            ):
+                prepared = kind.prepare(
+                    kind.open([file]),
+                    kind.open([file]),
+                    settings,
+                    None,
+                    tmp_path / said / folder,
+                    bars=bars,
+                    bptt_is_given=False,
+                )
+                assert sum(said in note for note in prepared.notes) == wanted, prepared.notes

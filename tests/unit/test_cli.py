@@ -72,6 +72,7 @@ def test_evaluate_json(cli: Cli, run: Path, text: Path) -> None:
     result = nextword.evaluate(nextword.load(run), text)
     assert found["nll"] == result.nll
     assert found["tokens"] == len(text.read_text().split()) + 24
+    assert "split:whitespace" in found["signature"].split("|")
 
 
 def test_evaluate_table(cli: Cli, run: Path, text: Path) -> None:

@@ -470,13 +470,35 @@ def test_word_decode_can_be_encoded_again(split: str, language: str, data: st.Da
 
 AUTO = {
     "tokenised English": (" The cat , he said , sat . \n = Title = \n", "whitespace"),
-    "Penn Treebank": ("no it was n't black monday\n but while the <unk> fell\n", "words"),
+    "Penn Treebank": ("no it was n't black monday\n but while the <unk> fell\n", "whitespace"),
+    "Penn Treebank, abbreviations": (
+        " mr. <unk> of acme co. says it did n't buy u.s. <unk> 's N shares\n"
+        " that 's what N of them 'll do by nov. N mrs. <unk> said\n",
+        "whitespace",
+    ),
+    "Penn Treebank, cased": (
+        "Mr. Vinken was n't chairman -LRB- it 's said -RRB- of Elsevier N.V.\n",
+        "whitespace",
+    ),
+    "tokenised by Moses": ("it &apos;s 10 @,@ 000 in a well @-@ known car\n", "whitespace"),
+    "tokenised Chinese": ("我们 喜欢 北京 ， 也 喜欢 上海 。\n", "whitespace"),
     "raw prose": ("The cat, he said, sat.\nWell...\n", "words"),
     "raw Chinese": ("天地玄黄，宇宙洪荒。\n", "words"),
     "Chinese without marks": ("天地玄黄\n", "words"),
     "plain words": ("one two three\nfour\n", "whitespace"),
     "human numbers": ("one . two . three . twenty one .\n", "whitespace"),
     "one stray mark": ("The cat, he said, sat.\nWell . . .\nOh. No. Yes. So.\n", "words"),
+    "raw, contractions": ("It's done, isn't it? They'll say 'tis so; don't ask.\n", "words"),
+    "raw, about <unk>": ("The mark <unk> stands for rare words, as <unk> does here.\n", "words"),
+    "raw French": ("Pourquoi ? dit-il ; « rien », répondit-elle !\nC'est tout.\n", "words"),
+    "raw Dutch": ("'s Avonds, en 's nachts ook, is 't stil.\nHij komt 's morgens.\n", "words"),
+    "raw German": ("Er sagte: »Nein«, z. B. am 3. Mai, und ging.\n", "words"),
+    "raw Russian": ("Всё смешалось, как говорится. Да, так и есть.\n", "words"),
+    "raw Greek": ("Ήταν, λέει, αργά. Τι ώρα ;\n", "words"),
+    "raw Hindi": ("वह घर गया । फिर, कुछ देर बाद, लौटा ।\n", "words"),
+    "raw Arabic": ("قال، بعد وقت، نعم. ثم ذهب.\n", "words"),
+    "raw Japanese": ("雨が降る。しかし、行く。\n「はい」と言った。\n", "words"),
+    "raw Korean": ("비가 온다. 그러나, 간다.\n", "words"),
 }
 
 
@@ -486,6 +508,31 @@ def test_auto_split_looks_at_the_text(text: str, split: str) -> None:
     tokenizer = word_tokenizer(text, split="auto")
     assert tokenizer.settings()["split"] == split
     assert tokenizer.to_json() == word_tokenizer(text, split=split).to_json()
+
+
+def test_auto_split_looks_at_more_than_the_first_text() -> None:
+    """Labelled texts come one by one, and the first may have no mark at all."""
+    texts = ["fine\n", *(["it was , he said , n't bad .\n"] * 3)]
+    prose = ["fine\n", *(["It was, he said, not bad.\n"] * 3)]
+    for many, split in ((texts, "whitespace"), (prose, "words")):
+        tokenizer = train_tokenizer(iter(many), TextConfig(tokenizer="word", split="auto"))
+        assert tokenizer.settings()["split"] == split
+        assert tokenizer.unknown("".join(many)) == []  # the sample was read and counted once
+        assert tokenizer.encode(many[1])
+
+
+def test_what_was_recognised_is_said() -> None:
+    """In a note if the text decided, and in signatures always; other tokenizers have nothing."""
+    for text, split in AUTO.values():
+        tokenizer = word_tokenizer(text, split="auto")
+        (note,) = tokenizer.recognised(TextConfig(tokenizer="word", split="auto"))
+        assert ("tokenised already" in note) == (split == "whitespace")
+        assert tokenizer.choices == (f"split:{split}",)
+        assert tokenizer.recognised(TextConfig(tokenizer="word", split="words")) == []
+    for name in NAMES:
+        if name != "word":
+            assert trained(name, "english").recognised(TextConfig(tokenizer=name)) == []
+            assert trained(name, "english").choices == ()
 
 
 def test_wikitext_like_text() -> None:
