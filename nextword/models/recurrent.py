@@ -58,6 +58,12 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     dropout_weight: float = Field(
         0.0, ge=0, lt=1, description="weight drop: dropout of the recurrent matrices"
     )
+    dropout_weight_input: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="weight drop of the matrices that multiply a layer's input, too",
+    )
     mogrify: int = Field(
         0,
         ge=0,
@@ -127,6 +133,7 @@ class RecurrentLM(Headed, Encoder):
             config.locked,
             config.dropout_weight,
             (config.mogrify, config.mogrify_rank),
+            config.dropout_weight_input,
         )
         self.head = config.head(top, vocab_size)
 

@@ -53,9 +53,9 @@ def drop_words(vectors: Tensor, ids: Tensor, p: float, vocab_size: int, training
 
 
 def weight_mask(U: Tensor, p: float, training: bool) -> Tensor | None:
-    """The mask with which a recurrent matrix U is to be multiplied; None if nothing is dropped.
+    """The mask with which a matrix U of a layer is to be multiplied; None if nothing is dropped.
 
-    This is DropConnect (Wan et al. 2013) on hidden-to-hidden weights (Merity et al. 2017,
-    arXiv:1708.02182, section 2). U itself stays the parameter and gets the gradient.
+    This is DropConnect (Wan et al. 2013), which Merity et al. 2017 (arXiv:1708.02182, section 2)
+    use on hidden-to-hidden weights. U itself stays the parameter and gets the gradient.
     """
     return mask_like(U, p) if training and p else None

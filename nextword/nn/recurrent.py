@@ -25,6 +25,7 @@ class RecurrentLayer(nn.Module):
         hidden: int,
         weight_drop: float = 0.0,
         mogrify: tuple[int, int] = (0, 0),
+        input_drop: float = 0.0,
     ) -> None:
         """Make a layer.
 
@@ -34,6 +35,7 @@ class RecurrentLayer(nn.Module):
             hidden: H.
             weight_drop: probability with which an entry of U is dropped.
             mogrify: rounds and rank of a `Mogrifier`; 0 rounds = none.
+            input_drop: probability with which an entry of W is dropped.
         """
         super().__init__()
         self.cell: Cell = registry.load("cell", cell)(hidden)
@@ -41,7 +43,7 @@ class RecurrentLayer(nn.Module):
         self.W = nn.Parameter(torch.empty(rows, inputs))
         self.U = nn.Parameter(torch.empty(rows, hidden))
         self.b = nn.Parameter(torch.empty(rows))
-        self.weight_drop = weight_drop
+        self.weight_drop, self.input_drop = weight_drop, input_drop
         self.mogrifier = Mogrifier(inputs, hidden, *mogrify) if mogrify[0] else None
         self.cell.init(self.W, self.U, self.b)
 
@@ -51,11 +53,13 @@ class RecurrentLayer(nn.Module):
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
         mask = weight_mask(self.U, self.weight_drop, self.training)
+        input_mask = weight_mask(self.W, self.input_drop, self.training)
+        W = self.W if input_mask is None else self.W * input_mask
         if self.mogrifier is not None:
             U = self.U if mask is None else self.U * mask
-            return self.mogrifier.run(self.cell, x, state, self.W, U, self.b)
+            return self.mogrifier.run(self.cell, x, state, W, U, self.b)
         how = kernels.choose(self.cell, x)
-        return kernels.run(how, self.cell, x, state, self.W, self.U, self.b, mask)
+        return kernels.run(how, self.cell, x, state, W, self.U, self.b, mask)
 
 
 class RecurrentStack(nn.Module):
@@ -76,12 +80,13 @@ class RecurrentStack(nn.Module):
         locked: bool = True,
         weight_drop: float = 0.0,
         mogrify: tuple[int, int] = (0, 0),
+        input_drop: float = 0.0,
     ) -> None:
         """`widths`: the width of the input, then of each layer. The other arguments are those of
         `RecurrentLayer` and `dropout`."""
         super().__init__()
         layers = [
-            RecurrentLayer(cell, inputs, hidden, weight_drop, mogrify)
+            RecurrentLayer(cell, inputs, hidden, weight_drop, mogrify, input_drop)
             for inputs, hidden in pairwise(widths)
         ]
         self.layers: Sequence[RecurrentLayer] = nn.ModuleList(layers)  # type: ignore[assignment]

@@ -340,6 +340,39 @@ def test_weight_drop_survives_being_kept_and_moved(cell: str, backend: str) -> N
         torch.testing.assert_close(outputs.double(), exact, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mogrify", [(0, 0), (3, 2)])
+@pytest.mark.parametrize("backend", ["step", "torch", "fast"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_weight_drop_of_both_matrices(cell: str, backend: str, mogrify: tuple[int, int]) -> None:
+    """As if U and W had been multiplied by their masks; a gradient is zero where its mask is. The
+    mask of U is drawn first, so it is the same with and without one on W."""
+    layers = {}
+    for drops in ((0.5, 0.25), (0.0, 0.0)):
+        layers[drops] = RecurrentLayer(cell, 4, 6, drops[0], mogrify, drops[1]).double()
+        torch.manual_seed(1)
+        for parameter in layers[drops].parameters():
+            nn.init.normal_(parameter, std=0.5)
+    layer, twin = layers.values()
+    torch.manual_seed(4)
+    masks = mask_like(layer.U, 0.5), mask_like(layer.W, 0.25)
+    assert all(0 < int((mask == 0).sum()) < mask.numel() for mask in masks)
+    with torch.no_grad():
+        twin.U.mul_(masks[0])
+        twin.W.mul_(masks[1])
+    with kernels.backend(backend):
+        outputs = [run(one, seed=4) for one in (layer, twin)]
+        for output in outputs:
+            output.pow(2).sum().backward()
+        torch.testing.assert_close(*outputs)
+        torch.testing.assert_close(layer.U.grad, twin.U.grad * masks[0])
+        torch.testing.assert_close(layer.W.grad, twin.W.grad * masks[1])
+        layer.eval()
+        with torch.no_grad():
+            twin.U.copy_(layer.U)
+            twin.W.copy_(layer.W)
+        torch.testing.assert_close(run(layer, seed=1), run(twin, seed=1), atol=0, rtol=0)
+
+
 # ------------------------------------------------------------------------------ where models use it
 
 
@@ -368,7 +401,9 @@ def test_model_drops_its_output_for_the_head_only(locked: bool) -> None:
     assert output.raw.ne(0).all()
 
 
-@pytest.mark.parametrize("kind", ["embedding", "input", "hidden", "output", "weight"])
+@pytest.mark.parametrize(
+    "kind", ["embedding", "input", "hidden", "output", "weight", "weight_input"]
+)
 def test_every_setting_reaches_the_model(kind: str) -> None:
     """Each dropout of the settings changes training, and only training."""
     model = RecurrentConfig(hidden=12, layers=2, **{f"dropout_{kind}": 0.5}).build(9)
