@@ -27,15 +27,17 @@ from nextword.experiments.lr_finder import find_lr
 from nextword.files import read_tensors
 from nextword.models.windowed import Windowed
 from nextword.registry import names
+from nextword.state import leaves
 from nextword.text.corpus import open_corpus
 from nextword.training.loop import loop
 from nextword.training.loop.budget import Budget
+from nextword.training.loop.checkpoint import Saver, laid_out, layout_of
 from nextword.training.loop.journal import read_metrics
 from nextword.training.loop.standing import Standing
 from nextword.training.loop.training import Training
 from nextword.training.request import Request
 from nextword.types import Batch, State
-from tests.support import interrupt_at
+from tests.support import STORY, interrupt_at
 
 OTHERS = {  # streams not of running text
     stream for task in registry.names("task") for stream in registry.load("task", task).streams
@@ -103,6 +105,82 @@ def test_resume_is_bit_identical(
         assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name), name
     a, b = metrics(tmp_path / "whole"), metrics(tmp_path / "parts")
     assert [r for r in a if "valid_nll" in r] == [r for r in b if "valid_nll" in r]
+
+
+#: Small shapes, in which tensors begin at all kinds of addresses.
+NARROW: dict[str, dict[str, Any]] = {
+    **{
+        f"{cell} {hidden} wide, batch {batch}": {
+            "model__cell": cell,
+            "model__hidden": hidden,
+            "train__batch_size": batch,
+            "train__stream": "windows" if cell == "irnn" else "stripes",
+        }
+        for cell in names("cell")
+        for hidden, batch in ((64, 3), (7, 2))
+    },
+    "step by step": {"train__backend": "step", "train__batch_size": 2},
+    "fast loops": {"train__backend": "fast", "train__batch_size": 1},
+    "narrow gating": {"model__mogrify": 2, "model__mogrify_rank": 8, "train__batch_size": 1},
+    "half a gradient": {"train__accumulate": 3, "model__tied": False, "train__batch_size": 1},
+    "averaged": {"train__average": "checkpoints", "train__eval_every": 2},
+}
+
+
+@pytest.mark.parametrize("variant", NARROW)
+def test_resumed_tensors_lie_in_memory_as_fresh_ones(
+    variant: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On some processors a product rounds by the addresses of its arguments, so they are the same
+    too: bytes after a multiple of 64, and strides."""
+    settings = {"train__epochs": 1, "model__embedding": 7, **NARROW[variant]}
+    text.write_text(STORY[:700], encoding="utf-8")
+    savers: list[Saver] = []
+    read: list[list[Any]] = []  # by each step
+    original = loop.backward
+
+    def backward(training: Training, batch: Batch, state: State) -> Any:
+        parameters = list(training.model.parameters())
+        tensors = [*leaves(state), *parameters, *(p.grad for p in parameters)]
+        for parameter in parameters:
+            values = savers[-1].optimizer.state.get(parameter, {})
+            tensors += [v for _, v in sorted(values.items()) if isinstance(v, torch.Tensor)]
+        read.append([None if t is None else (t.data_ptr() % 64, t.stride()) for t in tensors])
+        return original(training, batch, state)
+
+    monkeypatch.setattr(loop, "backward", backward)
+    made = Saver.__init__
+    monkeypatch.setattr(
+        Saver, "__init__", lambda self, *given: savers.append(self) or made(self, *given)
+    )
+    fit(text, tmp_path / "whole", **settings)
+    whole, read[:] = list(read), []
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        with pytest.raises(Interrupted):
+            fit(text, tmp_path / "parts", **settings)
+    nextword.resume(tmp_path / "parts", quiet=True)
+    assert read == whole
+    for name in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name), name
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3, 16])
+@pytest.mark.parametrize("strides", [(12, 4, 1), (1, 2, 6), (40, 9, 2)])
+def test_a_tensor_is_laid_out_as_it_was(shift: int, strides: tuple[int, ...]) -> None:
+    value = torch.empty(200).as_strided((2, 3, 4), strides, shift)
+    value.copy_(torch.arange(24.0).view(2, 3, 4))
+    again = laid_out(value.contiguous(), layout_of(value), value.device)
+    assert torch.equal(again, value)
+    assert again.data_ptr() % 64 == value.data_ptr() % 64
+    assert again.stride() == value.stride()
+
+
+def test_tensors_that_share_memory_are_written_out() -> None:
+    """A gradient of a sum may be one number that stands for all."""
+    value = torch.ones(1).expand(3, 4)
+    assert layout_of(value) is None
+    assert laid_out(value, None, value.device).stride() == (4, 1)
 
 
 def test_resume_after_interrupted_validation(

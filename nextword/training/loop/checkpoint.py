@@ -1,4 +1,9 @@
-"""Saving and restoring the state of a training, so that it continues exactly where it stopped."""
+"""Saving and restoring the state of a training, so that it continues exactly where it stopped.
+
+A matrix product may round differently if its arguments lie differently in memory: at another
+distance from a multiple of 64 bytes, or with other strides. So a restored tensor is laid out as it
+was when it was saved.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,11 @@ from .averaging import Average
 from .budget import Budget
 from .journal import Journal
 from .standing import Standing
+
+_BOUNDARY = 64  # bytes; torch's memory begins at multiples of it
+
+#: How a tensor lies in memory: the elements between a boundary and its first one, and its strides.
+Layout = tuple[int, list[int]]
 
 
 class Saver:
@@ -87,7 +97,12 @@ def save(
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    meta = {"standing": asdict(standing), "optimizer": plain, "carried": state is not None}
+    meta = {
+        "standing": asdict(standing),
+        "optimizer": plain,
+        "carried": state is not None,
+        "layouts": {name: layout for name, t in tensors.items() if (layout := layout_of(t))},
+    }
     write_tensors(folder / STATE, tensors, meta)
 
 
@@ -96,11 +111,17 @@ def restore(
 ) -> tuple[State, Standing]:
     """Restore what `save` wrote; return the model's state and the progress."""
     tensors, meta = read_tensors(folder / STATE)
+    layouts: dict[str, Layout] = meta.get("layouts", {})  # earlier versions wrote none
+    device = next(model.parameters()).device
+    for name, value in tensors.items():
+        on_cpu = name.startswith(("rng.", "optimizer."))  # the optimizer moves its own
+        where = torch.device("cpu") if on_cpu else device
+        tensors[name] = laid_out(value, layouts.get(name), where)
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     load_weights(model, weights, folder / STATE)
     for name, parameter in model.named_parameters():
         if f"grad.{name}" in tensors:
-            parameter.grad = tensors[f"grad.{name}"].to(parameter.device)
+            parameter.grad = tensors[f"grad.{name}"]
     states: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *meta["optimizer"].items()]:
         if key.startswith("optimizer."):
@@ -121,8 +142,7 @@ def restore(
         {int(key.split(".")[1]) for key in tensors if key.startswith("checkpoint.")}
     ):
         checkpoints[step] = [
-            tensors[f"checkpoint.{step}.{index}"].to(parameter.device)
-            for index, parameter in enumerate(average.parameters)
+            tensors[f"checkpoint.{step}.{index}"] for index in range(len(average.parameters))
         ]
     average.remember(checkpoints)
     if "average.0" in tensors:
@@ -131,3 +151,25 @@ def restore(
             mean.copy_(tensors[f"average.{index}"])
         average.steps = standing.averaged_steps
     return state, standing
+
+
+def layout_of(value: Tensor) -> Layout | None:
+    """Return how a tensor lies in memory; None = contiguous, from a boundary on.
+
+    It is None too for a tensor with places that share memory, such as one that was expanded.
+    """
+    shift = value.data_ptr() % _BOUNDARY // value.element_size()
+    shared = any(step == 0 and n > 1 for n, step in zip(value.shape, value.stride(), strict=True))
+    if shared or not value.numel() or (value.is_contiguous() and not shift):
+        return None
+    return shift, list(value.stride())
+
+
+def laid_out(value: Tensor, layout: Layout | None, device: torch.device) -> Tensor:
+    """Return a copy of a tensor that lies in memory as `layout_of` said."""
+    if layout is None:
+        return torch.empty(value.shape, dtype=value.dtype, device=device).copy_(value)
+    shift, strides = layout
+    room = 1 + shift + sum((n - 1) * step for n, step in zip(value.shape, strides, strict=True))
+    place = torch.empty(room, dtype=value.dtype, device=device)
+    return place.as_strided(value.shape, strides, shift).copy_(value)
