@@ -1,8 +1,8 @@
 """Decorators that compile loops to machine code with numba, and threads to run them in.
 
-The first call on a machine compiles a function (seconds) and caches the machine code on disk;
-`python -m nextword.warm_up` compiles all functions beforehand. Compiled functions release the
-global interpreter lock, so threads run them in parallel.
+The first call on a machine compiles a function (seconds) and keeps the machine code on disk
+(`compile_cache.py`); `python -m nextword.warm_up` compiles all functions beforehand. Compiled
+functions release the global interpreter lock, so threads run them in parallel.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numba
+
+from .compile_cache import Cache
 
 #: An integer. Compiled code does not distinguish Python's integers from numpy's; type checkers do.
 Int = Any
@@ -45,7 +47,8 @@ def inlined(function: F) -> F:
 
 
 def _compiled(function: F, **options: Any) -> F:
-    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    made: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    made._cache = Cache(function)  # what numba.njit(cache=True) does, with its own cache
     return cast(F, made)
 
 
