@@ -224,6 +224,40 @@ def test_the_mean_is_lent_and_taken_back(fails: type[BaseException] | None) -> N
         assert all(p.requires_grad for p in parameters)
 
 
+@pytest.mark.parametrize("last", [1, 2, 4])
+def test_mean_of_the_last_checkpoints(last: int) -> None:
+    """Of as many of the latest as there are, and no others are held; steps in between count for
+    nothing. A validation that is done again takes the place of the one before."""
+    parameters = some_parameters()
+    average = Average(parameters, last)
+    optimizer = optim.SGD(parameters, lr=0.1)
+    assert not average.begun
+    seen: dict[int, list[Tensor]] = {}
+    for step in (3, 5, 5, 8, 13):
+        descents(parameters, optimizer, 2)
+        average.checkpoint(step)
+        seen[step] = weights_of(parameters)
+        latest = dict(sorted(seen.items())[-last:])
+        assert average.begun and average.checkpoints.keys() == latest.keys()
+        torch.testing.assert_close(average.means, mean(list(latest.values())))
+        before = [value.clone() for value in average.means]
+        descents(parameters, optimizer, 1)
+        average.update()
+        assert same(average.means, before) and average.steps == 0
+
+
+def test_no_checkpoints_are_held_unless_they_are_averaged() -> None:
+    """Neither before a mean of all steps begins nor after."""
+    parameters = some_parameters()
+    average = Average(parameters)
+    average.checkpoint(1)
+    assert not average.begun and not average.checkpoints
+    average.begin()
+    descents(parameters, optim.SGD(parameters, lr=0.1), 1)
+    average.checkpoint(2)
+    assert not average.checkpoints and same(average.means, weights_of(some_parameters()))
+
+
 # ---------------------------------------------------------------------------------- whole trainings
 
 
@@ -400,6 +434,21 @@ def test_the_best_mean_is_kept(text: Path, tmp_path: Path, monkeypatch: pytest.M
     assert all(torch.equal(found[name], value) for name, value in seen[5].items())
 
 
+def test_the_mean_of_the_last_validations(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """average=checkpoints: every validation sees the mean of the weights at the last three, its own
+    among them, and the run keeps the mean at the last."""
+    seen = script(monkeypatch, FALLING)
+    iterates = iterates_of(monkeypatch)
+    fit(text, tmp_path / "run", train__average="checkpoints", train__checkpoints=3)
+    assert len(seen) == ROUNDS
+    at = iterates[1::2]  # a validation every other step
+    for index, weights in enumerate(seen):
+        near(weights, mean(at[max(0, index - 2) : index + 1]))
+    near(kept(tmp_path / "run"), mean(at[-3:]))
+
+
 def test_without_validation_the_mean_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,6 +526,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     "always": {"train__average": "always"},
     "stopping": {"train__average": "non-monotone", "train__non_monotone_stop": True},
     "accumulate": {"train__average": "non-monotone", "train__accumulate": 3},
+    "checkpoints": {"train__average": "checkpoints", "train__checkpoints": 3},
 }
 
 
@@ -499,7 +549,7 @@ def test_resume_is_bit_identical(
     nextword.resume(tmp_path / "parts", quiet=True)
     same_run(tmp_path / "whole", tmp_path / "parts")
     _, standing = saved(tmp_path / "parts")
-    assert standing["averaged_steps"] > 0
+    assert (standing["averaged_steps"] > 0) == (variant != "checkpoints")
     assert len(standing["history"]) == (11 if variant == "stopping" else ROUNDS)
 
 
