@@ -15,11 +15,12 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 
 from .compile_cache import Cache
 
 #: An integer. Compiled code does not distinguish Python's integers from numpy's; type checkers do.
-Int = Any
+Int = int | np.integer[Any]
 
 F = TypeVar("F", bound=Callable[..., object])
 A = TypeVar("A")

@@ -8,6 +8,7 @@ one line here.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
@@ -116,7 +117,7 @@ def check(kind: str, name: str) -> None:
         raise InputError(unknown(kind, name, known))
 
 
-def load(kind: str, name: str) -> Any:
+def load(kind: str, name: str) -> type[Any]:
     """Import and return the class behind a name.
 
     Raises:
@@ -127,10 +128,11 @@ def load(kind: str, name: str) -> Any:
     """
     check(kind, name)
     module, _, attribute = REGISTRY[kind][name].partition(":")
-    return getattr(import_module(module), attribute)
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found
 
 
-def unknown(what: str, given: str, known: Any) -> str:
+def unknown(what: str, given: str, known: Collection[str]) -> str:
     """Return the error message for an unknown name; it suggests the nearest known one."""
     near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"

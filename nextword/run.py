@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import hub, registry
 from .config import Config
 from .errors import InputError
 from .files import locked, read_tensors, scratch, swap, write_tensors
 from .text.tokenizer import Tokenizer, load_tokenizer
-from .types import Ability, LanguageModel, Stored
+from .types import Ability, LanguageModel, Predictor, Stored
 
 if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     import torch
@@ -245,13 +245,13 @@ def read_config(folder: Path) -> Config:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
 
 
-def with_window(model: Any, config: Config) -> LanguageModel:
+def with_window(model: nn.Module, config: Config) -> LanguageModel:
     """Return the model in the form in which it is evaluated and used.
 
     A model with unlimited context that was trained on independent windows is wrapped, so that it
     predicts from windows of the same length.
     """
-    language_model: LanguageModel = model
+    language_model = cast(LanguageModel, model)
     if config.train.stream == "windows" and language_model.context is None:
         from .models.windowed import Windowed
 
@@ -295,7 +295,7 @@ def as_json(tables: dict[str, Any]) -> str:
     return json.dumps(tables, indent=1, ensure_ascii=False)
 
 
-def count_parameters(model: Any) -> int:
+def count_parameters(model: nn.Module | Predictor) -> int:
     """Count the trainable parameters of a model; shared ones count once."""
     return sum(p.numel() for p in model.parameters())
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from ..state import leaves, tree_map
 from ..text.corpus import open_corpus, prepare
 from ..text.reader import open_texts
 from ..types import Ability, LanguageModel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def draw(flows: Sequence[GradientFlow], path: str | os.PathLike[str]) -> None:
 
 
 def draw_on(
-    ax: Any, flows: Sequence[GradientFlow], title: str = "How far back a loss reaches"
+    ax: Axes, flows: Sequence[GradientFlow], title: str = "How far back a loss reaches"
 ) -> None:
     """Draw the norms by distance on given axes; see `draw`."""
     smallest = np.inf

@@ -18,6 +18,7 @@ from ..ngram.settings import NgramSettings
 from ..types import Output, Scored, State
 
 if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` import it
+    import torch
     from torch import Tensor, nn
 
     from ..ngram.estimate import Estimated
@@ -52,7 +53,7 @@ class NgramLM:
         self.lexicon: Lexicon | None = None
         self.meta: dict[str, Any] = {}
         self._table: Table | None = None
-        self._device: Any = "cpu"
+        self._device: str | torch.device = "cpu"
 
     @property
     def table(self) -> Table:
@@ -116,7 +117,7 @@ class NgramLM:
     def eval(self) -> Self:
         return self
 
-    def to(self, device: Any) -> Self:
+    def to(self, device: str | torch.device) -> Self:
         """Set the device of the results; the computation runs on the CPU."""
         self._device = device
         return self

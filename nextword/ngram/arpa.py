@@ -96,7 +96,7 @@ def _sections(
     return parallel_imap(lines, chunks(high, size, low), workers)
 
 
-def _lines(table: Table, path: Array, first: int, stop: int, spelled: Lexicon) -> list[Array]:
+def _lines(table: Table, path: Array, first: Int, stop: int, spelled: Lexicon) -> list[Array]:
     """The text of the nodes first to stop - 1, in pieces; for `path` see `_format_lines`."""
     boundaries = np.array([len(spelled) - 2, len(spelled) - 1])
     done: list[Array] = []
@@ -150,7 +150,7 @@ def _format_lines(
     full; the number of bytes written).
     """
     order = path.size
-    at = 0
+    at: Int = 0
     for node in range(first, stop):
         path[order - 1] = node
         for depth in range(order - 2, -1, -1):

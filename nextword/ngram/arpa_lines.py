@@ -124,7 +124,7 @@ def parse_ngrams(
     ids: Array,
     log_probs: Array,
     backoffs: Array,
-) -> tuple[Int, Int, Int, Int]:
+) -> tuple[int, int, int, int]:
     """Parse whole lines of n-grams up to an empty line, or one that begins with a backslash.
 
     Fills ids (m, n), log_probs (m,) and backoffs (m,); slots, blob and ends are the arrays of a

@@ -73,7 +73,7 @@ def interpolate(
                 pruned += np.int64(count[at])
             else:
                 over += count[at] - kept[at]
-                c: Int = min(np.int64(count[at]), 3)
+                c: np.int64 = min(np.int64(count[at]), np.int64(3))
                 seen[c] += 1
         if discounts.size:
             mass = np.float32(0)

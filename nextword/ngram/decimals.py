@@ -13,6 +13,7 @@ import numpy as np
 from ..compiled import Int, compiled
 
 Array = np.ndarray[Any, Any]
+Float = float | np.floating[Any]  # compiled code takes either
 
 TENS = 10.0 ** np.arange(23)  # the powers of ten that are exact in double precision
 
@@ -21,7 +22,7 @@ _CAPITAL_E, _E, _I, _N, _F = b"Eeinf"
 
 
 @compiled
-def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
+def put_float(out: Array, at: Int, value: Float, tens: Array) -> Int:
     """Write a float32 into out (bytes,) from index `at` on, with the fewest decimals from which it
     can be read, at most nine significant digits. tens is `TENS`. Returns the index after it."""
     if value == 0:
@@ -64,7 +65,7 @@ def put_float(out: Array, at: Int, value: Any, tens: Array) -> Int:
 
 
 @compiled
-def parse_number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, Any, Int]:
+def parse_number(text: Array, at: Int, stop: Int, tens: Array) -> tuple[bool, float, Int]:
     """Read the number that begins at index `at` of text (bytes,) and ends before `stop`; -inf
     becomes -99. tens is `TENS`.
 

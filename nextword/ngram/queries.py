@@ -258,10 +258,10 @@ def _best_word(
     other = np.int64(known[fail]) - 1
     log_prob, _ = score_word(contexts, weights, nodes, probs, fail, other)
     log_prob += weights[state, BACKOFF]
-    node = find_follower(contexts, nodes, state, other)
-    if node == 0:
+    follower = find_follower(contexts, nodes, state, other)
+    if follower == 0:
         return other if log_prob > high or (log_prob == high and other < best) else best
-    if probs[node, LOG_PROB] >= log_prob:
+    if probs[follower, LOG_PROB] >= log_prob:
         return best
     for word in range(contexts[1, FIRST_FOLLOWER] - contexts[0, FIRST_FOLLOWER]):
         log_prob, _ = score_word(contexts, weights, nodes, probs, state, word)

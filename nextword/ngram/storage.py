@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..compiled import chunks, parallel_map, threads
 from ..errors import InputError
@@ -104,7 +105,7 @@ class Storage:
         """How many four-byte numbers a pass may hold in memory for random access."""
         return self.budget // 4 // 4 if self.bounded else 1 << 62
 
-    def appender(self, dtype: Any) -> Appender:
+    def appender(self, dtype: DTypeLike) -> Appender:
         """A new array to which numbers can be appended."""
         if not self.bounded:
             return Appender(np.dtype(dtype), None, self)
@@ -127,7 +128,7 @@ class Storage:
             for array in self._maps:
                 array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    def zeros(self, length: int, dtype: Any) -> Array:
+    def zeros(self, length: int, dtype: DTypeLike) -> Array:
         """An array (length,) of zeros, which can be written in any order.
 
         Raises:

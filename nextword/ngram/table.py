@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -174,7 +174,11 @@ class Table:
         queries.best_words(*self._arrays, states, self._best_known, out, scratch)
         return out
 
-    def order_of(self, nodes: Array | int) -> Any:
+    @overload
+    def order_of(self, nodes: int) -> int: ...
+    @overload
+    def order_of(self, nodes: Array) -> Array: ...
+    def order_of(self, nodes: Array | int) -> Array | int:
         """The order of a node, or the orders (M,) of several nodes; node 0, the empty n-gram, has
         the order 0."""
         return np.searchsorted(self.offsets, nodes, "right")

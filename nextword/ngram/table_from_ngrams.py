@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import chunks, compiled, parallel_map
+from ..compiled import Int, chunks, compiled, parallel_map
 from ..errors import InputError
 from ..text.lexicon import Lexicon
 from .queries import find_follower, score_word
@@ -85,7 +85,7 @@ def _link_states(contexts: Array, weights: Array, nodes: Array, probs: Array) ->
         shorter = np.int64(contexts[parent, SHORTER])
         for node in range(contexts[parent, FIRST_FOLLOWER], contexts[parent + 1, FIRST_FOLLOWER]):
             word = np.int64(nodes[node, WORD])
-            ending = np.int64(0)
+            ending: Int = np.int64(0)
             if parent:
                 state = shorter
                 while True:

@@ -20,8 +20,8 @@ Array = np.ndarray[Any, Any]
 
 @compiled
 def find_word(
-    text: Array, start: Int, stop: Int, value: Any, slots: Array, blob: Array, ends: Array
-) -> Any:
+    text: Array, start: Int, stop: Int, value: np.uint64, slots: Array, blob: Array, ends: Array
+) -> tuple[np.int64, np.int64]:
     """Look up the word text[start:stop], whose hash is `value`, in the hash table.
 
     slots (S,) uint64 is the table, S a power of two: a slot holds the upper half of a word's hash
@@ -87,7 +87,8 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
 @compiled
 def _look_up(text: Array, slots: Array, blob: Array, ends: Array, ids: Array) -> Int:
     """Write the ids of a text's words into `ids`, newlines as `<eos>`; returns how many."""
-    put, at = 0, 0
+    put = 0
+    at: Int = 0
     while True:
         kind, start, stop, value = next_token(text, at)
         at = stop

@@ -99,7 +99,8 @@ class VocabularyBuilder:
         `<eos>`. A new word is added to the vocabulary."""
         data = as_bytes(text)
         ids = np.empty(len(data) // 2 + 2 + text.count("\n"), np.uint32)
-        at = put = 0
+        at: Int = 0
+        put = 0
         while True:
             at, written = _add_words(
                 data, at, self._slots, self._blob, self._ends, self._counts, ids[put:]

@@ -44,13 +44,13 @@ def white_space_at(text: Array, at: Int) -> Int:
 
 
 @compiled
-def _mix(value: Any, byte: Any) -> Any:
+def _mix(value: np.uint64, byte: Int) -> np.uint64:
     """One step of the FNV-1a hash."""
     return (value ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)
 
 
 @compiled
-def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
+def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, np.uint64]:
     """The first token at or after byte `at`: (kind, its first byte, the byte after its last, its
     hash if it is a word)."""
     size = text.size
@@ -72,7 +72,7 @@ def next_token(text: Array, at: Int) -> tuple[Int, Int, Int, Any]:
 
 
 @compiled
-def hash_word(text: Array, start: Int, stop: Int) -> Any:
+def hash_word(text: Array, start: Int, stop: Int) -> np.uint64:
     """The hash of the bytes start to stop - 1, the same as `next_token` gives."""
     value = np.uint64(_FNV_OFFSET)
     for at in range(start, stop):

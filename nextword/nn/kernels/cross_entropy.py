@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .context import Context
 from .product import low_precision, product, transposed
 
 CHUNK = 1 << 23  # logits computed at once
@@ -44,10 +45,14 @@ def chunks(rows: int, width: int) -> Iterator[slice]:
         yield slice(start, min(rows, start + size))
 
 
+class _Context(Context):
+    low: torch.dtype
+
+
 class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, E: Tensor, b: Tensor, targets: Tensor
+        ctx: _Context, h: Tensor, E: Tensor, b: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.low = low = low_precision(h)
         keep = len(h) * len(b) <= KEEP
@@ -72,7 +77,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g: Tensor, _: Any) -> Any:
+    def backward(ctx: _Context, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         """∂ log p(y) / ∂ logits = onehot(y) - softmax."""
         h, E, b, targets, tops, sums, *kept = ctx.saved_tensors
         low = ctx.low

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .context import Context
 from .product import frozen, low_precision
 
 State = tuple[Tensor, ...]
@@ -174,19 +175,26 @@ class _Plan:
             )
 
 
+class _Context(Context):
+    plan: _Plan
+    dtype: torch.dtype  # of the input
+
+
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, x: Tensor, mask: Tensor | None, *rest: Tensor) -> Any:
+    def forward(
+        ctx: _Context, plan: _Plan, x: Tensor, mask: Tensor | None, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
         W, U, b_w, b_u, *state = rest
         flat = plan.flat((W, U, b_w, b_u), mask)
         out, last, kept = plan.forward(x, tuple(state), flat, True)
         ctx.plan, ctx.dtype = plan, x.dtype
-        ctx.save_for_backward(mask, W, U, b_w, b_u, flat, *kept)
+        ctx.save_for_backward(mask, W, U, b_w, b_u, flat, *kept)  # type: ignore[arg-type]
         return out, *last
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dout: Tensor, *dlast: Tensor) -> Any:
+    def backward(ctx: _Context, dout: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
         mask, *weights, flat = ctx.saved_tensors[:6]
         plan, needed = ctx.plan, ctx.needs_input_grad
         wanted = [needed[1], needed[7], len(dlast) > 1 and needed[8], any(needed[3:7])]

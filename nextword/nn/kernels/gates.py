@@ -10,6 +10,7 @@ A name that begins with `d` is the gradient of the loss with respect to the rest
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -18,7 +19,8 @@ from numba.extending import overload
 
 from ...compiled import Int, compiled_arithmetic
 
-Array = Any  # numpy arrays of float32 or float64
+Array = np.ndarray[Any, np.dtype[Any]]  # of float32 or float64
+Float = float | np.floating[Any]  # one number of such an array
 
 # tanh(x) = x P(x²) / Q(x²), fitted to minimise the relative error for |x| ≤ 9.01: it is at most
 # 3.5e-7, three units in the last place. At the limit the result is ±1 in float32, so the gradient
@@ -41,17 +43,18 @@ _Q1, _Q2, _Q3 = (
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
-def tanh(x: Any) -> Any:
+def tanh(x: Float) -> Float:
     """tanh. Compiled for float32 it is the approximation above, which vectorises. NaN stays NaN."""
     return math.tanh(x)
 
 
 @overload(tanh, jit_options={"fastmath": {"contract"}})
-def _tanh(x: Any) -> Any:
-    def exact(x: Any) -> Any:
+def _tanh(x: Float) -> Callable[[Float], Float]:
+    # `x` is numba's type of it; numba requires the annotations of the functions below
+    def exact(x: Float) -> Float:
         return math.tanh(x)
 
-    def fast(x: Any) -> Any:
+    def fast(x: Float) -> Float:
         y = _LIMIT if x > _LIMIT else (-_LIMIT if x < -_LIMIT else x)
         s = y * y
         p = (((((_P6 * s + _P5) * s + _P4) * s + _P3) * s + _P2) * s + _P1) * s + _ONE
@@ -61,14 +64,14 @@ def _tanh(x: Any) -> Any:
     return fast if x == numba.float32 else exact
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Float) -> Float:
     """1 / (1 + e^-x) = (1 + tanh(x / 2)) / 2."""
     return _HALF * tanh(_HALF * x) + _HALF
 
 
 @overload(sigmoid, jit_options={"fastmath": {"contract"}})
-def _sigmoid(x: Any) -> Any:
-    def through_tanh(x: Any) -> Any:
+def _sigmoid(x: Float) -> Callable[[Float], Float]:
+    def through_tanh(x: Float) -> Float:
         return _HALF * tanh(_HALF * x) + _HALF
 
     return through_tanh

@@ -13,12 +13,16 @@ import numpy as np
 
 from ...compiled import compiled
 
+Array = np.ndarray[Any, np.dtype[Any]]  # of floats, or of the bits of bfloat16 as uint16
+
 _u = np.uint32
 _SPREAD, _MIX_1, _MIX_2 = _u(0x9E3779B9), _u(0x21F0AAAD), _u(0x735A2D97)
 
 
 @compiled
-def fill_mask(out: Any, key_1: Any, key_2: Any, threshold: Any, scale: Any) -> None:
+def fill_mask(
+    out: Array, key_1: np.uint32, key_2: np.uint32, threshold: np.uint32, scale: np.number[Any]
+) -> None:
     """Fill out (N,): `scale` where the 32-bit hash of (index, key) is at least `threshold`, else 0.
 
     The hash is two rounds of a 32-bit finalizer (multiply and xor-shift), each after adding a key.

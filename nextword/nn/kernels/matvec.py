@@ -15,12 +15,15 @@ from torch import Tensor
 
 from ...compiled import Int, compiled_sums, helpers, threads
 
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Bits = np.ndarray[Any, np.dtype[np.uint16]]  # of bfloat16
+
 _u32, _f32 = np.uint32, np.float32
 _FEW = 1 << 17  # entries of a matrix that one thread reads before a second one has woken up
 
 
 @compiled_sums
-def rows_of(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
+def rows_of(W: Floats, x: Floats, out: Floats, start: Int, stop: Int) -> None:
     """out[i] = W[i] · x for the rows start to stop - 1 of W (N, K) float32."""
     for i in range(start, stop):
         total = _f32(0)
@@ -31,7 +34,7 @@ def rows_of(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
 
 
 @compiled_sums
-def rows_of_bfloat16(W: Any, x: Any, out: Any, start: Int, stop: Int) -> None:
+def rows_of_bfloat16(W: Bits, x: Floats, out: Floats, start: Int, stop: Int) -> None:
     """The same for W (N, K) in bfloat16, given as uint16."""
     for i in range(start, stop):
         total = _f32(0)

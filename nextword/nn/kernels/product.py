@@ -8,7 +8,7 @@ functions of oneDNN, torch computes the products.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar, Token
 from typing import Any, cast
 
@@ -65,7 +65,7 @@ class Frozen:
 
     def __init__(self, low: torch.dtype = torch.float32) -> None:
         self.low = low
-        self._laid: dict[Any, Tensor] = {}
+        self._laid: dict[Hashable, Tensor] = {}
         self._tokens: list[Token[Frozen | None]] = []
 
     def __enter__(self) -> Frozen:
@@ -85,7 +85,7 @@ class Frozen:
         """W (N, K) and U (N, L) as one matrix (N, K + L), so that one product replaces two."""
         return self._lay((W, U), low, rows)
 
-    def once(self, key: Any, make: Callable[[], Tensor]) -> Tensor:
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """The result of `make()` from the first call with this key."""
         if key not in self._laid:
             self._laid[key] = make()

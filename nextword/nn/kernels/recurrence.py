@@ -11,13 +11,16 @@ Sizes: T time, B batch, I input, H hidden, G the number of gates. Types: float32
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import gates
+from .context import Context
+from .gates import Array
 from .product import frozen, low_precision, multiply_by, multiply_frozen, product, transposed
 
 State = tuple[Tensor, ...]
@@ -175,7 +178,11 @@ class GRUBeforeLoops(Loops):
 class PlainLoops(Loops):
     """Cells of the form h_t = f(W x_t + U h_{t-1} + b)."""
 
-    def __init__(self, onward: Any, back: Any) -> None:
+    def __init__(
+        self,
+        onward: Callable[[Array, Array, Array], None],
+        back: Callable[[Array, Array, Array, Array], None],
+    ) -> None:
         """`onward` and `back` are the compiled functions of a step, forward and backward."""
         self.onward, self.back = onward, back
 
@@ -216,9 +223,14 @@ LOOPS: dict[str, Loops] = {
 }
 
 
+class _Context(Context):
+    name: str
+    low: torch.dtype
+
+
 class _Recurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, name: str, x: Tensor, *rest: Tensor) -> Any:
+    def forward(ctx: _Context, name: str, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         ctx.name, ctx.low = name, low_precision(x)
         last, kept = _forward(name, x, rest, ctx.low)
         ctx.save_for_backward(x, *rest[:2], rest[3], *kept)
@@ -226,7 +238,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dout: Tensor, *dlast: Tensor) -> Any:
+    def backward(ctx: _Context, dout: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
         x, W, U, own, *kept = ctx.saved_tensors
         dpre, turned, dU, downed, dfirst = LOOPS[ctx.name].backward(
             tuple(kept), U, own, dout.contiguous(), dlast, ctx.low
@@ -288,11 +300,11 @@ def _room(steps: int, first: Tensor) -> Tensor:
     return room
 
 
-def _array(x: Tensor) -> Any:
+def _array(x: Tensor) -> Array:
     """The tensor as a contiguous numpy array."""
     return x.contiguous().numpy()
 
 
-def _own(x: Tensor) -> Any:
+def _own(x: Tensor) -> Array:
     """A copy as a numpy array, which may be overwritten."""
     return x.clone(memory_format=torch.contiguous_format).numpy()
