@@ -140,18 +140,22 @@ class NgramLM:
         """ids (B, T) → logits (B, T, V), which are natural log-probabilities."""
         import torch
 
+        from ..ngram.table import natural
+
         logits = np.empty((*ids.shape, self.vocab_size), np.float32)
         states = self._states(ids, state)  # (B, T + 1)
         for row, after in zip(logits, states[:, 1:], strict=True):
             for out, one in zip(row, after.tolist(), strict=True):
                 self.table.distribution(one, out)
-        _natural(logits)
+        natural(logits, np.arange(self.vocab_size))
         last = torch.from_numpy(states[:, -1].copy())
         return Output(torch.from_numpy(logits).to(ids.device), last.to(ids.device))
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
         import torch
+
+        from ..ngram.table import natural
 
         before = self._states(ids, state)[:, 1:]
         wanted = targets.cpu().numpy()
@@ -164,7 +168,7 @@ class NgramLM:
             else:
                 for at, one in enumerate(states.tolist()):
                     out[at] = self.table.score(row[at : at + 1], one)[0][0]
-        _natural(log_prob)
+        natural(log_prob, wanted)
         hit = (
             self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape)
             == wanted
@@ -182,9 +186,3 @@ class NgramLM:
         for out, row, before in zip(states, rows, state.tolist(), strict=True):
             self.table.states(row, before, out)
         return states
-
-
-def _natural(log10: np.ndarray[Any, Any]) -> None:
-    from ..ngram.table import natural
-
-    natural(log10)

@@ -21,11 +21,10 @@ from .decimals import TENS
 from .progress import Progress
 from .table import Table
 from .table_from_ngrams import NgramList, table_from_ngrams
-from .trie import HIGHEST_ORDER
+from .trie import HIGHEST_ORDER, NO_UNKNOWN, ZERO
 
 Array = np.ndarray[Any, Any]
-_MISSING_UNKNOWN = -100.0  # log10 p of unknown words if a file has no <unk>, as in KenLM
-_LEAST = -99.0  # log10 of a probability that counts as zero
+_LEAST = -1e30  # the smallest logarithm: two of them added are finite in single precision
 
 
 def read_arpa(
@@ -147,14 +146,13 @@ def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
         if needed not in words:
             raise InputError(f"'{lines.path}' has no {needed} among its 1-grams")
     begin, end = words.pop(BEGINNING), words.pop(END)
-    unknown = words.pop(UNKNOWN, None) or words.pop("<UNK>", None) or (_MISSING_UNKNOWN, 0.0)
+    unknown = words.pop(UNKNOWN, None) or words.pop("<UNK>", None) or (NO_UNKNOWN, 0.0)
     names = [*SPECIALS, *words]
     values = [unknown, (end[0], begin[1]), *words.values()]
-    log_probs = [p if p == _MISSING_UNKNOWN else max(p, _LEAST) for p, _ in values]
     unigrams = NgramList(
         np.arange(len(names), dtype=np.uint32)[:, None],
-        np.array(log_probs, np.float32),
-        np.array([max(backoff, _LEAST) for _, backoff in values], np.float32),
+        np.array([log_prob for log_prob, _ in values], np.float32),
+        np.array([backoff for _, backoff in values], np.float32),
     )
     return Lexicon.of(names), unigrams
 
@@ -182,12 +180,14 @@ def _unigram(lines: Lines, line: str, highest: bool) -> tuple[str, float, float]
     return parts[1], log_prob, backoff
 
 
-_PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-inf", re.ASCII)
+_PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
 def _float(text: str) -> float | None:
     """Parse a number; None if it is not one."""
-    return max(float(text), -1e30) if _PLAIN.fullmatch(text) else None
+    if text == "-inf":  # some programs write it for probability 0
+        return ZERO
+    return max(float(text), _LEAST) if _PLAIN.fullmatch(text) else None
 
 
 def _section(lines: Lines, order: int, counts: list[int], lexicon: Lexicon) -> NgramList:

@@ -37,7 +37,7 @@ class NgramSettings(Part):
     open: bool = Field(
         True,
         description="<unk> has some probability even if it never occurred; false = unknown words "
-        "are impossible",
+        "have 10^-100",
     )
     prune: tuple[int, ...] = Field(
         (),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiled import chunks, parallel_map, threads
 from ..text.lexicon import Lexicon
-from ..text.tokenizer import EOS
+from ..text.tokenizer import EOS, UNK
 from . import queries
 from .trie import (
     CONTEXT_COLUMNS,
@@ -20,6 +20,7 @@ from .trie import (
     NEXT_STATE,
     NODE_COLUMNS,
     WORD,
+    ZERO,
 )
 
 Array = np.ndarray[Any, Any]
@@ -205,9 +206,13 @@ def uniform(vocab_size: int) -> Table:
     return Table(nodes, contexts, np.array([1, vocab_size + 1]))
 
 
-def natural(log10: Array) -> None:
+def natural(log10: Array, ids: Array) -> None:
     """Convert base-10 to natural logarithms, in place; -99, which stands for probability 0, becomes
-    -∞."""
-    nothing = log10 <= -98.5
+    -∞, unless the word is unknown.
+
+    Args:
+        log10: log10 p of each of `ids`, to which it can be broadcast.
+    """
+    nothing = (log10 <= ZERO + 0.5) & (ids != UNK)
     log10 *= LN10
     log10[nothing] = -np.inf

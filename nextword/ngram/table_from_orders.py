@@ -14,6 +14,7 @@ import numpy as np
 
 from ..compiled import Int, compiled
 from ..errors import InputError
+from ..text.tokenizer import UNK
 from .orders import Order
 from .progress import Progress
 from .storage import Storage
@@ -24,9 +25,11 @@ from .trie import (
     FIRST_FOLLOWER,
     LOG_PROB,
     NEXT_STATE,
+    NO_UNKNOWN,
     NODE_COLUMNS,
     SHORTER,
     WORD,
+    ZERO,
 )
 
 Array = np.ndarray[Any, Any]
@@ -75,6 +78,8 @@ def table_from_orders(
         shorter = _empty_ngram if states is None else storage.gather(states, order.suffix)
         states = _write_order(table, k, order, above, shorter, storage)
         progress(len(order))
+    if orders[0].prob[UNK] <= 0:
+        nodes.view(np.float32)[1 + UNK, LOG_PROB] = NO_UNKNOWN
     return table
 
 
@@ -204,7 +209,7 @@ def _write_rows(
 
 @compiled
 def _log10(value: Any, most: Any) -> Any:
-    """log10 as float32, at most `most`; log10 of zero is -99, as in ARPA files."""
+    """log10 as float32, at most `most`."""
     if value <= 0:
-        return np.float32(-99)
+        return np.float32(ZERO)
     return np.float32(min(math.log10(value), most))

@@ -17,6 +17,9 @@ arrays as float32.
 To score a word, search for it among the followers of the state. If it is not found, add the
 back-off weight and continue with the next shorter state (Katz 1987). The unigrams contain every
 word.
+
+A probability of zero has the logarithm -99, as in ARPA files. An unknown word never has it: in a
+closed model, and in a file without `<unk>`, it has the probability 10^-100, as in KenLM.
 """
 
 from __future__ import annotations
@@ -27,4 +30,6 @@ WORD, LOG_PROB, NEXT_STATE = 0, 1, 2
 FIRST_FOLLOWER, BACKOFF, SHORTER = 0, 1, 2
 
 NODE_COLUMNS, CONTEXT_COLUMNS = 3, 3
+#: log10 of zero, and of the probability of an unknown word that has none
+ZERO, NO_UNKNOWN = -99.0, -100.0
 HIGHEST_ORDER = 16  # longer n-grams hardly ever occur twice

@@ -322,7 +322,7 @@ def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
     total, tokens, state = 0.0, 0, table.start
     for ids in _encoded(encode, spans):
         log_probs, _, state = table.score(ids, state)
-        natural(log_probs)
+        natural(log_probs, ids)
         total += float(log_probs.sum(dtype=np.float64))
         tokens += len(ids)
     if not tokens:

@@ -80,9 +80,9 @@ def naive_parse(text: str) -> tuple[Grams, list[int]]:
             order = int(line[1:].split("-")[0])
         elif line.strip() and not line.startswith("\\"):
             prob, *rest = line.split()
-            values = [max(float(prob), -99.0), 0.0]
+            values = [float(prob), 0.0]
             if len(rest) > order:
-                values[1] = max(float(rest[order]), -99.0)
+                values[1] = float(rest[order])
             grams[tuple(rest[:order])] = (values[0], values[1])
     return grams, counts
 
@@ -452,10 +452,11 @@ def test_unknown_words_within_n_grams(name: str, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("impossible", ["-inf", "-99", "-1e30", "-99.999", "-1.005e+2"])
+@pytest.mark.parametrize("impossible", ["-inf", "-99", "-1e30", "-1e300", "-99.999", "-1.005e+2"])
 @pytest.mark.parametrize("order", [1, 2])
 def test_impossible_words(impossible: str, order: int, tmp_path: Path) -> None:
-    """However impossible is written, it is -99, as probability and as back-off weight."""
+    """-inf is -99, as probability and as back-off weight; a finite number is read as it stands."""
+    number = -99 if impossible == "-inf" else np.float32(max(float(impossible), -1e30))
     old = ["-0.875\tb\t", "-0.375\ta b\t"][order - 1]
     words = old.split("\t")[1]
     text = PLAIN.replace(old, f"{impossible}\t{words}\t")
@@ -463,8 +464,8 @@ def test_impossible_words(impossible: str, order: int, tmp_path: Path) -> None:
     table, lexicon = read_arpa(put(tmp_path, text))
     node = table.find([lexicon.id_of(word.encode()) for word in words.split()])
     assert node is not None
-    assert table.nodes.view(np.float32)[node, LOG_PROB] == -99
-    assert table.contexts.view(np.float32)[table.find([2]), BACKOFF] == -99
+    assert table.nodes.view(np.float32)[node, LOG_PROB] == number
+    assert table.contexts.view(np.float32)[table.find([2]), BACKOFF] == number
 
 
 def test_sections_without_n_grams(tmp_path: Path) -> None:

@@ -346,7 +346,9 @@ def test_dynamic_evaluation_adapts_what_has_weights(runs: Runs, tmp_path: Path) 
 
 def test_members_without_smoothing(runs: Runs, tmp_path: Path) -> None:
     """Members that call some of the text impossible are mixed all the same: what one allows is
-    possible, and a word that none does makes the perplexity infinite."""
+    possible, and what none does makes the perplexity infinite."""
+    impossible = tmp_path / "impossible.txt"
+    impossible.write_text(runs["text"].read_text() + "the the the\n")
     for name, text in (("a", "text"), ("b", "more")):
         nextword.train(
             "ngram",
@@ -357,12 +359,12 @@ def test_members_without_smoothing(runs: Runs, tmp_path: Path) -> None:
             quiet=True,
         )
     members = [tmp_path / "a", tmp_path / "b"]
-    for valid, finite in (("text", True), ("valid", False)):
-        out = tmp_path / valid
-        mix_runs(Request.of("mixture", (), valid=runs[valid], quiet=True), members, out)
+    for valid, finite in ((runs["text"], True), (impossible, False)):
+        out = tmp_path / f"mixed-{finite}"
+        mix_runs(Request.of("mixture", (), valid=valid, quiet=True), members, out)
         run = nextword.load(out)
         assert sum(run.config.model.weights) == pytest.approx(1)
-        assert math.isfinite(nextword.evaluate(run, runs[valid]).perplexity) == finite
+        assert math.isfinite(nextword.evaluate(run, valid).perplexity) == finite
 
 
 def test_a_mixture_is_compared(runs: Runs, tmp_path: Path) -> None:

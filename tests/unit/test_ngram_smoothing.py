@@ -680,7 +680,7 @@ def test_maximum_likelihood_knows_nothing_unseen(interpolate: bool) -> None:
     assert log_probs == pytest.approx(np.log10([1, 2 / 3, 1, 1, 1 / 3, 1]), abs=1e-7)
     for ngram in ("<unk>", "a a", "b c", "<eos> b"):
         assert probability(made, ngram) < 1e-90
-    assert table.distribution(0)[UNK] == -99
+    assert table.distribution(0)[UNK] == -100
 
 
 @pytest.mark.parametrize("interpolate", [True, False])
@@ -693,7 +693,7 @@ def test_open_and_closed(name: str, interpolate: bool) -> None:
     free = estimate(text, V, settings).table.distribution(0)
     shut = estimate(text, V, settings.model_copy(update={"open": False})).table.distribution(0)
     assert free[UNK] == free[V - 1] > -5  # V - 1 never came either
-    assert shut[UNK] == -99
+    assert shut[UNK] == -100
     assert shut[V - 1] > free[V - 1]
     text = text_of(1)
     assert (text == UNK).any()

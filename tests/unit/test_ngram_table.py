@@ -334,7 +334,9 @@ def test_uniform() -> None:
 
 
 def test_natural() -> None:
-    """log10 → ln in place; what stands for no probability is none."""
-    values = np.array([0, -1, -2.5, -99, -120], np.float32)
-    natural(values)
-    assert values.tolist() == pytest.approx([0, np.log(0.1), -2.5 * np.log(10), -np.inf, -np.inf])
+    """log10 → ln in place; what stands for no probability is none, but unknown words have some."""
+    values = np.array([0, -1, -2.5, -99, -120, -101], np.float32)
+    natural(values, np.array([2, 3, 2, 1, 2, UNK]))
+    assert values.tolist() == pytest.approx(
+        [0, np.log(0.1), -2.5 * np.log(10), -np.inf, -np.inf, -101 * np.log(10)]
+    )

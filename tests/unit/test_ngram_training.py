@@ -267,10 +267,11 @@ def test_valid_perplexity_is_evaluates(
 
 
 def test_valid_perplexity_of_impossible_text(text: Path, tmp_path: Path) -> None:
-    """Without smoothing a text with an unseen word has infinite perplexity in both places."""
-    valid = write(tmp_path / "valid.txt", text.read_text() + "never\n")
+    """Without smoothing a text with an unseen pair has infinite perplexity in both places."""
+    first, last = text.read_text().split()[0], text.read_text().split()[-1]
+    valid = write(tmp_path / "valid.txt", text.read_text() + f"{last} {last} {first} {first}\n")
     run = fit(
-        text, tmp_path / "run", valid=valid, model__smoothing="maximum-likelihood", model__order=1
+        text, tmp_path / "run", valid=valid, model__smoothing="maximum-likelihood", model__order=2
     )
     assert math.isinf(nextword.evaluate(run, valid).perplexity)
     found = record(tmp_path / "run")["valid_perplexity"]
