@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .parsing import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +79,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {}).get("json", "{}"))
+            meta = parse_json((file.metadata() or {}).get("json", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(f"'{path}' is damaged ({error}); train the run again") from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .config import Config
 from .errors import InputError
 from .files import read_tensors, write_tensors, write_text
+from .parsing import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -300,7 +301,7 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        value = read_json(path)
+    except ValueError as error:
         raise InputError(f"'{path}' is damaged ({error})") from None
     return value if isinstance(value, dict) else {}

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from . import hub, registry
 from .config import Config
 from .errors import InputError
 from .files import locked, read_tensors, scratch, swap, write_tensors
+from .parsing import read_json
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import Ability, LanguageModel, Predictor, Stored
 
@@ -158,7 +160,14 @@ def seeds_of(folder: Path) -> list[Path]:
     if not (folder / SERIES).is_file():
         return []
     found = [path for path in folder.glob("seed*") if (path / CONFIG).is_file()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("seed")))
+    return _numbered(found, r"seed([1-9][0-9]{0,8})")
+
+
+def _numbered(paths: Iterable[Path], name: str) -> list[Path]:
+    """The paths whose names match a pattern, by the number in it; others are somebody else's."""
+    numbers = {path: re.fullmatch(name, path.name, re.ASCII) for path in paths}
+    named = [(int(match[1]), path) for path, match in numbers.items() if match]
+    return [path for _, path in sorted(named)]
 
 
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
@@ -212,9 +221,8 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
     """Open a mixture and the runs that it is made of."""
     from .models.mixture import MixtureLM
 
-    places = sorted(
-        (folder / MEMBERS).glob("[0-9]*"), key=lambda path: int(path.stem.split(".")[0])
-    )
+    made = (path for path in (folder / MEMBERS).glob("*") if path.is_file() or not path.suffix)
+    places = _numbered(made, r"([0-9]{1,9})(\..*)?")
     members = [load(path, device) for path in places]
     if len(members) != len(config.model.weights):
         raise InputError(f"'{folder}' lacks some of its members; train it again")
@@ -239,7 +247,9 @@ def read_config(folder: Path) -> Config:
     if not folder.is_dir() or not (folder / CONFIG).is_file():
         raise InputError(f"'{folder}' is not a run (a directory with {CONFIG})")
     try:
-        tables = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        tables = read_json(folder / CONFIG)
+        if not isinstance(tables["recipe"], str):
+            raise ValueError("recipe is no name")
         return Config.parse(tables, tables["recipe"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from .. import registry
 from ..errors import InputError
+from ..parsing import parse_toml, read_text
 from ..paths import Kind, kind_of, readable
 from .parse import PARTS, Config, all_keys, known_tables
 
@@ -38,8 +38,8 @@ def read_recipe(name: str) -> dict[str, Any]:
     """The plain tables of a recipe."""
     path = recipe_path(name)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(read_text(path))
+    except ValueError as error:
         raise InputError(f"recipe '{path}' is not valid TOML: {error}") from None
 
 
@@ -87,6 +87,6 @@ def parse_override(text: str, option: str = "--set") -> tuple[str, Any]:
     if raw.lower() in ("none", "null"):
         return key.strip(), None
     try:
-        return key.strip(), tomllib.loads(f"x = {raw}")["x"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), parse_toml(f"x = {raw}")["x"]
+    except ValueError:
         return key.strip(), {"True": True, "False": False}.get(raw, raw)

@@ -19,9 +19,11 @@ from ..config import Config, Overrides, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import locked, write_text
-from ..run import METRICS, STATE, load
+from ..parsing import read_json
+from ..run import STATE, load
 from ..screen import Bar, Say
 from ..text.reader import open_texts
+from ..training.loop.journal import read_metrics
 from ..training.request import Request
 from .series import describe, finish, take_directory, texts_of
 
@@ -213,7 +215,7 @@ def _rows(
     for ingredient in missing:
         say(f"{ingredient.title}: skipped, the recipe does not have it")
     with locked(out):
-        done = {row["row"]: Row.from_dict(row) for row in _read(out)}
+        done = {row.title: row for row in _read(out)}
         for number, ingredient in enumerate(rows, start=1):
             if ingredient.title in done:
                 continue
@@ -256,17 +258,20 @@ class _Trial:
         return [trained, tuned]
 
 
-def _read(out: Path) -> list[dict[str, Any]]:
+def _read(out: Path) -> list[Row]:
     if not (out / TABLE).is_file():
         return []
-    rows: list[dict[str, Any]] = json.loads((out / TABLE).read_text(encoding="utf-8"))
-    return rows
+    try:
+        return [Row.from_dict(row) for row in read_json(out / TABLE)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{out / TABLE}' is damaged ({error}); remove it and repeat the command"
+        ) from None
 
 
 def _seconds(run: Path) -> float:
     """Return how long a training took, in seconds."""
-    lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
-    records = (json.loads(line) for line in reversed(lines))
+    records = reversed(read_metrics(run))
     return next((record["seconds"] for record in records if "seconds" in record), 0.0)
 
 

@@ -114,6 +114,6 @@ def _set_aside(out: Path) -> Path | None:
 def _kept(run: Path) -> dict[str, Any]:
     """Return the validation figures of the weights in a run, by name."""
     _, meta = read_tensors(run / WEIGHTS)
-    found = [r for r in read_metrics(run) if "valid_nll" in r and r["step"] == meta["step"]]
+    found = [r for r in read_metrics(run) if "valid_nll" in r and r["step"] == meta.get("step")]
     wanted = found[-1] if found else {}
     return {key.removeprefix("valid_"): wanted[key] for key in wanted if key.startswith("valid_")}

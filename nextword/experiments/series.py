@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import write_text
+from ..parsing import read_json
 from ..run import SERIES, STATE
 from ..training.request import Request
 from ..training.train import make, resume
@@ -53,7 +54,12 @@ def take_directory(out: Path, settings: dict[str, Any], what: str) -> bool:
         InputError: the directory has other contents.
     """
     if (out / SERIES).is_file():
-        before = json.loads((out / SERIES).read_text(encoding="utf-8"))
+        try:
+            before = read_json(out / SERIES)
+        except ValueError as error:
+            raise InputError(
+                f"'{out / SERIES}' is damaged ({error}); name another directory"
+            ) from None
         if before != json.loads(json.dumps(settings)):
             raise InputError(
                 f"'{out}' holds {what} with other settings or texts; name another directory"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..parsing import parse_json
 from ..text.lexicon import Lexicon
 from .table import Table
 from .trie import CONTEXT_COLUMNS, FIRST_FOLLOWER, HIGHEST_ORDER, NODE_COLUMNS
@@ -131,8 +132,8 @@ def read(path: Path) -> Stored:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(size, 1 << 20):
                 raise ValueError("no header")
-            header = json.loads(file.read(length))
-        meta = json.loads(header.get("__metadata__", {}).get("json", "{}"))
+            header = parse_json(file.read(length))
+        meta = parse_json(header.get("__metadata__", {}).get("json", "{}"))
         arrays = _map(path, header, 8 + length, "r")
         end = 8 + length + max(entry["data_offsets"][1] for entry in _entries(header).values())
         if size != end:
@@ -152,7 +153,6 @@ def read(path: Path) -> Stored:
         AttributeError,
         ArithmeticError,
         IndexError,
-        RecursionError,
     ) as error:
         raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
 

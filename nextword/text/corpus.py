@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..parsing import read_json
 from .reader import Span, blocks
-from .tokenizer import UNK, Tokenizer
+from .tokenizer import EOS, UNK, Tokenizer
 from .word import CJK_CHARACTER
 
 #: Called with the number of bytes just read.
 Progress = Callable[[int], None]
 
+_IDS = 1 << 22  # ids that are looked at together
 _CUT = re.compile(r"(?<=\n)|(?<=\S)(?= )")
 
 
@@ -55,6 +57,34 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check(self, folder: Path, vocab_size: int, labels: int = 0) -> None:
+        """Check what a training relies on, in a corpus that was written earlier.
+
+        Args:
+            folder: where the corpus is, for the message.
+            vocab_size: every id is below it.
+            labels: every label is below it.
+
+        Raises:
+            InputError: the files are damaged, or of another tokenizer.
+        """
+        lines = 0
+        for start in range(0, len(self.ids), _IDS):
+            some = self.ids[start : start + _IDS]
+            lines += int(np.count_nonzero(some == EOS))
+            if (highest := int(some.max())) >= vocab_size:
+                raise _damaged(folder, f"it has the id {highest:,} of {vocab_size:,}")
+        if self.source is not None and int(np.count_nonzero(self.source.ids == EOS)) != lines:
+            raise _damaged(folder, "its two sides differ in length")
+        if self.labels is not None:
+            fits = len(self.labels) in (len(self.ids), lines, lines / 2)
+            if not fits or int(self.labels.max(initial=0)) >= labels:
+                raise _damaged(folder, "its labels do not fit its texts")
+
+
+def _damaged(folder: Path, why: str) -> InputError:
+    return InputError(f"the prepared text in '{folder}' is damaged ({why}); train the run again")
 
 
 def count_words(text: str) -> int:
@@ -150,7 +180,7 @@ def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
     """
     folder = Path(folder)
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = read_json(folder / "meta.json")
         counts = Counts(**{name: meta[name] for name in asdict(Counts())})
         return Corpus(_map(folder, counts.tokens, meta["dtype"]), counts, meta["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError) as error:

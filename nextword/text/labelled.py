@@ -138,7 +138,8 @@ def open_labelled(folder: str | os.PathLike[str]) -> Corpus:
         InputError: a file is missing or damaged.
     """
     try:
-        labels = np.load(Path(folder) / LABELS, allow_pickle=False)
+        stored = np.load(Path(folder) / LABELS, mmap_mode="r", allow_pickle=False)
+        labels = np.asarray(stored, dtype=np.int64)  # mapped first: a header may claim any size
     except (OSError, ValueError) as error:
         raise InputError(f"the prepared text in '{folder}' is damaged ({error})") from None
     return replace(open_corpus(folder), labels=labels)

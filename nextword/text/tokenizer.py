@@ -12,12 +12,12 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from .. import registry
 from ..config import TextConfig
 from ..errors import InputError
+from ..parsing import read_json
 
 UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")
@@ -149,7 +149,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         InputError: the file is missing, cut off or not a tokenizer.
     """
     try:
-        settings = json.loads(Path(path).read_text(encoding="utf-8"))
+        settings = read_json(path)
         kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
         return kind.restore(settings)
     except FileNotFoundError:

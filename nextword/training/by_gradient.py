@@ -35,6 +35,8 @@ from ..screen import clock, progress_bars, speaker
 from ..tasks import task_of
 from ..tasks.task import Origin
 from ..tasks.transfer import carry_vocabulary
+from ..text.corpus import Corpus
+from ..text.pairs import SOURCE
 from ..text.tokenizer import Tokenizer, load_tokenizer
 from ..text.vectors import read_vectors
 from .loop.journal import draw_curve
@@ -158,17 +160,28 @@ def open_training(
     out: Path, config: Config, model: TrainableModel, device: str, began: float
 ) -> Training:
     """Open the prepared texts in a run's folder for a training."""
-    task = task_of(config)
+    tokenizer, source = load_tokenizer(out / TOKENIZER), load_source_tokenizer(out, config)
+
+    def corpus(name: str) -> Corpus:
+        folder = out / DATA / name
+        opened = task_of(config).corpus(folder)
+        opened.check(
+            folder, tokenizer.vocab_size, 0 if opened.labels is None else len(config.model.labels)
+        )
+        if opened.source is not None and source is not None:
+            opened.source.check(folder / SOURCE, source.vocab_size)
+        return opened
+
     has_valid = (out / DATA / "valid").is_dir()
     return Training(
         out,
         config,
         model.to(device),
-        task.corpus(out / DATA / "train"),
-        task.corpus(out / DATA / "valid") if has_valid else None,
+        corpus("train"),
+        corpus("valid") if has_valid else None,
         torch.device(device),
         began,
-        load_tokenizer(out / TOKENIZER),
+        tokenizer,
     )
 
 

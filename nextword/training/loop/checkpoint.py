@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ... import state as trees
+from ...errors import InputError
 from ...files import read_tensors, write_tensors
 from ...models.base import TrainableModel
 from ...run import STATE, load_weights
@@ -26,6 +27,7 @@ from .journal import Journal
 from .standing import Standing
 
 _BOUNDARY = 64  # bytes; torch's memory begins at multiples of it
+_SPREAD = 4096  # a tensor lies in at most this many times its own memory
 
 #: How a tensor lies in memory: the elements between a boundary and its first one, and its strides.
 Layout = tuple[int, list[int]]
@@ -109,8 +111,30 @@ def save(
 def restore(
     folder: Path, model: TrainableModel, optimizer: torch.optim.Optimizer, average: Average
 ) -> tuple[State, Standing]:
-    """Restore what `save` wrote; return the model's state and the progress."""
+    """Restore what `save` wrote; return the model's state and the progress.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
     tensors, meta = read_tensors(folder / STATE)
+    try:
+        return _restore(folder, model, optimizer, average, tensors, meta)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        what = " ".join(str(e).split())[:200]
+        raise InputError(
+            f"'{folder / STATE}' is damaged ({type(e).__name__}: {what}); start again with "
+            f"--from {folder}"
+        ) from None
+
+
+def _restore(
+    folder: Path,
+    model: TrainableModel,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+    tensors: dict[str, Tensor],
+    meta: dict[str, Any],
+) -> tuple[State, Standing]:
     layouts: dict[str, Layout] = meta.get("layouts", {})  # earlier versions wrote none
     device = next(model.parameters()).device
     for name, value in tensors.items():
@@ -127,16 +151,18 @@ def restore(
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
             states.setdefault(int(index), {})[name] = value
+    _check_optimizer(optimizer, states)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
-    state = (
-        trees.unflatten(cast(LanguageModel, model).start(1), tensors, "state")
-        if meta["carried"]
-        else None
-    )
+    state: State = None
+    if meta["carried"]:
+        like = cast(LanguageModel, model).start(1)
+        state = trees.unflatten(like, tensors, "state")
+        _check_state(state, like)
     standing = Standing(**meta["standing"])
+    standing.check()
     checkpoints: dict[int, list[Tensor]] = {}
     for step in sorted(
         {int(key.split(".")[1]) for key in tensors if key.startswith("checkpoint.")}
@@ -171,5 +197,28 @@ def laid_out(value: Tensor, layout: Layout | None, device: torch.device) -> Tens
         return torch.empty(value.shape, dtype=value.dtype, device=device).copy_(value)
     shift, strides = layout
     room = 1 + shift + sum((n - 1) * step for n, step in zip(value.shape, strides, strict=True))
+    if not 0 < room <= _BOUNDARY + _SPREAD * value.numel():
+        raise ValueError(f"a tensor of {value.numel():,} numbers is said to take {room:,} places")
     place = torch.empty(room, dtype=value.dtype, device=device)
     return place.as_strided(value.shape, strides, shift).copy_(value)
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, states: dict[int, dict[str, Any]]) -> None:
+    """Raise ValueError unless each tensor is a number, or has the shape of its parameter."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in states.items():
+        for name, value in values.items():
+            shape = tuple(parameters[index].shape)
+            if isinstance(value, Tensor) and value.numel() != 1 and tuple(value.shape) != shape:
+                raise ValueError(f"optimizer.{index}.{name} has the shape {tuple(value.shape)}")
+
+
+def _check_state(state: State, like: State) -> None:
+    """Raise ValueError unless the state has the shapes of `like`, whatever the number of rows, and
+    of past tokens (in keys and values of Transformers)."""
+    found = list(trees.leaves(state))
+    for one, other in zip(found, trees.leaves(like), strict=True):
+        sizes = 1 if other.dim() == 2 else 2
+        same = one.dim() == other.dim() and one.shape[sizes:] == other.shape[sizes:]
+        if not same or len(one) != len(found[0]):
+            raise ValueError(f"a state has the shape {tuple(one.shape)}")

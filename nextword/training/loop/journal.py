@@ -12,6 +12,7 @@ from typing import Any, Self
 from ... import plot
 from ...errors import InputError
 from ...evaluation.figures import safe_exp
+from ...parsing import parse_json
 from ...run import METRICS, PLOTS
 from ...screen import TrainingBar, clock
 from ...types import Term
@@ -146,14 +147,23 @@ def _board(folder: Path) -> Any:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Read the records of a run, without a last line that a crash cut off."""
+    """Read the records of a run, with their numbers alone.
+
+    A line that is no record (a crash cut it off, or the file is damaged) is left out.
+    """
     records = []
-    for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
+    for line in (folder / METRICS).read_bytes().splitlines():
         try:
-            records.append(json.loads(line))
+            record = parse_json(line)
         except ValueError:
-            break
+            continue
+        if isinstance(record, dict) and _is_number(record.get("step")):
+            records.append({name: value for name, value in record.items() if _is_number(value)})
     return records
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < 1e300
 
 
 def draw_curve(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ...types import Batch
 
@@ -23,6 +23,17 @@ class Standing:
     averaged_from: int = 0  # number of validations before averaging began
     metrics_bytes: int = 0  # length of metrics.jsonl at the last save
     starts_trained: bool = False  # the first weights come from another run
+
+    def check(self) -> None:
+        """Raise ValueError if a number cannot be the progress of a training."""
+        numbers = asdict(self)
+        history = numbers.pop("history")
+        if not isinstance(history, list) or not all(isinstance(x, (int, float)) for x in history):
+            raise ValueError(f"history is {history!r}")
+        for name, value in numbers.items():
+            usual = (int, float) if name == "seconds" else int
+            if not isinstance(value, usual) or not -1 <= value < 1 << 62:
+                raise ValueError(f"{name} is {value!r}")
 
     @property
     def best(self) -> float:
