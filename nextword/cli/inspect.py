@@ -35,9 +35,12 @@ Target = Annotated[
 Heads = Annotated[
     bool, typer.Option("--heads", help="Draw each head instead of their mean (attention).")
 ]
-Length = Annotated[int, typer.Option(min=2, help="Number of tokens in each excerpt (gradients).")]
+Length = Annotated[
+    int | None,
+    typer.Option(min=2, help="Tokens in each excerpt of running text (gradients; default: 100)."),
+]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Number of excerpts to average over (gradients).")
+    int, typer.Option(min=1, help="Number of examples to average over (gradients).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -51,7 +54,7 @@ def command(
     source: Source = None,
     target: Target = None,
     heads: Heads = False,
-    length: Length = 100,
+    length: Length = None,
     samples: Samples = 64,
     json: Json = False,
     device: Device = "cpu",
@@ -59,8 +62,8 @@ def command(
     """Draw what happens inside a model.
 
     `gradients` draws the norm of a loss's gradient with respect to every earlier hidden state of a
-    recurrent model: how far back the loss reaches. `attention` draws the attention weights of a
-    translator between source and target tokens.
+    recurrent language model, translator or classifier: how far back the loss reaches. `attention`
+    draws the attention weights of a translator between source and target tokens.
     """
     from .. import plot, registry
     from ..diagnostics.gradients import draw, measure_run
@@ -79,8 +82,9 @@ def command(
     if source is not None or target is not None:
         raise InputError("--source and --target need: inspect RUN attention")
     flows = [
-        measure_run(load(path, device), path, data, length=length, samples=samples)
+        flow
         for path in (run, *also)
+        for flow in measure_run(load(path, device), data, length=length, samples=samples)
     ]
     draw(flows, out)
     if json:

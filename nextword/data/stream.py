@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..config import TrainConfig
+from ..errors import InputError
 from ..text.corpus import Corpus
 from ..text.tokenizer import EOS
 from ..types import Batch
@@ -102,6 +103,22 @@ def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
     tokens[where < 0] = EOS
     both = torch.from_numpy(tokens)
     return both[:, :-1], both[:, 1:]
+
+
+def spread(count: int, samples: int) -> Ids:
+    """At most `samples` different numbers from 0 to count - 1, evenly spread, in order."""
+    return np.unique(np.linspace(0, count - 1, samples).astype(int))
+
+
+def excerpts(ids: Ids, length: int, samples: int) -> Batch:
+    """A batch of excerpts of `length` tokens each, spread evenly over a text (N,).
+
+    Raises:
+        InputError: the text is too short.
+    """
+    if len(ids) < length + 1:
+        raise InputError(f"the text has {len(ids)} tokens; looking back {length} needs more")
+    return Batch(*rows(ids, spread(len(ids) - length + 1, samples), length), continues=False)
 
 
 def auto_batch(tokens: int, bptt: int) -> int:

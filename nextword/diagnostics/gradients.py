@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from .. import plot
-from ..data.stream import Ids, rows
+from ..data.stream import Ids, excerpts
 from ..errors import InputError
 from ..models.base import TrainableModel
 from ..models.windowed import without_window
 from ..nn import kernels
-from ..run import DATA, Run
-from ..state import leaves, tree_map
-from ..text.corpus import open_corpus, prepare
-from ..text.reader import open_texts
-from ..types import Ability, LanguageModel
+from ..nn.state_recording import pause_recording, record_states
+from ..run import Run
+from ..state import leaves
+from ..tasks import task_of
+from ..types import Ability, Batch, Labeller, LanguageModel, Predictor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """Norms of gradients by distance: entry k is of the state k steps before the loss."""
+    """Norms of gradients by distance: entry k is of the state k steps before the last one."""
 
     name: str
     hidden: list[float]  # of dL/dh, over all layers
@@ -54,7 +56,7 @@ class GradientFlow:
     def summary(self) -> str:
         """Describe the gradients in one line."""
         return (
-            f"{self.name}: |dL/dh| {self.hidden[0]:.2e} at the loss, {self.hidden[-1]:.2e} "
+            f"{self.name}: |dL/dh| {self.hidden[0]:.2e} at the last state, {self.hidden[-1]:.2e} "
             f"{len(self.hidden) - 1} steps before it (x {self.factor:.3f} a step)"
         )
 
@@ -73,7 +75,7 @@ def measure(
     length: int = 100,
     samples: int = 64,
 ) -> GradientFlow:
-    """Measure the norms of gradients, averaged over excerpts of a text.
+    """Measure the norms of gradients of a language model, averaged over excerpts of a text.
 
     Args:
         ids: the text (N,).
@@ -85,72 +87,125 @@ def measure(
         InputError: the text is too short, or the model is not recurrent.
     """
     recurrent = _recurrent(model, name)
-    names = recurrent.state_names
-    if len(ids) < length + 1:
-        raise InputError(f"the text has {len(ids)} tokens; looking back {length} needs more")
-    starts = np.unique(np.linspace(0, len(ids) - length, samples).astype(int))
-    inputs, targets = (t.to(device) for t in rows(ids, starts, length))
-    recurrent.eval()
-    state = model.start(len(starts))
-    trace = []
-    # Step by step, because a fused layer returns h twice, as output and as state, and the gradient
-    # of one misses the paths through the other.
-    with torch.enable_grad(), kernels.backend("step"):
-        for step in range(length - 1):
-            state = tree_map(_watched, model.advance(inputs[:, step : step + 1], state))
-            trace.append(state)
-        scored = model.score(inputs[:, -1:], targets[:, -1:], state)
-        watched = [list(leaves(layer)) for state in trace for layer in state]
-        flat = [leaf for layer in watched for leaf in layer]
-        # Rows are independent, so the gradient of the summed losses has that of each row.
-        gradients = iter(torch.autograd.grad(-scored.log_prob.sum(), flat, allow_unused=True))
-    layers = len(trace[0])
-    squares = np.zeros((len(names), length - 1, len(starts)))
-    for step in range(length - 1):
-        for _ in range(layers):
-            for kind in range(len(names)):
+    (flow,) = measure_examples(recurrent, [excerpts(ids, length, samples)], name, device)
+    return flow
+
+
+def measure_examples(
+    model: TrainableModel, batches: Iterable[Batch], name: str, device: torch.device
+) -> list[GradientFlow]:
+    """Measure the norms of gradients by all states of a recurrent model, averaged over examples.
+
+    The loss is that of the last token of a text or a translation, or of a text's label. Each part
+    of the model (a decoder, one direction of an encoder) is measured on its own, and its steps are
+    counted back from its own last one. Entry k is the mean over the examples of more than k steps;
+    it is given as far as half of the examples reach.
+
+    Args:
+        batches: examples without padding.
+        name: of the model, for figures.
+
+    Returns:
+        The norms of each part of `model.recurrent_layers`, in that order.
+
+    Raises:
+        InputError: there are no examples, or no gradient reaches the layers.
+    """
+    model.eval()
+    parts = model.recurrent_layers
+    found: dict[str, list[dict[str, Any]]] = {part: [] for part in parts}
+    for on_cpu in batches:
+        batch = on_cpu.to(device)
+        # Step by step, because a fused layer computes an LSTM's h and c at once, and the gradient
+        # of c would miss the path through h.
+        with torch.enable_grad(), kernels.backend("step"), record_states() as states:
+            loss = _loss(model, batch)
+        if not states:
+            raise InputError(
+                f"no gradient reaches the recurrent layers of '{name}': they are frozen"
+            )
+        recorded = [[states[layer] for layer in layers] for layers in parts.values()]
+        flat = list(leaves(tuple(map(tuple, recorded))))
+        gradients = iter(torch.autograd.grad(loss, flat, allow_unused=True))
+        for part, layers in zip(parts, recorded, strict=True):
+            found[part].append(_norms(parts[part][0].cell.state_names, layers, gradients))
+    return [
+        _flow(name if len(parts) == 1 else f"{name}, {part}", norms)
+        for part, norms in found.items()
+    ]
+
+
+def _loss(model: TrainableModel, batch: Batch) -> Tensor:
+    """The sum over a batch of the loss of the last token, or of the label. Recorded are the states
+    that the model had before it read the last token."""
+    if batch.labels is not None:
+        logits = cast(Labeller, model)(batch.ids, batch.real, batch.segments)
+        return cross_entropy(logits, batch.labels, reduction="sum")
+    predictor = cast(Predictor, model)
+    state = predictor.advance(batch.ids[:, :-1], batch.start(model))
+    with pause_recording():
+        scored = predictor.score(batch.ids[:, -1:], batch.targets[:, -1:], state)
+    return -scored.log_prob.sum()
+
+
+def _norms(
+    names: tuple[str, ...], layers: list[list[tuple[Tensor, ...]]], gradients: Iterator[Tensor]
+) -> dict[str, Any]:
+    """For each tensor of the state, the norms over all layers (steps, B), the last step first."""
+    squares = np.zeros((len(names), len(layers[0]), len(layers[0][0][0])))
+    for states in layers:
+        for step, state in enumerate(states):
+            for kind in range(len(state)):
                 gradient = next(gradients)
                 if gradient is not None:
                     squares[kind, step] += gradient.double().pow(2).sum(-1).cpu().numpy()
-    norms = np.sqrt(squares).mean(-1)[:, ::-1]  # (tensors of a state, distance)
-    others = dict(zip(names, norms.tolist(), strict=True))
-    return GradientFlow(name, others.pop("h"), others.pop("c", None), others)
+    return dict(zip(names, np.sqrt(squares)[:, ::-1], strict=True))
 
 
-def _recurrent(model: LanguageModel, name: str) -> TrainableModel:
+def _flow(name: str, examples: list[dict[str, Any]]) -> GradientFlow:
+    """The means by distance over batches of examples; see `measure_examples`."""
+    means = {}
+    for tensor in examples[0]:
+        norms = [row for batch in examples for row in batch[tensor].T]  # (steps,) each
+        reach = int(np.median([len(row) for row in norms]))
+        means[tensor] = [
+            float(np.mean([row[k] for row in norms if len(row) > k])) for k in range(reach)
+        ]
+    return GradientFlow(name, means.pop("h"), means.pop("c", None), means)
+
+
+def _recurrent(model: object, name: str) -> TrainableModel:
     """Return the model as a recurrent one.
 
     Raises:
         InputError: its state is not recurrent.
     """
-    if not isinstance(model, TrainableModel) or not model.state_names:
+    if not isinstance(model, TrainableModel) or not model.recurrent_layers:
         raise InputError(f"'{name}' has no hidden state to send a gradient through")
     return model
 
 
 def measure_run(
     run: Run,
-    path: Path,
     data: Sequence[str | os.PathLike[str]] = (),
     *,
-    length: int = 100,
+    length: int | None = None,
     samples: int = 64,
-) -> GradientFlow:
-    """Measure the norms of gradients of a run; see `measure`.
+) -> list[GradientFlow]:
+    """Measure the norms of gradients of a run; see `measure_examples`.
 
     Args:
-        path: the run directory.
         data: files of the text to read; if empty, the training text of the run.
+        length: tokens of each excerpt of running text; None = 100.
+        samples: the number of examples, spread evenly over the text.
     """
     run.require(Ability.GRADIENTS)
-    model = without_window(run.model)  # the window would hide the state
-    _recurrent(model, run.name)
+    model = _recurrent(without_window(run.model), run.name)  # the window would hide the state
     with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        if data:
-            corpus = prepare(open_texts(data), run.tokenizer, folder)
-        else:
-            corpus = open_corpus(path / DATA / "train")
-        return measure(model, corpus.ids, run.name, run.device, length=length, samples=samples)
+        batches = task_of(run.config).examples(
+            run, data, Path(folder), length=length, samples=samples
+        )
+        return measure_examples(model, batches, run.name, run.device)
 
 
 def draw(flows: Sequence[GradientFlow], path: str | os.PathLike[str]) -> None:
@@ -173,18 +228,12 @@ def draw_on(
         smallest = min(smallest, *(x for x in flow.hidden if x > 0), np.inf)
     ax.set(
         yscale="log",
-        xlabel="steps before the loss",
+        xlabel="steps back",
         ylabel="norm of dL/dh",
         title=title,
         ylim=(max(smallest / 3, 1e-15) if np.isfinite(smallest) else None, None),
     )
     ax.legend(frameon=False, fontsize="small")
-
-
-def _watched(leaf: torch.Tensor) -> torch.Tensor:
-    if not leaf.requires_grad:
-        leaf.requires_grad_(True)
-    return leaf
 
 
 def _colours(count: int) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ..config import Part
+from ..nn.recurrent import RecurrentLayer
 
 
 class TrainableModel(nn.Module, ABC):
@@ -23,10 +25,10 @@ class TrainableModel(nn.Module, ABC):
         return False
 
     @property
-    def state_names(self) -> tuple[str, ...]:
-        """The names of the tensors in the state of each layer, if the state is recurrent: a tuple
-        of differentiable tensors (B, H) for each layer. Empty for other models."""
-        return ()
+    def recurrent_layers(self) -> dict[str, Sequence[RecurrentLayer]]:
+        """The recurrent layers, from the bottom up, by the part of the model that reads with them,
+        such as "decoder"; the part that predicts comes first. Empty for models without any."""
+        return {}
 
     @property
     def text_encoder(self) -> Encoder | None:

@@ -3,6 +3,7 @@ Paliwal 1997): ids (B, T) → vectors (B, T, H)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from .. import registry
 from ..nn.bidirectional import Bidirectional
 from ..nn.dropout import dropout
+from ..nn.recurrent import RecurrentLayer
 from ..text.tokenizer import EOS
 from .base import Encoder, EncoderConfig
 
@@ -77,6 +79,10 @@ class BidirectionalEncoder(Encoder):
     @property
     def width(self) -> int:
         return self.config.output_width
+
+    @property
+    def recurrent_layers(self) -> dict[str, Sequence[RecurrentLayer]]:
+        return self.stack.by_direction()
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         return self.stack.layer_parameters()

@@ -3,6 +3,7 @@ two layers turn vectors into logits of labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -14,6 +15,7 @@ from .. import registry
 from ..config import Part, Section
 from ..errors import InputError
 from ..nn.dropout import mask_like
+from ..nn.recurrent import RecurrentLayer
 from .base import Encoder, EncoderConfig, TrainableModel, remaining_parameters
 
 
@@ -103,6 +105,10 @@ class EncoderClassifier(TrainableModel):
     @property
     def text_encoder(self) -> Encoder:
         return self.encoder
+
+    @property
+    def recurrent_layers(self) -> dict[str, Sequence[RecurrentLayer]]:
+        return self.encoder.recurrent_layers
 
     def encode(self, ids: Tensor, real: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor]:
         """Put the encoder's `begin_id` before each text and encode it.

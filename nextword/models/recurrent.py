@@ -9,14 +9,16 @@ weight tying of the AWD-LSTM: Merity et al. 2017, arXiv:1708.02182, sections 2 a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import registry
 from ..nn.dropout import drop_words, dropout
-from ..nn.recurrent import RecurrentStack
+from ..nn.recurrent import RecurrentLayer, RecurrentStack
 from ..text.tokenizer import EOS
 from ..types import State
 from .base import Encoder, EncoderConfig
@@ -39,6 +41,12 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     layers: int = Field(1, ge=1, description="number of recurrent layers")
     embedding_std: float = Field(
         0.05, gt=0, description="standard deviation of the initial word vectors"
+    )
+    recurrent_gain: float = Field(
+        1.0,
+        gt=0,
+        description="the initial recurrent matrices are multiplied by this; with a large gain "
+        "gradients explode, with a small one they vanish",
     )
     tied: bool = Field(
         False,
@@ -135,6 +143,9 @@ class RecurrentLM(Headed, Encoder):
             (config.mogrify, config.mogrify_rank),
             config.dropout_weight_input,
         )
+        with torch.no_grad():
+            for layer in self.stack.layers:
+                layer.U.mul_(config.recurrent_gain)
         self.head = config.head(top, vocab_size)
 
     @property
@@ -147,9 +158,8 @@ class RecurrentLM(Headed, Encoder):
         return self.config.fixed_shapes
 
     @property
-    def state_names(self) -> tuple[str, ...]:
-        """The names of the tensors of the cell's state."""
-        return self.stack.layers[0].cell.state_names
+    def recurrent_layers(self) -> dict[str, Sequence[RecurrentLayer]]:
+        return {"text": self.stack.layers}
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         return self.stack.layer_parameters()

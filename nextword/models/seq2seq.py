@@ -13,6 +13,7 @@ Without attention a_t = h_t: all that the decoder knows of the source is s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -23,7 +24,7 @@ from .. import registry
 from ..nn.attention import Score, attend_by_score
 from ..nn.bidirectional import Bidirectional, OneWay
 from ..nn.dropout import dropout
-from ..nn.recurrent import RecurrentStack
+from ..nn.recurrent import RecurrentLayer, RecurrentStack
 from ..types import State
 from .softmax import Headed, SoftmaxSettings
 
@@ -135,6 +136,11 @@ class Seq2Seq(Headed):
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer: the encoder's, then the decoder's."""
         return [*self.encoder.layer_parameters(), *self.stack.layer_parameters()]
+
+    @property
+    def recurrent_layers(self) -> dict[str, Sequence[RecurrentLayer]]:
+        ways = self.encoder.by_direction().items()
+        return {"decoder": self.stack.layers} | {f"encoder {way}": read for way, read in ways}
 
     @property
     def source_embedding(self) -> nn.Embedding:

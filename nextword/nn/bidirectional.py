@@ -84,6 +84,10 @@ class Bidirectional(nn.Module):
         self.to_left: Sequence[RecurrentLayer] = backward  # type: ignore[assignment]
         self.dropout, self.locked = dropout, locked
 
+    def by_direction(self) -> dict[str, Sequence[RecurrentLayer]]:
+        """The layers of each direction, from the bottom up."""
+        return {"to the right": self.to_right, "to the left": self.to_left}
+
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, both directions, from the bottom up."""
         pairs = zip(self.to_right, self.to_left, strict=True)
@@ -112,6 +116,10 @@ class OneWay(nn.Module):
         layers = nn.ModuleList(RecurrentLayer(cell, *sizes) for sizes in pairwise(widths))
         self.layers: Sequence[RecurrentLayer] = layers  # type: ignore[assignment]
         self.dropout, self.locked = dropout, locked
+
+    def by_direction(self) -> dict[str, Sequence[RecurrentLayer]]:
+        """The layers, from the bottom up, as those of one direction."""
+        return {"to the right": self.layers}
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, from the bottom up."""

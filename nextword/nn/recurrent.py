@@ -13,6 +13,7 @@ from . import kernels
 from .cells.cell import Cell
 from .dropout import dropout, mask_like, weight_mask
 from .mogrifier import Mogrifier
+from .state_recording import record, recording
 
 
 class RecurrentLayer(nn.Module):
@@ -52,6 +53,16 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x (T, B, I), state → outputs h_1 … h_T (T, B, H), the last state."""
+        if not recording():
+            return self._run(x, state)
+        outputs = []
+        for x_t in x:
+            _, state = self._run(x_t[None], state)
+            record(self, state)
+            outputs.append(state[0])
+        return torch.stack(outputs), state
+
+    def _run(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         mask = weight_mask(self.U, self.weight_drop, self.training)
         input_mask = weight_mask(self.W, self.input_drop, self.training)
         W = self.W if input_mask is None else self.W * input_mask

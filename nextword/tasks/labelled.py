@@ -17,10 +17,10 @@ from ..text.corpus import Corpus
 from ..text.labelled import find_labels, open_labelled, prepare_labelled, read_labelled
 from ..text.reader import Span, open_texts
 from ..text.tokenizer import Tokenizer, train_tokenizer
-from ..types import Ability
+from ..types import Ability, Batch
 from .results import Answer, Validation
 from .task import HELD_OUT, Options, Origin, Prepared, Task
-from .text import refuse_targets
+from .text import refuse_length, refuse_targets, training_text
 
 if TYPE_CHECKING:
     from ..config import Config, Overrides
@@ -44,6 +44,7 @@ class LabelledTask(Task):
         Ability.CLASSIFY: "nextword classify {run} FILE",
         Ability.EVALUATE: "nextword evaluate {run} --data FILE",
         Ability.EMBED: "nextword embed {run} FILE",
+        Ability.GRADIENTS: "nextword inspect {run} gradients --out FILE",
         Ability.CONFUSION: "nextword evaluate {run} --data FILE --plot FILE",
     }
     ranked_by = "accuracy"
@@ -214,6 +215,25 @@ class LabelledTask(Task):
         from ..evaluation.classification import classify_lines
 
         return classify_lines(run, lines)
+
+    def examples(
+        self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int
+    ) -> Iterable[Batch]:
+        from ..data.labelled import Labelled
+        from ..data.stream import spread
+
+        run.require(Ability.GRADIENTS)
+        refuse_length(run, length, self.reads)
+        model = run.config.model
+        if data:
+            paths = [span.path for span in open_texts(path_list(data))]
+            each = 1 + model.pairs
+            corpus, _ = prepare_labelled(paths, run.tokenizer, folder, model.labels, each)
+        else:
+            corpus = self.corpus(training_text(run))
+        assert corpus.labels is not None
+        texts = Labelled(corpus.ids, corpus.labels, 1, run.config.train.bptt, shuffle=False)
+        return (texts[i] for i in spread(len(texts), samples))
 
 
 def _within_context(config: Config, bptt_is_given: bool) -> Config:

@@ -23,10 +23,10 @@ from ..text.pairs import (
     side,
 )
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
-from ..types import Ability
+from ..types import Ability, Batch
 from .results import Validation
 from .task import HELD_OUT, Options, Origin, Prepared, Task
-from .text import predicted
+from .text import predicted, refuse_length, training_text
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -48,6 +48,7 @@ class PairsTask(Task):
         Ability.EVALUATE: "nextword evaluate {run} --data FILE",
         Ability.SCORE: "nextword score {run} FILE",
         Ability.ATTENTION: "nextword inspect {run} attention --source TEXT --out FILE",
+        Ability.GRADIENTS: "nextword inspect {run} gradients --out FILE",
         Ability.LENGTHS: "nextword compare {run} RUN --data FILE --out FILE",
     }
     ranked_by = "BLEU"
@@ -155,6 +156,28 @@ class PairsTask(Task):
         from ..evaluation.sentences import score_pair_lines
 
         return score_pair_lines(run, lines, batch_size)
+
+    def examples(
+        self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int
+    ) -> Iterable[Batch]:
+        from ..data.pairs import Pairs
+        from ..data.stream import spread
+
+        refuse_length(run, length, self.reads)
+        corpus = self.corpus(training_text(run)) if not data else self._encode(run, data, folder)
+        assert corpus.source is not None
+        pairs = Pairs(corpus.ids, corpus.source.ids, batch_tokens=1, shuffle=False)
+        return (pairs[i] for i in spread(len(pairs), samples))
+
+    def _encode(self, run: Run, data: Paths, folder: Path) -> Corpus:
+        assert run.source is not None
+        longest = run.config.train.longest
+        corpus, _ = prepare_pairs(self.open(data), run.tokenizer, run.source, folder, longest)
+        if not len(corpus):
+            raise InputError(
+                f"no pairs in '{path_list(data)[0]}'; each line is source, tab, target"
+            )
+        return corpus
 
 
 def _context(config: Config) -> int | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..models.encoder_classifier import EncoderClassifier
     from ..run import Run
     from ..text.corpus import Corpus
+    from ..types import Batch
 
 HELD_OUT = 0.05  # fraction of the training text for validation, if none is given
 
@@ -260,6 +261,23 @@ class Task(ABC):
             InputError: the run is neither a classifier nor a tagger.
         """
         raise self.refusal(run.name, Ability.CLASSIFY, run.path)
+
+    def examples(
+        self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int
+    ) -> Iterable[Batch]:
+        """Return examples that are spread evenly over a text, in batches without padding.
+
+        Args:
+            data: files of the text; if empty, the training text of the run.
+            folder: an empty folder for the prepared text.
+            length: tokens of an example of running text; None = 100.
+            samples: the most examples.
+
+        Raises:
+            InputError: the run has no gradients to show, a file cannot be read, or `length` is
+                given for a text whose examples have lengths of their own.
+        """
+        raise self.refusal(run.name, Ability.GRADIENTS, run.path)
 
     def usage(self, run: AnyPath) -> str:
         """Return commands to suggest after a training, for the run `run`."""

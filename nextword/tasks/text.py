@@ -18,7 +18,7 @@ from ..text.corpus import Corpus, open_corpus
 from ..text.corpus import prepare as prepare_corpus
 from ..text.reader import Span, blocks, hold_out, open_texts
 from ..text.tokenizer import train_tokenizer
-from ..types import Ability
+from ..types import Ability, Batch
 from .results import Validation
 from .task import HELD_OUT, Options, Origin, Prepared, Task
 
@@ -168,6 +168,30 @@ class TextTask(Task):
         from ..evaluation.sentences import score_lines
 
         return score_lines(run, lines, batch_size)
+
+    def examples(
+        self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int
+    ) -> Iterable[Batch]:
+        from ..data.stream import excerpts
+
+        if path_list(data):
+            corpus = prepare_corpus(open_texts(path_list(data)), run.tokenizer, folder)
+        else:
+            corpus = open_corpus(training_text(run))
+        return [excerpts(corpus.ids, length or 100, samples)]
+
+
+def training_text(run: Run) -> Path:
+    """Return the folder of the prepared training text of a run."""
+    if run.folder is None:
+        raise InputError(f"'{run.name}' has no training text with it; name a text: --data FILE")
+    return run.folder / DATA / "train"
+
+
+def refuse_length(run: Run, length: int | None, reads: str) -> None:
+    """Raise InputError if a length is given for texts that have lengths of their own."""
+    if length is not None:
+        raise InputError(f"'{run.name}' reads {reads}, whole: leave --length out")
 
 
 def refuse_targets(targets: Paths, reads: str) -> None:

@@ -12,15 +12,27 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from nextword import plot, registry
-from nextword.diagnostics.gradients import GradientFlow, draw, draw_on, measure
+from nextword.data.pairs import shifted
+from nextword.data.stream import excerpts
+from nextword.diagnostics.gradients import (
+    GradientFlow,
+    draw,
+    draw_on,
+    measure,
+    measure_examples,
+)
 from nextword.errors import InputError
+from nextword.models.classifier import ClassifierConfig
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
+from nextword.models.seq2seq import Seq2SeqConfig
 from nextword.models.windowed import Windowed
 from nextword.nn import kernels
 from nextword.nn.recurrent import RecurrentLayer
 from nextword.text.tokenizer import EOS
+from nextword.types import Batch
+from tests.support import scatter
 
 CPU = torch.device("cpu")
 CELLS = registry.names("cell")
@@ -118,8 +130,9 @@ def test_norms_are_the_gradients(cell: str, layers: int, backend: str) -> None:
     with kernels.backend(backend):
         flow = measure(model, text, "tiny", CPU, length=length, samples=4)
     measured = {"h": flow.hidden, **({"c": flow.cell} if flow.cell else {}), **flow.others}
-    assert sorted(measured) == sorted(model.state_names)
-    for name, norms_of_one in zip(model.state_names, expected, strict=True):
+    state_names = model.stack.layers[0].cell.state_names
+    assert sorted(measured) == sorted(state_names)
+    for name, norms_of_one in zip(state_names, expected, strict=True):
         np.testing.assert_allclose(measured[name], norms_of_one, rtol=1e-8)
 
 
@@ -144,6 +157,24 @@ def test_plain_rnn_vanishes_and_explodes_by_its_matrix(scale: float) -> None:
     ratios = np.array(flow.hidden[1:]) / np.array(flow.hidden[:-1])
     np.testing.assert_allclose(ratios, scale, rtol=1e-6)
     assert len(flow.hidden) == 20
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.5])
+def test_a_gain_makes_gradients_vanish_or_explode(gain: float) -> None:
+    """`model.recurrent_gain` multiplies U alone: with U = gain I and all units on, by the step."""
+    made = []
+    for times in (1.0, gain):
+        torch.manual_seed(0)
+        made.append(RecurrentConfig(cell="irnn", hidden=8, recurrent_gain=times).build(V).double())
+    plain, model = made
+    for name, parameter in plain.named_parameters():
+        times = gain if name.endswith(".U") else 1.0
+        torch.testing.assert_close(dict(model.named_parameters())[name], times * parameter)
+    with torch.no_grad():
+        model.embedding.weight.abs_()
+        model.stack.layers[0].W.abs_()
+    flow = measure(model, ids(), "irnn", CPU, length=21, samples=3)
+    assert flow.factor == pytest.approx(gain, rel=1e-6)
 
 
 def test_irnn_starts_with_a_gradient_that_neither_vanishes_nor_explodes() -> None:
@@ -229,3 +260,121 @@ def test_drawing(tmp_path: Path) -> None:
     flows.append(GradientFlow("dead", [0.0] * 9, None))
     draw(flows, tmp_path / "flow.png")
     assert (tmp_path / "flow.png").stat().st_size > 5000
+
+
+# -------------------------------------------------------------------- translators and classifiers
+
+SOURCE, TARGET = [[2, 5, 3, 7, 1]], [[4, 6, 2, 8, 3, 1]]
+
+
+class Nudged:
+    """While it is on, a number is added to a unit of h after one step of one cell."""
+
+    def __init__(self, cell: Any, call: int, unit: int, by: float) -> None:
+        self.cell, self.call, self.unit, self.by, self.calls = cell, call, unit, by, -1
+
+    def __enter__(self) -> None:
+        original = type(self.cell).step
+
+        def step(wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
+            h, *rest = original(self.cell, wx, state, U)
+            self.calls += 1
+            if self.calls == self.call:
+                h = h + self.by * torch.eye(h.shape[1], dtype=h.dtype)[self.unit]
+            return (h, *rest)
+
+        self.cell.step = step
+
+    def __exit__(self, *_: object) -> None:
+        del self.cell.step
+
+
+def by_differences(loss: Any, layers: Any, steps: int) -> list[float]:
+    """The norms of dL/dh over all layers, last step first, by central differences."""
+    norms = []
+    for step in reversed(range(steps)):
+        square = 0.0
+        for layer in layers:
+            for unit in range(layer.cell.hidden):
+                values = []
+                for by in (1e-5, -1e-5):
+                    with Nudged(layer.cell, step, unit, by), kernels.backend("step"):
+                        values.append(float(loss()))
+                square += ((values[0] - values[1]) / 2e-5) ** 2
+        norms.append(square**0.5)
+    return norms
+
+
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "attention": {"attention": "additive", "layers": 2},
+    "fed": {"attention": "dot", "input_feeding": True},
+    "without": {"attention": "none", "bidirectional": False},
+}
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_norms_of_a_translator(kind: str) -> None:
+    """Decoder and each direction of the encoder, step by step, as differences of the loss of the
+    last token say."""
+    config = Seq2SeqConfig(cell="gru", hidden=4, **TRANSLATORS[kind])
+    model = scatter(config.build(V, V)).eval()
+    source, targets = torch.tensor(SOURCE), torch.tensor(TARGET)
+    batch = Batch(
+        shifted(targets), targets, False, source=source, source_mask=torch.ones_like(source) > 0
+    )
+    flows = measure_examples(model, [batch], "mine", CPU)
+    ways = 2 if config.bidirectional else 1
+    assert [flow.name for flow in flows] == [
+        "mine, decoder",
+        *["mine, encoder to the right", "mine, encoder to the left"][:ways],
+    ]
+
+    @torch.no_grad()
+    def loss() -> Tensor:
+        return -model.score(batch.ids, targets, batch.start(model)).log_prob[0, -1]
+
+    for flow, layers in zip(flows, model.recurrent_layers.values(), strict=True):
+        steps = len(TARGET[0]) - 1 if "decoder" in flow.name else len(SOURCE[0])
+        assert len(flow.hidden) == steps
+        np.testing.assert_allclose(flow.hidden, by_differences(loss, layers, steps), rtol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean", "concat"])
+@pytest.mark.parametrize("encoder", ["bidirectional", "recurrent"])
+def test_norms_of_a_classifier(encoder: str, pooling: str) -> None:
+    """Each direction of the encoder, as differences of the loss of the label say; the encoder reads
+    a token before the text."""
+    settings = {"name": encoder, "cell": "gru", "hidden": 4, "layers": 2}
+    config = ClassifierConfig(encoder=settings, labels=["a", "b"], pooling=pooling)
+    model = scatter(config.build(V)).eval()
+    ids = torch.tensor(TARGET)
+    batch = Batch(ids, ids, False, real=ids > 0, labels=torch.tensor([1]))
+    flows = measure_examples(model, [batch], "mine", CPU)
+    assert len(flows) == (2 if encoder == "bidirectional" else 1)
+
+    @torch.no_grad()
+    def loss() -> Tensor:
+        return nn.functional.cross_entropy(model(ids, ids > 0), batch.labels)
+
+    for flow, layers in zip(flows, model.recurrent_layers.values(), strict=True):
+        expected = by_differences(loss, layers, len(TARGET[0]) + 1)
+        np.testing.assert_allclose(flow.hidden, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_examples_of_different_lengths_are_averaged_by_distance() -> None:
+    """Entry k is the mean over those that have it, as far as half of them reach."""
+    model = tiny("gru")
+    batches = [excerpts(ids(), length, 1) for length in (4, 6, 9)]
+    each = [measure_examples(model, [batch], "x", CPU)[0].hidden for batch in batches]
+    assert [len(norms) for norms in each] == [3, 5, 8]
+    (flow,) = measure_examples(model, batches, "x", CPU)
+    expected = [np.mean([norms[k] for norms in each if len(norms) > k]) for k in range(5)]
+    np.testing.assert_allclose(flow.hidden, expected)
+
+
+def test_a_frozen_encoder_has_no_gradient() -> None:
+    model = ClassifierConfig(encoder={"hidden": 4}, labels=["a", "b"], frozen=True).build(V)
+    ids = torch.tensor(TARGET)
+    batch = Batch(ids, ids, False, real=ids > 0, labels=torch.tensor([1]))
+    with pytest.raises(InputError, match="frozen"):
+        measure_examples(model, [batch], "mine", CPU)
