@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,20 +23,22 @@ from rich.console import Console
 
 from . import plot
 from .diagnostics.gradients import GradientFlow, draw_on, measure
-from .errors import InputError
 from .evaluation.dynamic import Dynamic
 from .evaluation.figures import Evaluation
 from .evaluation.perplexity import evaluate_text
 from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
+from .outputs import Folder, check_folder
 from .run import Run, load
+from .scratch import temporary_folder
 from .text.corpus import prepare
 from .text.human_numbers import human_numbers
 from .text.reader import open_texts
 from .training.train import train
 
 _TRAIN, _VALID = "numbers-train.txt", "numbers-valid.txt"
+_TABLE, _PICTURE, _GRADIENTS = "ladder.json", "ladder.png", "gradients.png"
 _PROMPT = "two thousand nine hundred ninety eight ."
 
 _COMMON: dict[str, Any] = {
@@ -146,6 +147,13 @@ RUNGS = (
 )
 
 
+_LADDER = Folder(
+    "a ladder",
+    mark=_TRAIN,
+    names=frozenset([_TRAIN, _VALID, _TABLE, _PICTURE, _GRADIENTS, *(r.slug for r in RUNGS)]),
+)
+
+
 def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, Any]]:
     """Train and evaluate every rung of the ladder and print the table.
 
@@ -166,10 +174,7 @@ def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, An
     Example:
         climb(Path("demo-out"))[-1]["accuracy"]
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file; name a directory with --out")
-    if out.exists() and any(out.iterdir()) and not (out / _TRAIN).is_file():
-        raise InputError(f"'{out}' holds something else; name another directory with --out")
+    check_folder(out, _LADDER, overwrite=True)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):
         write_text(out / name, text)
@@ -183,14 +188,14 @@ def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, An
         for rung in RUNGS:
             rows.append(_climb_one(rung, out, seed, show))
             show.print(_line(rows[-1]))
-        write_text(out / "ladder.json", json.dumps(rows, indent=1))
-        draw_ladder(rows, out / "ladder.png")
+        write_text(out / _TABLE, json.dumps(rows, indent=1))
+        draw_ladder(rows, out / _PICTURE)
         draw_gradients(out, seed)
         best = load(out / RUNGS[-1].slug)
         text = generate(best, _PROMPT, tokens=48, temperature=0)
     show.print(f"\n{_PROMPT}[bold]{text}[/bold] ...\n")
     show.print(f"{sum(row['seconds'] for row in rows):.0f} seconds. Pictures: ", end="")
-    show.print(f"{out / 'ladder.png'}, {out / 'gradients.png'}", markup=False)
+    show.print(f"{out / _PICTURE}, {out / _GRADIENTS}", markup=False)
     show.print(
         f"Next, your own text: {_command()} train lstm --train YOUR.txt --out runs/mine",
         markup=False,
@@ -272,7 +277,7 @@ def draw_gradients(out: Path, seed: int) -> None:
     The left panel shows untrained recurrent cells, the right panel three trained rungs.
     """
     trained = [load(out / slug) for slug in ("rnn", "lstm", "lstm-regularised")]
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         ids = prepare(open_texts([out / _VALID]), trained[0].tokenizer, folder).ids[:10_000].copy()
     device = torch.device("cpu")
     fresh: list[GradientFlow] = []
@@ -290,7 +295,7 @@ def draw_gradients(out: Path, seed: int) -> None:
         measure(run.model, ids, name, device)
         for run, name in zip(trained, ("RNN with state", "LSTM", "regularised LSTM"), strict=True)
     ]
-    with plot.figure(out / "gradients.png", columns=2, size=(5.6, 4.2)) as (left, right):
+    with plot.figure(out / _GRADIENTS, columns=2, size=(5.6, 4.2)) as (left, right):
         draw_on(left, fresh, "Before training")
         draw_on(right, learnt, "After training")
 

@@ -1,15 +1,13 @@
-"""Atomic writing of files and directories, and locks.
+"""Atomic writing of files, tensors in files, and locks.
 
-Everything is written under a temporary name and then renamed, so a crash leaves either the old
-contents or the new ones, never a part of them.
+Everything is written in a work folder and then renamed, so a crash leaves either the old contents
+or the new ones, never a part of them.
 """
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .parsing import parse_json
+from .scratch import sync, usual_mode, work_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,19 +30,19 @@ def path_list(paths: Paths) -> list[Path]:
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
-    """Write a file atomically.
+    """Write a file atomically, or the file that `path` links to.
 
     Args:
-        save: writes the contents to the path that it is given, a temporary name beside `path`.
+        save: writes the contents to the path that it is given, in a work folder beside `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    real = path.resolve() if path.is_symlink() else path
+    with work_folder(real) as folder:
+        fresh = folder / path.name  # its extension may say how to write it
+        save(fresh)
+        fresh.chmod(usual_mode(folder))  # safetensors lets nobody else read what it writes
+        sync(fresh)
+        os.replace(fresh, real)
+        sync(real.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,67 +76,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     if not path.is_file():
         raise InputError(f"no file '{path}'; the run is incomplete, finish or repeat its training")
+    path.open("rb").close()  # without the permission to read it, the file is not damaged
     try:
         with safe_open(path, framework="pt") as file:
             meta = parse_json((file.metadata() or {}).get("json", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
-
-
-@contextmanager
-def scratch(out: Path) -> Iterator[Path]:
-    """Give a temporary directory beside `out`; it is removed when the context ends."""
-    clear_stale(out)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)  # left by a killed process with our process id
-    fresh.mkdir()
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def swap(fresh: Path, out: Path) -> None:
-    """Replace the directory `out`, if there is one, by the directory `fresh`."""
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.exists():
-        os.replace(out, old)
-    os.replace(fresh, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def clear_stale(out: Path) -> None:
-    """Remove temporary files and directories of `out` whose processes no longer run."""
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
-        number = left.name.removeprefix(f".{out.name}.")
-        if number.isascii() and number.isdecimal() and not _alive(int(number)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    if os.name != "posix":  # there os.kill would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def check_file(out: Path, overwrite: bool) -> None:
-    """Raise InputError unless a file may be written to `out`."""
-    if not out.parent.is_dir():
-        raise InputError(f"no folder '{out.parent}' for '{out.name}'; make it first")
-    if out.is_dir():
-        raise InputError(f"'{out}' is a directory; name a file")
-    if out.exists() and not overwrite:
-        raise InputError(f"'{out}' exists; add --overwrite to replace it")
 
 
 @contextmanager

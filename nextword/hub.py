@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .config import Config
 from .errors import InputError
 from .files import read_tensors, write_tensors, write_text
+from .outputs import Folder
 from .parsing import read_json
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 VOCABULARY, TOKENIZER = "vocab.txt", "tokenizer.json"
+_SETTINGS = "tokenizer_config.json"
+FILES = Folder(
+    "a model in the Hugging Face format that `export` wrote",
+    mark=VOCABULARY,
+    names=frozenset([CONFIG, WEIGHTS, VOCABULARY, _SETTINGS]),
+)
 _PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
 
 _ACTIVATIONS = {
@@ -165,7 +172,7 @@ def save(out: Path, model: nn.Module, config: Config, tokenizer: Tokenizer) -> N
     settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}
     write_tensors(out / WEIGHTS, to_hub(dict(model.state_dict()), config), {})
     write_text(out / VOCABULARY, "".join(f"{token}\n" for token in tokenizer.vocabulary))
-    write_text(out / "tokenizer_config.json", json.dumps(settings, indent=1))
+    write_text(out / _SETTINGS, json.dumps(settings, indent=1))
     write_text(out / CONFIG, json.dumps(hub_config(config, tokenizer.vocab_size), indent=1))
 
 

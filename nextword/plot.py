@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .files import write
+from .outputs import check_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,20 +30,29 @@ _FONTS = [
 ]
 COLOURS = ["#2a6f97", "#c9552c", "#4b8f4b", "#8a5a9e", "#b08a1e", "#5b6670", "#a83f5e"]
 FORMATS = (".png", ".svg", ".pdf")
+_DRAWN_HERE = "drawn by nextword"  # in the metadata of every figure
 
 
 def check(path: str | os.PathLike[str]) -> Path:
-    """Check that a figure can be written to a path, and return the path.
+    """Check that a figure may be written to a path, and return the path.
+
+    A figure that was drawn here is replaced, another file never.
 
     Raises:
-        InputError: the file extension is not one of `FORMATS`, or the folder does not exist.
+        InputError: the file extension is not one of `FORMATS`, the folder does not exist, or there
+            is something at the path that is not such a figure.
     """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
+    real = _place(path)
+    if real.exists() and _DRAWN_HERE.encode() not in real.read_bytes():
+        raise InputError(f"'{path}' exists and is no figure of nextword; name another file")
+    return Path(path)
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Return where a figure is written: `path`, or what it links to."""
+    if Path(path).suffix.lower() not in FORMATS:
         raise InputError(f"'{path}' must end in one of {' '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise InputError(f"no folder '{path.parent}' for '{path.name}'; make it first")
-    return path
+    return check_file(Path(path), overwrite=True)
 
 
 def has_chinese() -> bool:
@@ -64,7 +75,7 @@ def figure(
         size: width and height of each in inches.
 
     Raises:
-        InputError: the figure cannot be written to `path`.
+        InputError: the file extension is not one of `FORMATS`, or no file can be written there.
 
     Example:
         with plot.figure("loss.png") as (ax,):
@@ -75,7 +86,7 @@ def figure(
     from matplotlib import font_manager
     from matplotlib.figure import Figure
 
-    path = check(path)
+    _place(path := Path(path))
     installed = {font.name for font in font_manager.fontManager.ttflist}
     style: dict[Any, Any] = {
         # matplotlib takes each glyph from the first font in the list that has it
@@ -91,11 +102,8 @@ def figure(
         drawing = Figure(figsize=(size[0] * columns, size[1]), layout="constrained", dpi=130)
         axes = drawing.subplots(1, columns, squeeze=False)
         yield list(axes[0])
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-        try:
-            with warnings.catch_warnings():  # callers warn in one line, with `has_chinese`
-                warnings.filterwarnings("ignore", "Glyph .* missing from font")
-                drawing.savefig(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        key = "Software" if path.suffix.lower() == ".png" else "Creator"
+        metadata = {key: _DRAWN_HERE}
+        with warnings.catch_warnings():  # callers warn in one line, with `has_chinese`
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            write(path, lambda temporary: drawing.savefig(temporary, metadata=metadata))

@@ -8,6 +8,7 @@
     metrics.jsonl            one JSON object per measurement
     data/train, data/valid   the prepared texts, as ids.bin and meta.json
     plots/                   figures of the training
+    tensorboard/             what `train.tensorboard=true` writes
     members/                 the runs that a mixture is made of (mixtures only)
 
 Wherever a run is read, an ARPA file or a BERT in the Hugging Face format may be given instead.
@@ -19,8 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, cast
 from . import hub, registry
 from .config import Config
 from .errors import InputError
-from .files import locked, read_tensors, scratch, swap, write_tensors
+from .files import read_tensors, write_tensors
 from .parsing import read_json
+from .scratch import repair
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import Ability, LanguageModel, Predictor, Stored
 
@@ -43,6 +44,7 @@ WEIGHTS, STATE = "model.safetensors", "state.safetensors"
 _ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
 SERIES = "settings.json"  # in a directory of several trainings (seeds, ablation)
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
+TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
 def read_config(folder: Path) -> Config:
     """Read the settings of a run directory; raise InputError if it is not one or is damaged."""
     if not folder.exists():
+        repair(folder)  # a training may have been killed while it replaced the run
+    if not folder.exists():
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
     if is_arpa(folder):
         raise InputError(
@@ -322,39 +326,3 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
 def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:
     """Write the weights of a model, and `meta` in the header, into a run directory."""
     write_tensors(folder / WEIGHTS, dict(model.state_dict()), meta)
-
-
-@contextmanager
-def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a directory to fill, which replaces `out` at the end; after an exception `out` stays.
-
-    Raises:
-        InputError: `out` exists and may not be overwritten.
-    """
-    check_target(out, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(out) as fresh:
-        yield fresh
-        check_target(out, overwrite)  # another process may have written it meanwhile
-        swap(fresh, out)
-
-
-def check_target(out: Path, overwrite: bool) -> None:
-    """Raise InputError unless a run may be written to `out`; `overwrite`: it may replace a run."""
-    if is_arpa(out):
-        raise InputError(f"'{out}': only n-gram models can be an ARPA file; name a directory")
-    if out.name in ("", ".."):
-        raise InputError(f"'{out}' cannot be replaced; name a directory for the run")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise InputError(f"'{out}' is a file; name a directory for the run")
-    if not any(out.iterdir()):
-        return
-    if not (out / CONFIG).is_file():
-        raise InputError(f"'{out}' holds something that is not a run; name another directory")
-    if not overwrite:
-        resumes = "--resume to continue it or " if (out / STATE).is_file() else ""
-        raise InputError(f"the run '{out}' exists; add {resumes}--overwrite to replace it")
-    with locked(out):
-        pass

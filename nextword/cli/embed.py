@@ -34,7 +34,8 @@ def command(
     """
     from ..errors import InputError
     from ..evaluation.embeddings import embed, embed_lines
-    from ..files import check_file, write
+    from ..files import write
+    from ..outputs import check_file
     from ..run import load
     from .options import print_json, text_lines
 

@@ -64,45 +64,40 @@ def _load(run: Path, format: str) -> Run:
 
 
 def _arpa(run: Path, out: Path, *, overwrite: bool, quiet: bool) -> None:
-    import os
-
     from ..errors import InputError
-    from ..files import check_file, scratch
+    from ..files import write
     from ..models.ngram import NgramLM
     from ..ngram.arpa import open_to_write, write_arpa
+    from ..outputs import check_file
     from ..run import is_arpa
     from ..screen import progress_bar
     from ..text.lexicon import Lexicon
 
-    if out.is_dir():
-        raise InputError(f"'{out}' is a directory; name a file")
-    if not is_arpa(out):
+    if not is_arpa(out) and not out.is_dir():
         raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
     check_file(out, overwrite)
     opened = _load(run, "arpa")
     model, tokenizer = cast(NgramLM, opened.model), opened.tokenizer
     lexicon = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
-    with scratch(out) as folder, progress_bar("writing", quiet, "n-grams") as bar:
-        with open_to_write(folder / out.name) as file:
-            write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
-        os.replace(folder / out.name, out)
+    with progress_bar("writing", quiet, "n-grams") as bar:
+
+        def save(path: Path) -> None:
+            with open_to_write(path) as file:
+                write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
+
+        write(out, save)
 
 
 def _hub(run: Path, out: Path, *, overwrite: bool) -> None:
     from .. import hub
-    from ..errors import InputError
-    from ..files import scratch, swap
+    from ..outputs import check_folder
+    from ..scratch import replace_folder, work_folder
 
+    out = check_folder(out, hub.FILES, overwrite)
     opened = _load(run, "hf")
-    if out.is_file():
-        raise InputError(f"'{out}' is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (overwrite and hub.is_hub(out)):
-        ours = hub.is_hub(out)
-        what = "exists; add --overwrite to replace it" if ours else "holds something else"
-        raise InputError(f"'{out}' {what}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(out) as folder:
-        made = folder / "model"
+    with work_folder(out) as folder:
+        made = folder / "new"
         made.mkdir()
         hub.save(made, cast("nn.Module", opened.model), opened.config, opened.tokenizer)
-        swap(made, out)
+        replace_folder(made, out)

@@ -8,7 +8,6 @@ about a constant factor per step. The cell state of the LSTM and the identity RN
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..models.windowed import without_window
 from ..nn import kernels
 from ..nn.state_recording import pause_recording, record_states
 from ..run import Run
+from ..scratch import temporary_folder
 from ..state import leaves
 from ..tasks import task_of
 from ..types import Ability, Batch, Labeller, LanguageModel, Predictor
@@ -201,7 +201,7 @@ def measure_run(
     """
     run.require(Ability.GRADIENTS)
     model = _recurrent(without_window(run.model), run.name)  # the window would hide the state
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         batches = task_of(run.config).examples(
             run, data, Path(folder), length=length, samples=samples
         )

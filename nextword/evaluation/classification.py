@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from ..data.stream import Ids
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
 from ..run import Run
+from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.labelled import prepare_labelled
@@ -191,7 +191,7 @@ def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
     paths = path_list(data)
     spans = open_texts(paths)
     labels = run.config.model.labels
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         files = [span.path for span in spans]
         each = 1 + run.config.model.pairs
         corpus, _ = prepare_labelled(files, run.tokenizer, Path(folder), labels, each)

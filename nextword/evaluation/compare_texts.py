@@ -9,7 +9,6 @@ best two runs.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from ..files import Paths
 from ..run import Run
+from ..scratch import temporary_folder
 from ..screen import Bar
 from ..text.corpus import Corpus
 from .bootstrap import interval, join, paired, resample, verdict
@@ -131,7 +131,7 @@ def compare_texts(
     """
     evaluations, costs, sizes, words = [], [], np.zeros(0), 0
     for run, evaluate_corpus in zip(runs, evaluate, strict=True):
-        with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        with temporary_folder() as folder:
             corpus = load_text(run, data, folder, segment=PIECE)
             evaluation, scores = evaluate_corpus(run, corpus, how, bar)
         assert corpus.segment_ends is not None and corpus.segment_bytes is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..data.stream import Ids
 from ..errors import InputError
 from ..files import Paths, path_list
 from ..run import DATA, Run, count_parameters
+from ..scratch import temporary_folder
 from ..screen import Bar
 from ..text.corpus import Corpus, open_corpus, prepare
 from ..text.reader import open_texts
@@ -61,7 +61,7 @@ def evaluate_text(
         evaluate_text(nextword.load("runs/book"), "other.txt").perplexity
     """
     how = Reading(dynamic, cache, mc_dropout, stripes, warmup)
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         return evaluate_corpus(run, load_text(run, data, folder), how, bar=bar)[0]
 
 
@@ -84,14 +84,14 @@ def tune_cache(
     Raises:
         InputError: a file cannot be read, or the model has no hidden vectors.
     """
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         ids = load_text(run, data, folder).ids
         watcher = Watcher(reaches(len(ids)), len(ids))
         scores = _score(run, ids, Reading(dynamic), watcher, bar(len(ids)) if bar else None)
     return tune(scores.log_prob, watcher)
 
 
-def load_text(run: Run, data: Paths, folder: str, segment: int | None = None) -> Corpus:
+def load_text(run: Run, data: Paths, folder: Path, segment: int | None = None) -> Corpus:
     """Encode text files with the tokenizer of a run.
 
     Args:
@@ -103,7 +103,7 @@ def load_text(run: Run, data: Paths, folder: str, segment: int | None = None) ->
     """
     run.require(Ability.PREDICT)
     paths = path_list(data)
-    corpus = prepare(open_texts(paths), run.tokenizer, Path(folder), segment=segment)
+    corpus = prepare(open_texts(paths), run.tokenizer, folder, segment=segment)
     if not len(corpus):
         raise InputError(f"no words in '{paths[0]}'; give a file with text in it")
     return corpus

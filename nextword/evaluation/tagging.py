@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from ..data.stream import Ids
 from ..data.tagged import Tagged
 from ..files import AnyPath, Paths, path_list
 from ..run import Run
+from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.reader import open_texts
@@ -184,7 +184,7 @@ def evaluate_tagger(run: Run, data: Paths) -> TaggerEvaluation:
     run.require(Ability.TAG)
     paths = path_list(data)
     tags = list(run.config.model.labels)
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         files = [span.path for span in open_texts(paths)]
         corpus, _ = prepare_tagged(files, run.tokenizer, Path(folder), tags)
         began = time.perf_counter()

@@ -3,7 +3,6 @@ arXiv:1804.08771), and the perplexity of the references."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from ..errors import InputError
 from ..files import Paths, path_list
 from ..generation.translate import Decoding, check_translates, decode, translate_lines, translator
 from ..run import Run
+from ..scratch import temporary_folder
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..text.pairs import PairFile, open_pairs, prepare_pairs
@@ -143,7 +143,7 @@ def evaluate_translation(
 def _probability(run: Run, files: Sequence[PairFile], source: Tokenizer) -> Evaluation:
     """How probable the targets of pairs are, each after its source."""
     longest = run.model.context or 1 << 30
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         corpus, skipped = prepare_pairs(files, run.tokenizer, source, Path(folder), longest)
         if skipped.long:
             raise InputError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from .. import plot
 from ..errors import InputError
 from ..nn import kernels
 from ..run import pick_device, resolve_precision
+from ..scratch import temporary_folder
 from ..state import detach
 from ..tasks import task_of
 from ..training.by_gradient import new_model, open_training
@@ -91,7 +91,7 @@ def find_lr(
     config = resolve_precision(job.config, device)
     if config.model.trained_by != "gradient":
         raise InputError(f"the model '{config.model.name}' has no learning rate")
-    with tempfile.TemporaryDirectory(prefix="nextword-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         config, _ = task_of(config).prepare(
             job.train,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,15 @@ from ..config import Overrides
 from ..errors import InputError
 from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
 from ..files import AnyPath, Paths, locked, read_tensors
+from ..outputs import Folder, check_folder
 from ..run import SERIES, STATE, WEIGHTS, seeds_of
+from ..run_folder import RUN
+from ..scratch import set_aside, work_folder
 from ..training.loop.journal import read_metrics
 from ..training.request import Request, check
 from .series import describe, finish, take_directory, texts_of
+
+_FOLDER = Folder("a series of seeds", SERIES, frozenset([SERIES]), numbered="seed", part=RUN)
 
 
 def train_seeds(
@@ -81,34 +87,29 @@ def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatist
     settings = {"config": config.dump(), **texts_of(request)}
     if (origin := request.start_from) is not None:
         settings["from"] = describe([origin if origin.is_file() else origin / WEIGHTS])
-    before = _set_aside(out) if request.overwrite else None
-    fresh = take_directory(out, settings, "trainings")
-    each = replace(request, overwrite=True)
-    with locked(out):
-        try:
-            for seed in range(1, seeds + 1):
-                finish(each.changed({"train.seed": seed}), out / f"seed{seed}")
-        except InputError:
-            if fresh and not any(
-                out.glob(f"*/{STATE}")
-            ):  # nothing was trained: restore what was there
-                shutil.rmtree(out)
-                if before:
-                    os.replace(before, out)
-            raise
-    if before:
-        shutil.rmtree(before)
+    replaces = request.overwrite and (out / SERIES).is_file()
+    with _replacing(out) if replaces else nullcontext():
+        fresh = take_directory(out, settings, "trainings")
+        each = replace(request, overwrite=True)
+        with locked(out):
+            try:
+                for seed in range(1, seeds + 1):
+                    finish(each.changed({"train.seed": seed}), out / f"seed{seed}")
+            except InputError:
+                if fresh and not any(out.glob(f"*/{STATE}")):  # nothing was trained
+                    shutil.rmtree(out)
+                raise
     return seed_statistics([_kept(run) for run in seeds_of(out)])
 
 
-def _set_aside(out: Path) -> Path | None:
-    """Rename a series that will be replaced; return its new path, or None if there is none."""
-    if not (out / SERIES).is_file():
-        return None
-    with locked(out):
-        before = out.with_name(f".{out.name}.{os.getpid()}.old")
-        os.replace(out, before)
-    return before
+@contextmanager
+def _replacing(out: Path) -> Iterator[None]:
+    """Replace a series in this context; if no run is made in it, the old series comes back."""
+    real = check_folder(out, _FOLDER, overwrite=True)
+    with work_folder(real) as folder, ExitStack() as moved:
+        with locked(real):
+            moved.enter_context(set_aside(real, folder))
+        yield
 
 
 def _kept(run: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import write_text
+from ..outputs import target
 from ..parsing import read_json
 from ..run import SERIES, STATE
 from ..training.request import Request
@@ -53,6 +54,7 @@ def take_directory(out: Path, settings: dict[str, Any], what: str) -> bool:
     Raises:
         InputError: the directory has other contents.
     """
+    target(out)
     if (out / SERIES).is_file():
         try:
             before = read_json(out / SERIES)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
+from ..scratch import temporary_folder
 from ..text.vocabulary_builder import VocabularyBuilder
 from . import file
 from .arpa import open_to_write, write_arpa
@@ -22,14 +20,14 @@ def warm_up() -> None:
     ids = builder.add("a b a c\nb a b\n" * 8)
     lexicon, renumber = builder.finish()
     ids = renumber[ids]
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
-        path = Path(folder) / "model.safetensors"
+    with temporary_folder() as folder:
+        path = folder / "model.safetensors"
         for some in (NgramSettings(interpolate=False), NgramSettings(prune_entropy=1e-3)):
             estimate(ids, len(lexicon), some)
         table = estimate(ids, len(lexicon), NgramSettings()).table
-        ids.tofile(Path(folder) / "ids")
-        mapped = np.memmap(Path(folder) / "ids", np.uint32, "r")
-        storage = Storage(Path(folder), resident() + (64 << 20))
+        ids.tofile(folder / "ids")
+        mapped = np.memmap(folder / "ids", np.uint32, "r")
+        storage = Storage(folder, resident() + (64 << 20))
         estimate(
             mapped,
             len(lexicon),
@@ -39,7 +37,7 @@ def warm_up() -> None:
         )
         stored = file.read(path)
         for asked, words in ((table, lexicon), (stored.table, stored.lexicon)):
-            arpa = Path(folder) / "warm.arpa"
+            arpa = folder / "warm.arpa"
             with open_to_write(arpa) as out:
                 write_arpa(asked, words, out)
             words.ids("a b\n")

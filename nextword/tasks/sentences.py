@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from ..files import Paths
+from ..scratch import temporary_folder
 from ..screen import Bar
 from ..text.corpus import Corpus
 from ..types import Ability
@@ -60,12 +61,11 @@ class SentencesTask(TextTask):
         return Validation(found.nll, found.figures | more)
 
     def evaluate(self, run: Run, data: Paths, options: Options) -> Evaluation:
-        import tempfile
 
         from ..evaluation.perplexity import load_text
         from ..evaluation.pseudo import evaluate_pseudo
 
-        with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+        with temporary_folder() as folder:
             return evaluate_pseudo(run, load_text(run, data, folder), options.bar)[0]
 
     def evaluate_corpus(

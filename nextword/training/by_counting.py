@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,15 @@ import numpy as np
 
 from ..config import Config, parse_size
 from ..errors import InputError
-from ..files import check_file, scratch, write, write_text
+from ..files import write, write_text
 from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, return_freed_memory
 from ..ngram.table import Table, natural
-from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa, replacing
+from ..outputs import check_file
+from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa
+from ..run_folder import replacing
+from ..scratch import work_folder
 from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
 from ..text.lexicon import Lexicon
@@ -52,11 +54,10 @@ def train_by_counting(job: Job, out: Path) -> None:
     began = time.perf_counter()
     overwrite, quiet = job.request.overwrite, job.request.quiet
     if is_arpa(out):
-        check_file(out, overwrite)
-        with scratch(out) as folder, progress_bars(quiet) as bars:
+        real = check_file(out, overwrite)
+        with work_folder(real) as folder, progress_bars(quiet) as bars:
             made = _estimate(job, folder, began, bars, keep_table=False)
-            _write_arpa(made, folder / out.name, bars)
-            os.replace(folder / out.name, out)
+            write(out, lambda path: _write_arpa(made, path, bars))
     else:
         with replacing(out, overwrite) as fresh, progress_bars(quiet) as bars:
             made = _estimate(job, fresh, began, bars, keep_table=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -27,10 +28,10 @@ from ..run import (
     multiplies_bf16,
     pick_device,
     read_config,
-    replacing,
     resolve_precision,
     weights_of,
 )
+from ..run_folder import replacing
 from ..screen import clock, progress_bars, speaker
 from ..tasks import task_of
 from ..tasks.task import Origin
@@ -55,22 +56,24 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
     """
     config, origin = resolve_precision(job.config, device), job.origin
     quiet = job.request.quiet
-    with replacing(out, job.request.overwrite) as fresh, progress_bars(quiet) as bars:
-        prepared = task_of(config).prepare(
-            job.train,
-            job.valid,
-            config,
-            origin,
-            fresh,
-            bars=bars,
-            bptt_is_given=job.bptt_is_given,
-        )
-        config = prepared.config
-        model, notes = new_model(config, origin, fresh)
-        write_text(fresh / CONFIG, as_json(config.dump()))
-    training = open_training(out, config, model, device, began)
-    training.starts_trained = origin is not None and origin.same_model
-    _run(training, [*prepared.notes, *notes], quiet=quiet, resume=False)
+    with ExitStack() as lock:
+        with replacing(out, job.request.overwrite) as fresh, progress_bars(quiet) as bars:
+            prepared = task_of(config).prepare(
+                job.train,
+                job.valid,
+                config,
+                origin,
+                fresh,
+                bars=bars,
+                bptt_is_given=job.bptt_is_given,
+            )
+            config = prepared.config
+            model, notes = new_model(config, origin, fresh)
+            write_text(fresh / CONFIG, as_json(config.dump()))
+            lock.enter_context(locked(fresh))  # before anybody can find it
+        training = open_training(out, config, model, device, began)
+        training.starts_trained = origin is not None and origin.same_model
+        _run(training, [*prepared.notes, *notes], quiet=quiet, resume=False)
 
 
 def resume_by_gradient(
@@ -89,7 +92,8 @@ def resume_by_gradient(
     if not (out / STATE).is_file():
         hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
         raise InputError(f"'{out}' has no '{STATE}' to continue from; start again with {hint}")
-    _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
+    with locked(out):
+        _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
 
 
 def new_model(
@@ -191,24 +195,23 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
     task = task_of(config)
     if training.device.type == "cuda":
         torch.cuda.set_device(training.device)
-    with locked(out):
-        write_text(out / CONFIG, as_json(config.dump()))
-        say = speaker(quiet)
-        for note in [*notes, *_notes(training)]:
-            say(note)
-        parameters = count_parameters(training.model)
-        vocab_size: int = training.model.vocab_size
-        say(
-            f"{config.recipe}: {parameters:,} parameters, vocabulary {vocab_size:,}, "
-            f"{len(training.train):,} tokens to learn from, batch {training.stream(0).size}"
-        )
-        try:
-            at = fit(training, resume=resume, quiet=quiet)
-        except KeyboardInterrupt:
-            raise Interrupted(_how_to_continue(out)) from None
-        draw_curve(out)
-        best = f", best validation {task.best(at.best, config)}" if at.history else ""
-        say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
+    write_text(out / CONFIG, as_json(config.dump()))
+    say = speaker(quiet)
+    for note in [*notes, *_notes(training)]:
+        say(note)
+    parameters = count_parameters(training.model)
+    vocab_size: int = training.model.vocab_size
+    say(
+        f"{config.recipe}: {parameters:,} parameters, vocabulary {vocab_size:,}, "
+        f"{len(training.train):,} tokens to learn from, batch {training.stream(0).size}"
+    )
+    try:
+        at = fit(training, resume=resume, quiet=quiet)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_continue(out)) from None
+    draw_curve(out)
+    best = f", best validation {task.best(at.best, config)}" if at.history else ""
+    say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
 
 
 def _how_to_continue(out: Path) -> str:

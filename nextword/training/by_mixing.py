@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +26,10 @@ from ..run import (
     TOKENIZER,
     Run,
     as_json,
-    check_target,
     load,
-    replacing,
 )
+from ..run_folder import check_target, replacing
+from ..scratch import temporary_folder
 from ..screen import speaker
 from ..text.corpus import prepare
 from ..text.reader import Span, open_texts
@@ -106,7 +105,7 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
 
 def _encoded(spans: list[Span], run: Run) -> Ids:
     """Encode a text: ids (N,)."""
-    with tempfile.TemporaryDirectory(prefix="nextword-") as folder:
+    with temporary_folder() as folder:
         ids = np.array(prepare(spans, run.tokenizer, folder).ids)
     if not len(ids):
         raise InputError(f"no words in '{spans[0].path}'; give a text with words in it")

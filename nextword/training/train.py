@@ -8,7 +8,8 @@ from pathlib import Path
 from ..config import Overrides
 from ..errors import InputError
 from ..files import AnyPath, Paths
-from ..run import Run, check_target, is_arpa, load, pick_device, read_config
+from ..run import Run, is_arpa, load, pick_device, read_config
+from ..run_folder import check_target
 from .request import Request, check
 
 

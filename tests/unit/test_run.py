@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 import nextword
-from nextword import files
+from nextword import files, run_folder
 from nextword import run as runs
 from nextword.config import configure
 from nextword.errors import InputError
@@ -233,8 +233,8 @@ def run_at(out: Path, text: str = "old") -> Path:
 def test_replacing_makes_a_new_run(tmp_path: Path) -> None:
     """What is filled in appears under the name at the end, parents and all, and not before."""
     out = tmp_path / "runs" / "one"
-    with runs.replacing(out, overwrite=False) as fresh:
-        assert fresh.parent == out.parent and list(fresh.iterdir()) == []
+    with run_folder.replacing(out, overwrite=False) as fresh:
+        assert fresh.stat().st_dev == out.parent.stat().st_dev and list(fresh.iterdir()) == []
         (fresh / runs.CONFIG).write_text("new")
         assert not out.exists()
     assert names(out.parent) == ["one"]
@@ -244,7 +244,7 @@ def test_replacing_makes_a_new_run(tmp_path: Path) -> None:
 def test_replacing_swaps_at_the_end(tmp_path: Path) -> None:
     """The old run is there until the new one is ready, and then is gone altogether."""
     out = run_at(tmp_path / "one")
-    with runs.replacing(out, overwrite=True) as fresh:
+    with run_folder.replacing(out, overwrite=True) as fresh:
         (fresh / runs.CONFIG).write_text("new")
         assert (out / runs.CONFIG).read_text() == "old"
     assert names(tmp_path) == ["one"]
@@ -254,7 +254,7 @@ def test_replacing_swaps_at_the_end(tmp_path: Path) -> None:
 def test_replacing_fills_an_empty_directory(tmp_path: Path) -> None:
     """An empty directory is as good as none, and needs no --overwrite."""
     (tmp_path / "one").mkdir()
-    with runs.replacing(tmp_path / "one", overwrite=False) as fresh:
+    with run_folder.replacing(tmp_path / "one", overwrite=False) as fresh:
         (fresh / runs.CONFIG).write_text("new")
     assert names(tmp_path) == ["one"] and names(tmp_path / "one") == [runs.CONFIG]
 
@@ -270,7 +270,7 @@ def test_replacing_that_fails_leaves_the_old_run(
         run_at(out)
 
     def fail() -> None:
-        with runs.replacing(out, overwrite=True) as fresh:
+        with run_folder.replacing(out, overwrite=True) as fresh:
             (fresh / "half").write_text("x")
             raise error
 
@@ -283,7 +283,7 @@ def test_replacing_when_somebody_was_faster(tmp_path: Path) -> None:
     out = tmp_path / "one"
 
     def be_slow() -> None:
-        with runs.replacing(out, overwrite=False) as fresh:
+        with run_folder.replacing(out, overwrite=False) as fresh:
             (fresh / runs.CONFIG).write_text("mine")
             run_at(out, "theirs")
 
@@ -293,15 +293,29 @@ def test_replacing_when_somebody_was_faster(tmp_path: Path) -> None:
     assert (out / runs.CONFIG).read_text() == "theirs"
 
 
-def test_replacing_after_a_killed_process(tmp_path: Path) -> None:
-    """Left-overs of a process that had our number (in a container it often has) do not matter."""
-    left = tmp_path / f".one.{os.getpid()}"
-    left.mkdir()
-    (left / "half").write_text("x")
-    with runs.replacing(tmp_path / "one", overwrite=False) as fresh:
-        assert names(fresh) == []
-        (fresh / runs.CONFIG).write_text("new")
-    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == [runs.CONFIG]
+def test_a_run_that_holds_something_of_the_user_stays(tmp_path: Path) -> None:
+    """Even with --overwrite: only what a training wrote is replaced."""
+    out = run_at(tmp_path / "one")
+    (out / "notes.txt").write_text("mine")
+    with (
+        no_change(out),
+        pytest.raises(InputError, match=r"'notes.txt', which is not part of a run"),
+        run_folder.replacing(out, overwrite=True),
+    ):
+        pass
+
+
+def test_replacing_while_somebody_trains_there(tmp_path: Path) -> None:
+    """A training that began after the first check keeps its run."""
+    out = run_at(tmp_path / "one")
+
+    def be_slow() -> None:
+        with run_folder.replacing(out, overwrite=True) as fresh:
+            (fresh / runs.CONFIG).write_text("mine")
+            other.enter_context(held_elsewhere(out))
+
+    with ExitStack() as other, no_change(out), pytest.raises(InputError, match="is training"):
+        be_slow()
 
 
 def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,20 +332,20 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         out = tmp_path / name
         with no_change(out), pytest.raises(InputError, match=words):
-            runs.check_target(out, overwrite)
+            run_folder.check_target(out, overwrite)
         with (
             no_change(out),
             pytest.raises(InputError, match=words),
-            runs.replacing(out, overwrite),
+            run_folder.replacing(out, overwrite),
         ):
             pass
     for name in ("one", "empty"):
         monkeypatch.chdir(tmp_path / name)
         for out in (Path(), Path(".."), Path("/")):
             with pytest.raises(InputError, match="name a directory"):
-                runs.check_target(out, overwrite=True)
-    runs.check_target(tmp_path / "one", overwrite=True)
-    runs.check_target(tmp_path / "new", overwrite=False)
+                run_folder.check_target(out, overwrite=True)
+    run_folder.check_target(tmp_path / "one", overwrite=True)
+    run_folder.check_target(tmp_path / "new", overwrite=False)
 
 
 # ---------------------------------------------------------------- locks
@@ -370,7 +384,7 @@ def test_locked_refuses_a_second_holder(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="another process is training"), files.locked(out):
             pass
         with no_change(out), pytest.raises(InputError, match="another process is training"):
-            runs.check_target(out, overwrite=True)
+            run_folder.check_target(out, overwrite=True)
     with (
         files.locked(out),
         pytest.raises(InputError, match="another process is training"),
