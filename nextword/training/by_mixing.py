@@ -97,10 +97,10 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
         raise InputError(f"{len(config.model.weights)} weights for {len(runs)} runs")
     if not request.valid and not config.model.weights:
         raise InputError("name held-out text to find the weights on: --valid FILE")
+    real = check_target(out, request.overwrite)
     for run in runs:
-        if run.resolve() in out.resolve().parents:
+        if run.resolve() in real.resolve().parents:
             raise InputError(f"'{out}' is within the run '{run}'; name another directory")
-    check_target(out, request.overwrite)
 
 
 def _encoded(spans: list[Span], run: Run) -> Ids:
