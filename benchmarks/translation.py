@@ -20,6 +20,7 @@ from typing import Any
 
 from nextword.evaluation.compare_translations import by_length, compare_translations, draw_lengths
 from nextword.evaluation.translation import TranslationEvaluation, quality
+from nextword.numerals import between
 from nextword.run import STATE, load
 from nextword.training.loop.journal import read_metrics
 from nextword.training.train import make, resume
@@ -104,7 +105,7 @@ def main() -> None:
         rows.append(figures)
         print(
             f"{row.name:<16}{row.evaluation.targets.parameters:>12,}{found.bleu:>8.2f}"
-            f"{'{:.1f}-{:.1f}'.format(*row.bleu_interval):>14}{figures['long'][1]:>8.2f}"
+            f"{between(row.bleu_interval):>14}{figures['long'][1]:>8.2f}"
             f"{found.chrf:>8.2f}{figures['training_seconds'] / 60:>9.1f}"
             f"{figures['epochs']:>8.1f}{figures['tokens_per_second']:>10,.0f}"
         )

@@ -8,7 +8,6 @@ weights of the last step are used, so that nothing is selected on the evaluation
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -29,6 +28,7 @@ from .evaluation.perplexity import evaluate_text
 from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
+from .numerals import fixed, json_text
 from .outputs import Folder, check_folder
 from .run import Run, load
 from .scratch import temporary_folder
@@ -188,7 +188,7 @@ def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, An
         for rung in RUNGS:
             rows.append(_climb_one(rung, out, seed, show))
             show.print(_line(rows[-1]))
-        write_text(out / _TABLE, json.dumps(rows, indent=1))
+        write_text(out / _TABLE, json_text(rows, indent=1))
         draw_ladder(rows, out / _PICTURE)
         draw_gradients(out, seed)
         best = load(out / RUNGS[-1].slug)
@@ -237,7 +237,7 @@ def _line(row: dict[str, Any]) -> str:
     article = "" if row["article"] is None else f"{row['article']:.1%}"
     return (
         f"{row['rung']:<34}{row['parameters']:>11,}{row['seconds']:>9.1f}{row['accuracy']:>10.1%}"
-        f"{article:>9}{row['perplexity']:>8.2f}"
+        f"{article:>9}{fixed(row['perplexity']):>8}"
     )
 
 

@@ -55,6 +55,7 @@ def command(
     """
     from ..errors import Interrupted
     from ..experiments.ablation import PICTURE, TABLE, ablate
+    from ..numerals import fixed
     from ..screen import progress_bar, speaker
 
     try:
@@ -79,10 +80,10 @@ def command(
     full = rows[0]
     print(f"{'':<26}{'valid':>9}{'':>9}{'test':>9}{'paper: PTB':>13}{'WT2':>8}{'minutes':>9}")
     for row in rows:
-        change = "" if row is full else f"{row.valid - full.valid:+.2f}"
-        tested = "" if row.test is None else f"{row.test:.2f}"
+        change = "" if row is full else fixed(row.valid - full.valid, sign="+")
+        tested = "" if row.test is None else fixed(row.test)
         print(
-            f"{row.title:<26}{row.valid:>9.2f}{change:>9}{tested:>9}{row.paper[0]:>13.1f}"
+            f"{row.title:<26}{fixed(row.valid):>9}{change:>9}{tested:>9}{row.paper[0]:>13.1f}"
             f"{row.paper[1]:>8.1f}{row.seconds / 60:>9.1f}"
         )
     print(f"written: {out / TABLE}, {out / PICTURE}")

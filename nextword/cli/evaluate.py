@@ -104,7 +104,8 @@ def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool)
             }
         )
         return
-    print(f"{len(runs)} seeds, mean ± deviation:")
+    of = "mean ± standard deviation" if len(runs) > 1 else "no deviation, which needs two or more"
+    print(f"{len(runs)} seed{'s' * (len(runs) > 1)}, {of}:")
     for name, value in figures.items():
         print(f"{name:<26}{value}")
 

@@ -83,17 +83,9 @@ def dynamic_settings(wanted: bool, items: list[str]) -> Dynamic | None:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON. Infinities and NaN become null: JSON has neither."""
-    import json
-    import math
+    from ..numerals import json_text
 
-    def plain(item: object) -> object:
-        if isinstance(item, dict):
-            return {key: plain(part) for key, part in item.items()}
-        if isinstance(item, (list, tuple)):
-            return [plain(part) for part in item]
-        return None if isinstance(item, float) and not math.isfinite(item) else item
-
-    print(json.dumps(plain(value), ensure_ascii=False))
+    print(json_text(value))
 
 
 def text_lines(file: str) -> Iterator[str]:

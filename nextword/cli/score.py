@@ -28,6 +28,7 @@ def command(
     and the perplexity. A translator reads source, tab, target and scores the target. A BERT gives
     pseudo-log-likelihoods.
     """
+    from ..numerals import fixed
     from ..run import load
     from ..tasks import task_of
     from .options import print_json, text_lines
@@ -46,4 +47,4 @@ def command(
         if json:
             print_json(result.as_dict())
         else:
-            print(f"{result.log_prob:.4f}\t{result.text}")
+            print(f"{fixed(result.log_prob, 4)}\t{result.text}")

@@ -176,7 +176,8 @@ def _several(request: Request, out: Path, seeds: int) -> None:
     except (Interrupted, KeyboardInterrupt):
         again = " without --overwrite" if request.overwrite else ""
         raise Interrupted(f"stopped and saved; run the same command{again} to continue") from None
-    print(f"{seeds} seeds, validation figures of the kept weights:")
+    spread = ", mean ± standard deviation" if seeds > 1 else ""
+    print(f"{seeds} seed{'s' * (seeds > 1)}, validation figures of the kept weights{spread}:")
     for name, value in figures.items():
         print(f"{name:<14}{value}")
 

@@ -25,6 +25,7 @@ from ..models.base import TrainableModel
 from ..models.windowed import without_window
 from ..nn import kernels
 from ..nn.state_recording import pause_recording, record_states
+from ..numerals import fixed
 from ..run import Run
 from ..scratch import temporary_folder
 from ..state import leaves
@@ -57,7 +58,7 @@ class GradientFlow:
         """Describe the gradients in one line."""
         return (
             f"{self.name}: |dL/dh| {self.hidden[0]:.2e} at the last state, {self.hidden[-1]:.2e} "
-            f"{len(self.hidden) - 1} steps before it (x {self.factor:.3f} a step)"
+            f"{len(self.hidden) - 1} steps before it (x {fixed(self.factor, 3)} a step)"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..data.labelled import Labelled
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
+from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
@@ -74,10 +75,10 @@ class ClassifierEvaluation:
         quality = self.quality
         return [
             ("examples", f"{self.examples:,}"),
-            ("accuracy", f"{quality.accuracy:.2%}"),
-            ("F1", f"{quality.f1:.2%} mean over the labels"),
-            ("Matthews", f"{quality.matthews:.3f}"),
-            ("loss", f"{self.nll / self.examples:.4f} nats per text"),
+            ("accuracy", percent(quality.accuracy, 2)),
+            ("F1", f"{percent(quality.f1, 2)} mean over the labels"),
+            ("Matthews", fixed(quality.matthews, 3)),
+            ("loss", f"{fixed(self.nll / self.examples, 4)} nats per text"),
             *([("cut", f"{self.cut:,} texts too long to be read whole")] if self.cut else []),
             ("speed", f"{self.examples / self.seconds:,.0f} texts/s"),
         ]

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..numerals import fixed, percent
 from ..run import Run
-from .bootstrap import interval, join, p_value, resample, verdict
+from .bootstrap import Interval, interval, join, p_value, remarks, resample, verdict
 from .classification import ClassifierEvaluation
 from .tagging import TaggerEvaluation
 
@@ -26,7 +27,7 @@ class LabelRow:
 
     name: str
     evaluation: ClassifierEvaluation | TaggerEvaluation
-    interval: tuple[float, float]  # 95 % confidence interval of `LabelComparison.metric`
+    interval: Interval  # 95 % confidence interval of `LabelComparison.metric`
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LabelComparison:
 
     rows: list[LabelRow]
     metric: str  # the figure that rows are ranked by: "accuracy", or "f1" of spans
-    p_value: float | None  # two-sided, best against second; None for a single run
+    p_value: float | None  # two-sided, best against second; None if there is no test
 
     @property
     def significant(self) -> bool:
@@ -66,10 +67,10 @@ class LabelComparison:
                 [
                     row.name,
                     f"{e.parameters:,}",
-                    f"{quality[self.metric]:.2%}",
-                    "{:.1%}-{:.1%}".format(*row.interval),
-                    f"{quality[other]:.2%}",
-                    f"{quality['matthews']:.3f}",
+                    percent(quality[self.metric], 2),
+                    _percents(row.interval),
+                    percent(quality[other], 2),
+                    fixed(quality["matthews"], 3),
                     f"{e.shares.shape[1] / e.seconds:,.0f}",
                 ]
             )
@@ -79,7 +80,9 @@ class LabelComparison:
     def notes(self) -> list[str]:
         """Return lines to print below the table."""
         names = [row.name for row in self.rows]
-        return verdict(names, self.p_value, f"{self.rows[0].evaluation.shares.shape[1]} texts")
+        texts = self.rows[0].evaluation.shares.shape[1]
+        notes = remarks([row.interval for row in self.rows], texts, "texts")
+        return notes + verdict(names, self.p_value, f"{texts} texts")
 
 
 def compare_labels(
@@ -92,12 +95,17 @@ def compare_labels(
         found: the evaluation of each run.
     """
     metric = "f1" if any(one.ranked_by == "f1" for one in found) else "accuracy"
-    sums = resample(join(np.concatenate([one.shares for one in found]), PIECES))
+    table = join(np.concatenate([one.shares for one in found]), PIECES)
+    sums, pieces = resample(table), table.shape[1]
     ratios = sums[0::2] / np.maximum(1, sums[1::2])  # (R, SAMPLES)
     order = sorted(range(len(found)), key=lambda i: -found[i].quality.as_dict()[metric])
     p = None
     if len(order) > 1:
         difference = ratios[order[0]] - ratios[order[1]]
-        p = p_value(difference)
-    rows = [LabelRow(runs[i].name, found[i], interval(ratios[i])) for i in order]
+        p = p_value(difference, pieces)
+    rows = [LabelRow(runs[i].name, found[i], interval(ratios[i], pieces)) for i in order]
     return LabelComparison(rows, metric, p)
+
+
+def _percents(interval: Interval) -> str:
+    return "-" if interval is None else "-".join(percent(bound) for bound in interval)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from ..files import Paths
+from ..numerals import between, fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..screen import Bar
 from ..text.corpus import Corpus
-from .bootstrap import interval, join, paired, resample, verdict
+from .bootstrap import Interval, interval, join, paired, remarks, resample, verdict
 from .figures import Evaluation
 from .perplexity import load_text
 from .reading import Reading
@@ -39,8 +40,8 @@ class TextRow:
 
     name: str
     evaluation: Evaluation
-    bits_per_byte_interval: tuple[float, float]  # 95 %
-    word_perplexity_interval: tuple[float, float]  # 95 %
+    bits_per_byte_interval: Interval  # 95 %
+    word_perplexity_interval: Interval  # 95 %
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class TextComparison:
     """
 
     rows: list[TextRow]
-    p_value: float | None  # two-sided, best against second; None if those do not compare
+    p_value: float | None  # two-sided, best against second; None if there is no test
     pieces: int  # number of pieces that the bootstrap drew from
 
     @property
@@ -85,13 +86,13 @@ class TextComparison:
                 [
                     f"{row.name} (pseudo)" if e.pseudo else row.name,
                     f"{e.parameters:,}",
-                    f"{e.bits_per_byte:.4f}",
-                    "{:.3f}-{:.3f}".format(*row.bits_per_byte_interval),
-                    f"{e.word_perplexity:.2f}",
-                    "{:.1f}-{:.1f}".format(*row.word_perplexity_interval),
-                    f"{e.perplexity:.2f}",
-                    f"{e.accuracy:.1%}",
-                    f"{e.oov / e.tokens:.2%}",
+                    fixed(e.bits_per_byte, 4),
+                    between(row.bits_per_byte_interval, 3),
+                    fixed(e.word_perplexity),
+                    between(row.word_perplexity_interval),
+                    fixed(e.perplexity),
+                    percent(e.accuracy),
+                    percent(e.oov / e.tokens, 2),
                     f"{e.tokens / e.seconds:,.0f}",
                 ]
             )
@@ -106,6 +107,8 @@ class TextComparison:
                 "pseudo: each token is predicted from all others of its line, which gives no "
                 "probability of the text; such figures compare only with each other"
             )
+        intervals = [row.bits_per_byte_interval for row in self.rows]
+        notes += remarks(intervals, self.pieces, "pieces of the text")
         names = [row.name for row in self.rows]
         return notes + verdict(names, self.p_value, f"{self.pieces} pieces of the text")
 
@@ -135,21 +138,21 @@ def compare_texts(
             corpus = load_text(run, data, folder, segment=PIECE)
             evaluation, scores = evaluate_corpus(run, corpus, how, bar)
         assert corpus.segment_ends is not None and corpus.segment_bytes is not None
-        sums = np.concatenate([[0.0], np.cumsum(-scores.log_prob, dtype=np.float64)])
-        nats = np.diff(sums[np.concatenate([[0], corpus.segment_ends])])
+        starts = np.concatenate([[0], corpus.segment_ends[:-1]])
+        nats = np.add.reduceat(-scores.log_prob.astype(np.float64), starts)
         evaluations.append(evaluation)
         costs.append(nats)
         sizes, words = corpus.segment_bytes, evaluation.words
     table = join(np.stack([*costs, sizes]), PIECES)  # (R + 1, S)
-    resampled = resample(table)
+    resampled, pieces = resample(table), table.shape[1]
     rows = []
     for run, evaluation, nats in zip(runs, evaluations, resampled, strict=False):
         bits = nats / math.log(2) / resampled[-1] + _spelled(evaluation)
         per_word = nats / resampled[-1] * (evaluation.bytes / max(1, words))
+        with np.errstate(over="ignore"):  # a perplexity may be infinite
+            perplexities = np.exp(per_word)
         rows.append(
-            TextRow(
-                run.name, evaluation, interval(bits), interval(np.exp(np.minimum(per_word, 700)))
-            )
+            TextRow(run.name, evaluation, interval(bits, pieces), interval(perplexities, pieces))
         )
     order = sorted(
         range(len(rows)),
@@ -160,10 +163,13 @@ def compare_texts(
         first, second = (
             table[i] + math.log(2) * table[-1] * _spelled(rows[i].evaluation) for i in order[:2]
         )
-        p_value = paired(second - first)
-    return TextComparison([rows[i] for i in order], p_value, table.shape[1])
+        with np.errstate(invalid="ignore"):  # NaN where both give a piece no probability
+            p_value = paired(second - first)
+    return TextComparison([rows[i] for i in order], p_value, pieces)
 
 
 def _spelled(evaluation: Evaluation) -> float:
     """Return the part of bits per byte that spelling out unknown words costs."""
+    if math.isinf(evaluation.nll):
+        return 0.0
     return evaluation.bits_per_byte - evaluation.nll / math.log(2) / evaluation.bytes

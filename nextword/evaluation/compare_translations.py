@@ -10,8 +10,10 @@ from typing import Any
 from .. import plot
 from ..files import AnyPath, Paths
 from ..generation.translate import Decoding
+from ..numerals import between, fixed
 from ..run import Run
 from ..screen import Bar
+from .bootstrap import FEWEST, Interval, remarks
 from .translation import TranslationEvaluation, evaluate_translation, metrics, quality
 
 SAMPLES = 1000  # bootstrap samples
@@ -25,9 +27,9 @@ class TranslationRow:
 
     name: str
     evaluation: TranslationEvaluation
-    bleu_interval: tuple[float, float]  # 95 %
-    chrf_interval: tuple[float, float]  # 95 %
-    bleu_p: float | None  # p-value of "no difference from the baseline"; None for the baseline
+    bleu_interval: Interval  # 95 %
+    chrf_interval: Interval  # 95 %
+    bleu_p: float | None  # p-value of "no difference from the baseline"; None if there is no test
     chrf_p: float | None  # the same for chrF
 
 
@@ -65,13 +67,13 @@ class TranslationComparison:
                 [
                     row.name,
                     f"{e.targets.parameters:,}",
-                    f"{e.quality.bleu:.2f}",
-                    "{:.1f}-{:.1f}".format(*row.bleu_interval),
-                    "" if row.bleu_p is None else f"{row.bleu_p:.3f}",
-                    f"{e.quality.chrf:.2f}",
-                    "{:.1f}-{:.1f}".format(*row.chrf_interval),
-                    "" if row.chrf_p is None else f"{row.chrf_p:.3f}",
-                    f"{e.targets.perplexity:.2f}",
+                    fixed(e.quality.bleu),
+                    between(row.bleu_interval),
+                    fixed(row.bleu_p, 3),
+                    fixed(e.quality.chrf),
+                    between(row.chrf_interval),
+                    fixed(row.chrf_p, 3),
+                    fixed(e.targets.perplexity),
                     f"{len(e.sources) / e.seconds:,.1f}",
                 ]
             )
@@ -80,9 +82,12 @@ class TranslationComparison:
 
     def notes(self) -> list[str]:
         """Return lines to print below the table."""
-        quality = self.rows[0].evaluation.quality
-        against = f"p: paired bootstrap against {self.baseline}"
-        return [against, quality.bleu_signature, quality.chrf_signature]
+        e = self.rows[0].evaluation
+        sentences = len(e.sources)
+        notes = remarks([row.bleu_interval for row in self.rows], sentences, "sentences")
+        if sentences >= FEWEST:
+            notes.append(f"p: paired bootstrap against {self.baseline}")
+        return [*notes, e.quality.bleu_signature, e.quality.chrf_signature]
 
     def draw(self, path: AnyPath) -> None:
         """BLEU over the source's length, a line for each run."""
@@ -110,10 +115,22 @@ def compare_translations(
     Raises:
         InputError: a run does not translate, or a text cannot be read.
     """
+    found = [evaluate_translation(run, data, targets, how=how, bar=bar) for run in runs]
+    rows = _tested(runs, found)
+    rows.sort(key=lambda row: -row.evaluation.quality.bleu)
+    return TranslationComparison(rows, runs[0].name)
+
+
+def _tested(runs: Sequence[Run], found: list[TranslationEvaluation]) -> list[TranslationRow]:
+    """Make the rows, with intervals and p-values if there are enough sentences for them."""
     from sacrebleu.significance import PairedTest
 
-    found = [evaluate_translation(run, data, targets, how=how, bar=bar) for run in runs]
     references = found[0].references
+    if len(references) < FEWEST:
+        return [
+            TranslationRow(run.name, one, None, None, None, None)
+            for run, one in zip(runs, found, strict=True)
+        ]
     bleu, chrf = metrics(references)
     systems = [(f"{i}", one.translations) for i, one in enumerate(found)]
     if len(systems) == 1:
@@ -135,8 +152,7 @@ def compare_translations(
         if one.translations == found[0].translations and one is not found[0]:
             p_values = 1.0, 1.0  # sacrebleu would give 1 / (1 + SAMPLES)
         rows.append(TranslationRow(run.name, one, *intervals, *p_values))
-    rows.sort(key=lambda row: -row.evaluation.quality.bleu)
-    return TranslationComparison(rows, runs[0].name)
+    return rows
 
 
 def by_length(evaluation: TranslationEvaluation) -> list[dict[str, Any]]:
@@ -181,5 +197,7 @@ def draw_lengths(comparison: TranslationComparison, path: AnyPath) -> None:
         ax.legend()
 
 
-def _interval(result: Any) -> tuple[float, float]:
+def _interval(result: Any) -> Interval:
+    if not result.ci:  # every sample has the same score
+        return None
     return float(result.mean - result.ci), float(result.mean + result.ci)

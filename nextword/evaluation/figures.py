@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from ..numerals import fixed, percent
 from ..run import Run
 from ..text.corpus import Counts
 from ..version import __version__
@@ -56,15 +57,15 @@ class Evaluation:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the figures formatted for people: (name, value)."""
-        excluding = f"{self.perplexity_excluding_oov:.2f} per token, unknown words left out"
+        excluding = f"{fixed(self.perplexity_excluding_oov)} per token, unknown words left out"
         return [
             ("tokens", f"{self.tokens:,}"),
-            ("perplexity", f"{self.perplexity:.2f} per token"),
+            ("perplexity", f"{fixed(self.perplexity)} per token"),
             *([("", excluding)] if self.oov else []),
-            ("", f"{self.word_perplexity:.2f} per word"),
-            ("bits", f"{self.bits_per_byte:.4f} per byte"),
-            ("", f"{self.bits_per_char:.4f} per character"),
-            *([] if math.isnan(self.accuracy) else [("accuracy", f"{self.accuracy:.2%}")]),
+            ("", f"{fixed(self.word_perplexity)} per word"),
+            ("bits", f"{fixed(self.bits_per_byte, 4)} per byte"),
+            ("", f"{fixed(self.bits_per_char, 4)} per character"),
+            *([] if math.isnan(self.accuracy) else [("accuracy", percent(self.accuracy, 2))]),
             ("unknown", f"{self.oov:,} tokens ({self.oov / self.tokens:.2%})"),
             ("speed", f"{self.tokens / self.seconds:,.0f} tokens/s"),
             *([("pseudo", _PSEUDO)] if self.pseudo else []),

@@ -14,6 +14,7 @@ import torch
 from ..data.stream import Ids
 from ..data.tagged import Tagged
 from ..files import AnyPath, Paths, path_list
+from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
@@ -59,10 +60,10 @@ class TaggerEvaluation:
         of = "of whole spans" if in_spans(self.tags) else "mean over the tags"
         return [
             ("words", f"{self.words:,}"),
-            ("accuracy", f"{quality.accuracy:.2%}"),
-            ("F1", f"{quality.f1:.2%} {of}"),
-            ("Matthews", f"{quality.matthews:.3f}"),
-            ("loss", f"{self.nll / self.words:.4f} nats per word"),
+            ("accuracy", percent(quality.accuracy, 2)),
+            ("F1", f"{percent(quality.f1, 2)} {of}"),
+            ("Matthews", fixed(quality.matthews, 3)),
+            ("loss", f"{fixed(self.nll / self.words, 4)} nats per word"),
             ("speed", f"{self.words / self.seconds:,.0f} words/s"),
         ]
 

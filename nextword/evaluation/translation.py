@@ -15,6 +15,7 @@ from ..data.pairs import Sentences
 from ..errors import InputError
 from ..files import Paths, path_list
 from ..generation.translate import Decoding, check_translates, decode, translate_lines, translator
+from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..screen import Bar
@@ -63,10 +64,10 @@ class TranslationEvaluation:
             ("sentences", f"{len(self.sources):,}"),
             ("BLEU", f"{quality.bleu:.2f}   {quality.bleu_signature}"),
             ("chrF", f"{quality.chrf:.2f}   {quality.chrf_signature}"),
-            ("perplexity", f"{e.perplexity:.2f} per token"),
-            ("", f"{e.word_perplexity:.2f} per word"),
-            ("bits", f"{e.bits_per_byte:.4f} per byte"),
-            ("accuracy", f"{e.accuracy:.2%} of tokens, given those before them"),
+            ("perplexity", f"{fixed(e.perplexity)} per token"),
+            ("", f"{fixed(e.word_perplexity)} per word"),
+            ("bits", f"{fixed(e.bits_per_byte, 4)} per byte"),
+            ("accuracy", f"{percent(e.accuracy, 2)} of tokens, given those before them"),
             ("unknown", f"{e.oov:,} tokens ({e.oov / e.tokens:.2%})"),
             ("speed", f"{len(self.sources) / self.seconds:,.1f} sentences/s"),
             ("signature", e.signature),

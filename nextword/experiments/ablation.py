@@ -5,7 +5,7 @@ The ingredients are those of Merity, Keskar and Socher (2017, arXiv:1708.02182),
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from ..config import Config, Overrides, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import locked, write_text
+from ..numerals import fixed, json_text
 from ..parsing import read_json
 from ..run import STATE, load
 from ..screen import Bar, Say
@@ -123,7 +124,7 @@ class Row:
         """Make a row from what `as_dict` returned."""
         return cls(
             row["row"],
-            row["valid_perplexity"],
+            math.inf if row["valid_perplexity"] is None else row["valid_perplexity"],
             row["test_perplexity"],
             (row["paper_test_ptb"], row["paper_test_wt2"]),
             row["parameters"],
@@ -232,7 +233,7 @@ def _rows(
                     sum(_seconds(run) for run in runs),
                 )
             table = [done[row.title] for row in rows if row.title in done]
-            write_text(out / TABLE, json.dumps([row.as_dict() for row in table], indent=1))
+            write_text(out / TABLE, json_text([row.as_dict() for row in table], indent=1))
             draw(table, out / PICTURE)
     return [done[row.title] for row in rows]
 
@@ -284,12 +285,10 @@ def _left(done: dict[str, Row], rows: int) -> str:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw how much worse each row is than the full recipe, in percent, and in the paper."""
-    from math import nan
-
     full = rows[0]
 
     def change(value: float | None, base: float | None) -> float:
-        return nan if value is None or base is None else 100 * (value / base - 1)
+        return math.nan if value is None or base is None else 100 * (value / base - 1)
 
     others = rows[1:]
     series = {
@@ -311,5 +310,5 @@ def draw(rows: list[Row], path: Path) -> None:
         ax.invert_yaxis()
         ax.axvline(0, color="black", lw=0.8)
         ax.grid(visible=False, axis="y")
-        ax.set(xlabel=f"perplexity against the full recipe ({full.valid:.1f} valid), %")
+        ax.set(xlabel=f"perplexity against the full recipe ({fixed(full.valid, 1)} valid), %")
         ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

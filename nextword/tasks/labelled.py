@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
 from ..files import Paths, path_list, write_text
+from ..numerals import fixed
 from ..run import DATA, TOKENIZER, tokenizer_of, weights_of
 from ..screen import Bars
 from ..text.corpus import Corpus
@@ -164,7 +165,9 @@ class LabelledTask(Task):
 
     def best(self, cost: float, config: Config) -> str:
         metric = config.train.metric
-        return f"loss {cost:.4f}" if metric == "loss" else f"{metric} {1 - cost:.3f}"
+        if metric == "loss":
+            return f"loss {fixed(cost, 4)}"
+        return f"{metric} {fixed(1 - cost, 3)}"
 
     def _label_counts(self, corpus: Corpus) -> Counter[int]:
         assert corpus.labels is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..files import AnyPath
+from ..numerals import fixed, percent, significant
 
 #: Figures to print: (name, formatted value); an empty name is another unit of the line above.
 Lines = list[tuple[str, str]]
@@ -84,16 +85,21 @@ class Validation:
         return self.nll if self.metric == "loss" else 1 - self.figures[self.metric]
 
     def __str__(self) -> str:
-        formats = {  # other figures go by their name
-            "perplexity": "perplexity {:.2f}",
-            "accuracy": "accuracy {:.1%}",
-            "bleu": "BLEU {:.1f}",
-            "loss": "loss {:.4f}",
-            "f1": "F1 {:.1%}",
-            "matthews": "Matthews {:.3f}",
-            "next_accuracy": "next sentence {:.1%}",
-        }
-        return "  ".join(
-            formats.get(name, f"{name.replace('_', ' ')} {{:.4g}}").format(value)
-            for name, value in self.figures.items()
-        )
+        return "  ".join(_shown(name, value) for name, value in self.figures.items())
+
+
+def _shown(name: str, value: float) -> str:
+    """Format a figure of a validation; one that is not listed here goes by its own name."""
+    called: dict[str, tuple[str, Callable[[float, int], str], int]] = {
+        "perplexity": ("perplexity", fixed, 2),
+        "accuracy": ("accuracy", percent, 1),
+        "bleu": ("BLEU", fixed, 1),
+        "loss": ("loss", fixed, 4),
+        "f1": ("F1", percent, 1),
+        "matthews": ("Matthews", fixed, 3),
+        "next_accuracy": ("next sentence", percent, 1),
+    }
+    if name not in called:
+        return f"{name.replace('_', ' ')} {significant(value)}"
+    title, written, places = called[name]
+    return f"{title} {written(value, places)}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from .. import registry
 from ..errors import InputError
 from ..files import AnyPath, Paths
+from ..numerals import fixed
 from ..screen import Bar, Bars
 from ..types import Ability
 from .results import Answer, Comparison, Report, Validation
@@ -232,7 +233,7 @@ class Task(ABC):
         """Format the best validation so far, given its `Validation.cost`."""
         from ..evaluation.figures import safe_exp
 
-        return f"perplexity {safe_exp(cost):.2f}"
+        return f"perplexity {fixed(safe_exp(cost))}"
 
     # ------------------------------------------------------------------ using a run
 

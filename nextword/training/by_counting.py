@@ -20,6 +20,7 @@ from ..ngram import file
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, return_freed_memory
 from ..ngram.table import Table, natural
+from ..numerals import fixed, json_text
 from ..outputs import check_file
 from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa
 from ..run_folder import replacing
@@ -61,7 +62,7 @@ def train_by_counting(job: Job, out: Path) -> None:
     else:
         with replacing(out, overwrite) as fresh, progress_bars(quiet) as bars:
             made = _estimate(job, fresh, began, bars, keep_table=True)
-            write_text(fresh / METRICS, json.dumps(made.record) + "\n")
+            write_text(fresh / METRICS, json_text(made.record) + "\n")
             write_text(fresh / CONFIG, as_json(job.config.dump()))
     speaker(quiet)(_summary(job.config, out, made))
 
@@ -153,9 +154,9 @@ def _summary(config: Config, out: Path, made: _Made) -> str:
     valid = ""
     if "valid_perplexity" in record:
         figure = record["valid_perplexity"]
-        valid = f", validation perplexity {math.inf if figure is None else figure:.2f}"
+        valid = f", validation perplexity {fixed(math.inf if figure is None else figure)}"
     if "unpruned_valid_perplexity" in record:
-        valid += f" ({record['unpruned_valid_perplexity']:.2f} before pruning)"
+        valid += f" ({fixed(record['unpruned_valid_perplexity'])} before pruning)"
     return (
         f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
         f"{kept} n-grams, {made.table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from ..config import Config, configure
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import write_text
+from ..numerals import fixed, json_text
 from ..run import (
     CONFIG,
     DATA,
@@ -77,14 +77,14 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
             _copy(path, fresh / MEMBERS / str(index))
         write_text(fresh / TOKENIZER, members[0].tokenizer.to_json())
         record["seconds"] = round(time.perf_counter() - began, 3)
-        write_text(fresh / METRICS, json.dumps(record) + "\n")
+        write_text(fresh / METRICS, json_text(record) + "\n")
         write_text(fresh / CONFIG, as_json(Config.parse(tables, config.recipe).dump()))
     say = speaker(request.quiet)
     parts = ", ".join(f"{w:.4f} x {run.name}" for w, run in zip(weights, members, strict=True))
     say(f"{config.recipe}: {parts}")
     if spans:
-        alone = ", ".join(f"{value:.2f}" for value in record["members"])
-        say(f"validation perplexity {record['valid_perplexity']:.2f} (members alone: {alone})")
+        alone = ", ".join(fixed(value) for value in record["members"])
+        say(f"validation perplexity {fixed(record['valid_perplexity'])} (members alone: {alone})")
 
 
 def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) -> None:

@@ -283,7 +283,8 @@ def test_a_line_longer_than_the_context_is_read_in_pieces(run: Run) -> None:
 
 def test_compare_keeps_pseudo_figures_apart(run: Run, cli: Cli, tmp_path: Path) -> None:
     """Last in the table however good they look, and no test against real probabilities."""
-    (tmp_path / "text.txt").write_text("the cat sat on the mat\na dog sat\n" * 30, encoding="utf-8")
+    lines = "the cat sat on the mat\na dog sat\n" * 200
+    (tmp_path / "text.txt").write_text(lines, encoding="utf-8")
     ngram = nextword.train("unigram", tmp_path / "text.txt", tmp_path / "ngram", quiet=True)
     result = nextword.compare([run, ngram], tmp_path / "text.txt")
     assert [row.evaluation.pseudo for row in result.rows] == [False, True]

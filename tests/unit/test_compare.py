@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,14 +182,62 @@ def test_one_run_has_no_p_value(runs: list[Run], text: Path) -> None:
         nextword.compare([], text)
 
 
-def test_short_text(runs: list[Run], tmp_path: Path) -> None:
-    """A text of one piece: every interval is the value itself."""
-    path = tmp_path / "short.txt"
-    path.write_text("the cat\n", encoding="utf-8")
-    result = compare(runs, path)
-    assert result.pieces == 1
-    for row in result.rows:
-        assert row.bits_per_byte_interval == pytest.approx((row.evaluation.bits_per_byte,) * 2)
+@pytest.mark.parametrize("words", [2, 60, 200, 700, 1500, 2500])
+def test_few_pieces_have_no_intervals_and_no_test(
+    words: int, runs: list[Run], tmp_path: Path
+) -> None:
+    """Neither in the object nor in the table nor in JSON; a sentence says why."""
+    result = compare(runs, write_text(tmp_path / "short.txt", words))
+    intervals = [
+        interval
+        for row in result.rows
+        for interval in (row.bits_per_byte_interval, row.word_perplexity_interval)
+    ]
+    missing = "no confidence intervals and no test: they need at least 20 pieces of the text "
+    if few := result.pieces < bootstrap.FEWEST:
+        assert intervals == [None] * 6 and result.p_value is None and not result.significant
+        assert result.notes() == [missing + f"(here: {result.pieces})"]
+        assert all(cells.count("-") == 2 for cells in result.table()[1])
+    else:
+        assert all(low < high for low, high in intervals) and result.p_value is not None
+        assert not any(missing in note for note in result.notes())
+    assert few == (words < 1500)
+
+
+def test_the_same_text_over_and_over_proves_nothing() -> None:
+    """Pieces that are all alike say nothing of how others would be."""
+    alike = np.ones((1, 50))
+    assert bootstrap.interval(bootstrap.resample(alike)[0], 50) is None
+    assert bootstrap.paired(alike[0]) is None
+    assert bootstrap.paired(np.zeros(50)) == 1.0
+    assert bootstrap.remarks([None], 50, "texts") == [
+        "- in place of an interval: all texts have the same figure"
+    ]
+    assert bootstrap.remarks([(1.0, 2.0)], 50, "texts") == []
+
+
+def test_intervals_of_infinite_figures() -> None:
+    """An impossible piece makes the upper bound infinite; without it in a sample it is finite."""
+    costs = np.linspace(1, 2, 40)
+    costs[3] = np.inf
+    low, high = bootstrap.interval(bootstrap.resample(costs[None])[0], 40)  # type: ignore[misc]
+    assert 40 < low < 80 and high == np.inf
+    assert bootstrap.paired(costs - np.linspace(2, 1, 40)) is not None
+    with np.errstate(invalid="ignore"):
+        assert bootstrap.paired(costs - costs) is None  # infinity less infinity
+
+
+def test_infinite_figures_in_the_table(runs: list[Run], text: Path) -> None:
+    """A perplexity of e^700 and more is infinite, and no cell is as wide as the screen."""
+    impossible = replace(runs[0], name="impossible")
+    result = compare([runs[1], impossible], text)
+    evaluation = replace(
+        result.rows[1].evaluation, perplexity=math.inf, word_perplexity=math.exp(699)
+    )
+    rows = [result.rows[0], replace(result.rows[1], evaluation=evaluation)]
+    cells = replace(result, rows=rows).table()[1][1]
+    assert "inf" in cells and "3.73e+303" in cells
+    assert max(map(len, cells)) < 20
 
 
 def test_dynamic_evaluation_is_passed_on(runs: list[Run], tmp_path: Path) -> None:
@@ -237,7 +286,7 @@ def test_paired_is_two_sided_and_calibrated() -> None:
     small = rng.normal(0.05, 1, 200)
     assert bootstrap.paired(small) == pytest.approx(bootstrap.paired(-small), abs=0.02)
     assert bootstrap.paired(np.zeros(50)) == 1.0
-    assert bootstrap.paired(np.ones(50)) <= 2 / bootstrap.SAMPLES
+    assert bootstrap.paired(rng.normal(5, 1, 50)) <= 2 / bootstrap.SAMPLES  # type: ignore[operator]
     p_values = [bootstrap.paired(rng.normal(0, 1, 60)) for _ in range(60)]
     assert 0.2 < np.mean(np.array(p_values) < 0.5) < 0.8
     assert np.mean(np.array(p_values) < 0.05) < 0.2

@@ -99,9 +99,32 @@ def test_the_pairing_counts(compared: Callable[..., Any]) -> None:
 
 
 def test_one_run_and_twins(compared: Callable[..., Any]) -> None:
-    one = classifier_of(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    right = np.array([0, 1, 1] * 10)
+    one = classifier_of(right, np.array([0, 1, 0] * 10))
     assert compared("classifier", {"a": one}).p_value is None
     assert compared("classifier", {"a": one, "b": one}).p_value == 1.0
+
+
+@pytest.mark.parametrize("texts", [1, 2, 4, 19, 20])
+def test_few_texts_have_no_intervals_and_no_test(texts: int, compared: Callable[..., Any]) -> None:
+    right = np.zeros(texts, dtype=int)
+    answers = np.arange(texts) % 3 % 2
+    found = {"a": classifier_of(right, answers), "b": classifier_of(right, 1 - answers)}
+    result = compared("classifier", found)
+    told = "no confidence intervals and no test: they need at least 20 texts (here: "
+    assert any(note.startswith(told) for note in result.notes()) == (texts < 20)
+    for row, cells in zip(result.rows, result.table()[1], strict=True):
+        assert (row.interval is None) == (texts < 20) == ("-" in cells)
+    assert (result.p_value is None) == (texts < 20)
+    assert result.significant is False or texts == 20
+
+
+def test_all_right_has_no_interval(compared: Callable[..., Any]) -> None:
+    """Texts that are all right say nothing of how often the next one is wrong."""
+    right = np.array([0, 1] * 30)
+    result = compared("classifier", {"a": classifier_of(right, right)})
+    assert result.rows[0].interval is None and "-" in result.table()[1][0]
+    assert result.notes() == ["- in place of an interval: all texts have the same figure"]
 
 
 def test_taggers_of_spans_by_f1(compared: Callable[..., Any]) -> None:
@@ -122,7 +145,7 @@ def test_taggers_of_spans_by_f1(compared: Callable[..., Any]) -> None:
     result = compared("tagger", found)
     assert result.metric == "f1" and [row.name for row in result.rows] == ["whole", "parts"]
     for row in result.rows:
-        assert row.interval == pytest.approx((row.evaluation.quality.f1,) * 2)
+        assert row.interval is None  # all sentences are alike
     assert {"f1_interval", "run", "accuracy"} <= result.as_dict()["runs"][0].keys()
 
 
@@ -133,17 +156,17 @@ def test_taggers_without_spans_by_accuracy(compared: Callable[..., Any]) -> None
     better = replace(one, quality=Quality(1.0, 1.0, 1.0), shares=np.array([[1.0, 3.0]] * 2))
     result = compared("tagger", {"a": one, "b": better})
     assert result.metric == "accuracy" and result.rows[0].name == "b"
-    assert result.rows[0].interval == (1.0, 1.0)
-    assert result.rows[1].interval[1] <= 1.0
+    assert [row.interval for row in result.rows] == [None, None]
 
 
 def test_p_value_of_a_resampled_difference() -> None:
     """Twice the smaller side, no less than one sample's worth, no more than one."""
     values = np.array([-1.0] * 100 + [1.0] * 9900)
-    assert p_value(values) == pytest.approx(0.02)
-    assert p_value(-values) == pytest.approx(0.02)
-    assert p_value(np.ones(10_000)) == pytest.approx(2e-4)
-    assert p_value(np.zeros(10_000)) == 1.0
+    assert p_value(values, 50) == pytest.approx(0.02)
+    assert p_value(-values, 50) == pytest.approx(0.02)
+    assert p_value(np.linspace(1, 2, 10_000), 50) == pytest.approx(2e-4)
+    assert p_value(np.zeros(10_000), 50) == 1.0
+    assert p_value(np.ones(10_000), 50) is None and p_value(values, 19) is None
 
 
 # ----------------------------------------------------------------------------------------- for real

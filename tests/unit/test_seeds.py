@@ -47,6 +47,17 @@ def test_statistics_by_hand() -> None:
     assert str(SeedStatistics(0.81234, 0.0123)) == "0.812 ± 0.012"
     assert str(SeedStatistics(94.291, 12.3)) == "94 ± 12"
     assert str(SeedStatistics(2.0, 0.0)) == "2" and str(SeedStatistics(2.5, math.nan)) == "2.5"
+    assert str(SeedStatistics(1e300, 2e299)) == "1.00e+300 ± 2.00e+299"
+    (infinite,) = seed_statistics([{"a": math.inf}, {"a": 1.0}]).values()
+    assert infinite.mean == math.inf and str(infinite) == "inf"
+
+
+def test_one_seed_has_no_deviation(text: Path, tmp_path: Path, cli: Cli) -> None:
+    small = ["train", "lstm", "--train", text, "--out", tmp_path / "s", *SETS, "--quiet"]
+    status, out, _ = cli(*small, "--seeds", 1)
+    assert status == 0 and out.startswith("1 seed, ") and "±" not in out
+    status, out, _ = cli("evaluate", tmp_path / "s", "--data", text)
+    assert status == 0 and out.startswith("1 seed, no deviation") and "±" not in out
 
 
 def test_each_seed_is_the_run_it_would_be_alone(text: Path, tmp_path: Path) -> None:

@@ -604,12 +604,14 @@ def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for row in found.rows:
         quality_ = row.evaluation.quality
         for (low, high), value in (
-            (row.bleu_interval, quality_.bleu),
-            (row.chrf_interval, quality_.chrf),
+            (row.bleu_interval or (100, 100), quality_.bleu),
+            (row.chrf_interval or (100, 100), quality_.chrf),
         ):
             assert low <= value + 1e-6
             assert value <= high + 1e-6
-    assert rows["bad"].bleu_interval[1] - rows["bad"].bleu_interval[0] > 1
+    assert rows["good"].bleu_interval is None  # all are right: nothing to draw an interval from
+    low, high = rows["bad"].bleu_interval or (0, 0)
+    assert high - low > 1
     described = found.as_dict()
     assert [row["name"] for row in described["rows"]] == [row.name for row in found.rows]
     assert described["rows"][0]["bleu"] == pytest.approx(100)
@@ -619,11 +621,33 @@ def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compare_with_itself(run: Run, tmp_path: Path) -> None:
     """The same translations are no evidence of a difference."""
-    path = write(tmp_path / "pairs", draw_pairs(12))
+    path = write(tmp_path / "pairs", draw_pairs(30))
     found = compare_translations([run, replace(run, name="twin")], path, how=Decoding(beam=1))
     assert found.rows[0].evaluation.quality == found.rows[1].evaluation.quality
     ps = [(row.bleu_p, row.chrf_p) for row in found.rows if row.name == "twin"]
     assert all(p is None or p > 0.05 for pair in ps for p in pair)
+
+
+@pytest.mark.parametrize("sentences", [1, 4, 19, 20])
+def test_few_sentences_have_no_intervals_and_no_test(
+    sentences: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(f"cat{i} red", f"katze rot {i}") for i in range(sentences)]
+    answers = {
+        "bad": {a: b[:7] + "x" * (i % 3) for i, (a, b) in enumerate(pairs)},
+        "good": {a: b + " x" * (i % 2) for i, (a, b) in enumerate(pairs)},
+    }
+    run = make()
+    patched(run, monkeypatch, answers)
+    runs = [replace(run, name=name) for name in ("bad", "good")]
+    found = compare_translations(runs, write(tmp_path / "pairs", pairs))
+    few = sentences < 20
+    told = "no confidence intervals and no test: they need at least 20 sentences (here: "
+    assert any(note.startswith(told) for note in found.notes()) == few
+    assert any(note.startswith("p: paired bootstrap") for note in found.notes()) != few
+    for row in found.rows:
+        assert (row.chrf_interval is None) == few
+        assert (row.chrf_p is None) == (few or row.name == "bad")
 
 
 def test_compare_as_json(run: Run, tmp_path: Path) -> None:

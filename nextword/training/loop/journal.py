@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from typing import Any, Self
 from ... import plot
 from ...errors import InputError
 from ...evaluation.figures import safe_exp
+from ...numerals import fixed, json_text, percent
 from ...parsing import parse_json
 from ...run import METRICS, PLOTS
 from ...screen import TrainingBar, clock
@@ -20,11 +21,11 @@ from .budget import Budget
 from .standing import Standing
 
 _RECORD_SECONDS = 2.0  # longest time between two updates of the bar
-_SHOWN = {  # the means that the bar shows
-    "nll": "loss {:.3f}",
-    "perplexity": "perplexity {:.1f}",
-    "accuracy": "accuracy {:.1%}",
-    "next_accuracy": "next sentence {:.1%}",
+_SHOWN: dict[str, Callable[[float], str]] = {  # the means that the bar shows
+    "nll": lambda mean: f"loss {fixed(mean, 3)}",
+    "perplexity": lambda mean: f"perplexity {fixed(mean, 1)}",
+    "accuracy": lambda mean: f"accuracy {percent(mean)}",
+    "next_accuracy": lambda mean: f"next sentence {percent(mean)}",
 }
 
 
@@ -94,7 +95,7 @@ class Journal:
 
     def record(self, **values: Any) -> None:
         """Write one line of metrics.jsonl, and the same values to TensorBoard if wanted."""
-        self.file.write(json.dumps(values).encode() + b"\n")
+        self.file.write(json_text(values).encode() + b"\n")
         self.file.flush()
         if self.board:
             for name, value in values.items():
@@ -122,9 +123,7 @@ class Journal:
             seconds=budget.elapsed,
             **means,
         )
-        figures = "  ".join(
-            text.format(means[name]) for name, text in _SHOWN.items() if name in means
-        )
+        figures = "  ".join(shown(means[name]) for name, shown in _SHOWN.items() if name in means)
         self.bar.show(
             f"epoch {at.epoch + 1}",
             budget.used(at),
