@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import hub, registry
+from .arguments import checked
 from .config import Config
 from .errors import InputError
 from .files import read_tensors, write_tensors
@@ -91,6 +92,7 @@ class Run:
         registry.load("task", self.config.model.task).require(self.name, ability, self.path)
 
 
+@checked
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a trained model.
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .. import plot
+from ..arguments import checked
 from ..data.labelled import Labelled
 from ..data.stream import Ids
 from ..errors import InputError
@@ -215,6 +216,7 @@ def evaluate_classifier(run: Run, data: Paths) -> ClassifierEvaluation:
     )
 
 
+@checked
 def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
     """Predict the label of each text.
 

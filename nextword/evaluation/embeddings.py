@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
+from ..arguments import checked
 from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
@@ -21,6 +22,7 @@ _BLOCK = 256  # texts that are sorted by length together
 _TOKENS = 8192  # in a batch, padding included
 
 
+@checked
 def embed(run: Run, texts: Iterable[str]) -> Ids:
     """Turn each text into a vector of length 1.
 

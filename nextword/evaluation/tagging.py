@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..arguments import checked
 from ..data.stream import Ids
 from ..data.tagged import Tagged
 from ..files import AnyPath, Paths, path_list
@@ -199,6 +200,7 @@ def evaluate_tagger(run: Run, data: Paths) -> TaggerEvaluation:
     )
 
 
+@checked
 def tag(run: Run, texts: Iterable[str]) -> list[Tagging]:
     """Predict a tag for each word of each text.
 

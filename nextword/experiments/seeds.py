@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..arguments import checked
 from ..config import Overrides
 from ..errors import InputError
 from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
@@ -24,6 +25,7 @@ from .series import describe, finish, take_directory, texts_of
 _FOLDER = Folder("a series of seeds", SERIES, frozenset([SERIES]), numbered="seed", part=RUN)
 
 
+@checked
 def train_seeds(
     recipe: str,
     train: Paths,

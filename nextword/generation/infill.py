@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from ..arguments import checked
 from ..errors import InputError
 from ..run import Run
 from ..text.tokenizer import EOS
@@ -42,6 +43,7 @@ class Filled:
         return "".join(a + b for a, b in zip(parts, [*words, ""], strict=True))
 
 
+@checked
 @torch.no_grad()
 def fill(run: Run, text: str, top: int = 5) -> Filled:
     """Predict the `top` most probable words for each `[MASK]` of a text. All masks are predicted

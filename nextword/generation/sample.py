@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from .. import registry
+from ..arguments import checked
 from ..config import Section, parse_section
 from ..errors import InputError
 from ..nn import kernels
@@ -173,6 +174,7 @@ def sample_texts(
     return [begun + text.rest() for begun, text in zip(written, texts, strict=True)]
 
 
+@checked
 def generate(
     run: Run,
     prompt: str = "",
@@ -205,6 +207,7 @@ def generate(
     )[0]
 
 
+@checked
 def generate_many(
     run: Run,
     prompts: Sequence[str],

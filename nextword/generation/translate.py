@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from ..arguments import checked
 from ..config import Section
 from ..data.pairs import pad
 from ..errors import InputError
@@ -82,6 +83,7 @@ class Translated:
         return found
 
 
+@checked
 def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> list[str]:
     """The translation of each text; a text is one sentence.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import checked
 from ..errors import InputError
 from ..files import Paths, path_list
 from ..run import Run
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..generation.translate import Decoding
 
 
+@checked
 def evaluate(
     run: Run,
     data: Paths,
@@ -72,6 +74,7 @@ def evaluate(
     return task.evaluate(run, data, options)
 
 
+@checked
 def compare(
     runs: Sequence[Run],
     data: Paths,
@@ -123,6 +126,7 @@ def compare(
     return first.compare(runs, data, options)
 
 
+@checked
 def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[SentenceScore]:
     """Compute the log-probability of each text as a whole line; higher is more natural.
 

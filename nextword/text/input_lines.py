@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
+from ..arguments import check_text
 from ..errors import InputError
 
 _BYTES = 1 << 16  # the most that one call reads
@@ -77,10 +78,14 @@ class InputLines(Iterator[str]):
 
 def take(texts: Iterable[str], most: int) -> list[str]:
     """Take up to `most` texts from an iterator. It waits for the first one only; an empty list
-    means that the iterator is exhausted."""
+    means that the iterator is exhausted.
+
+    Raises:
+        InputError: an item is no string.
+    """
     taken = []
     for text in texts:
-        taken.append(text)
+        taken.append(check_text(text))
         if len(taken) == most or (isinstance(texts, InputLines) and texts.waits()):
             break
     return taken

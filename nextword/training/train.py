@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ..arguments import checked
 from ..config import Overrides
 from ..errors import InputError
 from ..files import AnyPath, Paths
@@ -13,6 +14,7 @@ from ..run_folder import check_target
 from .request import Request, check
 
 
+@checked
 def train(
     recipe: str,
     train: Paths,
@@ -97,6 +99,7 @@ def make(request: Request, out: AnyPath) -> None:
     train_by_gradient(job, out, device, began)
 
 
+@checked
 def resume(
     out: AnyPath,
     *,
