@@ -18,7 +18,7 @@ class TrainingError(Exception):
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM stopped a training after its state was saved.
+    """Ctrl-C, SIGTERM or SIGHUP stopped a training after its state was saved.
 
     The message says how to continue. The command line prints it as one line and exits with status
     130.

@@ -1,17 +1,20 @@
 """Progress bars and messages, all on standard error.
 
 On a terminal progress is shown as a bar with speed and remaining time, elsewhere as one line per
-minute.
+minute. What cannot be shown, because the terminal is closed or the disk of a log file is full, is
+dropped: the work that it tells of goes on.
 """
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -57,9 +60,44 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
 
 
+class _StandardError(io.TextIOBase):
+    """Standard error as it is now; what cannot be written to it is dropped."""
+
+    def __init__(self) -> None:
+        self.stream: TextIO | None = sys.stderr  # None: the process was started without one
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream, which decides what bars are drawn with."""
+        return self.stream.encoding if self.stream else "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write a text, if that is possible."""
+        if self.stream:
+            with suppress(OSError, ValueError):  # the second: it has been closed
+                self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        if self.stream:
+            with suppress(OSError, ValueError):
+                self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether bars can be shown."""
+        with suppress(ValueError):
+            return self.stream is not None and self.stream.isatty()
+        return False
+
+
+def _console(quiet: bool) -> Console:
+    return Console(file=cast(IO[str], _StandardError()), quiet=quiet, highlight=False)
+
+
 def speaker(quiet: bool) -> Say:
     """Return a function that shows a message of one line; with `quiet` it does nothing."""
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = _console(quiet)
     return partial(console.print, markup=False, soft_wrap=True)
 
 
@@ -72,7 +110,7 @@ def progress_bars(quiet: bool) -> Iterator[Bars]:
             advance = bars("encoding", 3_000_000)
             advance(65_536)
     """
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = _console(quiet)
     if not console.is_terminal or console.is_dumb_terminal:
         say = speaker(quiet)
         yield lambda label, total, unit="MB": _PlainBar(say, label, total, unit).advance
@@ -133,7 +171,7 @@ class TrainingBar:
     """
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = _console(quiet)
         self.shown = not (quiet or self.console.is_dumb_terminal) and self.console.is_terminal
         self.said = time.perf_counter()
         self.bar = Progress(

@@ -168,7 +168,7 @@ def ablate(
 
     Raises:
         InputError: a file cannot be read, the recipe is not recurrent, or `out` has other contents.
-        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; everything is saved.
     """
     config = configure(recipe, overrides)
     if "dropout_weight" not in type(config.model).model_fields:

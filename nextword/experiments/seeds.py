@@ -57,7 +57,7 @@ def train_seeds(
     Raises:
         InputError: an argument cannot be used, or `out` has other contents.
         TrainingError: the loss or the gradient is not finite.
-        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; everything is saved.
 
     Example:
         nextword.train_seeds("lstm", "book.txt", "runs/book", seeds=3)["perplexity"].mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -211,7 +212,8 @@ def _run(training: Training, notes: list[str], *, quiet: bool, resume: bool) -> 
         raise Interrupted(_how_to_continue(out)) from None
     draw_curve(out)
     best = f", best validation {task.best(at.best, config)}" if at.history else ""
-    say(f"{at.step:,} steps in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
+    steps = f"{at.step:,} step{'s' if at.step != 1 else ''}"
+    say(f"{steps} in {clock(at.seconds)}{best}. Try: {task.usage(out)}")
 
 
 def _how_to_continue(out: Path) -> str:
@@ -241,6 +243,13 @@ def _notes(training: Training) -> list[str]:
     config = training.config
     shortened = task_of(config).shortened(training.train, training.stream(0), config)
     notes = [shortened] if shortened else []
+    minutes, taken = config.train.minutes, (time.perf_counter() - training.began) / 60
+    if minutes is not None and taken > minutes:
+        notes.append(
+            f"the preparation took longer than train.minutes={minutes:g}: only one step is made; "
+            f"then go on with: nextword train --out {training.folder} --resume "
+            f"--set train.minutes={math.ceil(2 * taken)}"
+        )
     if config.train.graphs and not training.by_graphs:
         why = "CUDA" if training.device.type != "cuda" else "models with a full softmax"
         notes.append(f"train.graphs is for {why} and does nothing here")

@@ -56,7 +56,7 @@ def train(
     Raises:
         InputError: an argument cannot be used; `out` stays as it was.
         TrainingError: the loss or the gradient is not finite; the last good weights are in `out`.
-        Interrupted: Ctrl-C or SIGTERM; all is saved, `resume` continues.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; all is saved, `resume` continues.
 
     Example:
         run = nextword.train("lstm", "book.txt", "runs/book", overrides={"train.minutes": 10})
@@ -124,7 +124,7 @@ def resume(
     Raises:
         InputError: there is no such run, it has no training state, or another setting is changed.
         TrainingError: the loss or the gradient is not finite; the last good weights are in `out`.
-        Interrupted: Ctrl-C or SIGTERM; everything is saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; everything is saved.
 
     Example:
         nextword.resume("runs/book", overrides={"train.epochs": 20})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +22,7 @@ from safetensors.torch import load_file
 from torch import optim
 
 import nextword
-from nextword import registry
+from nextword import registry, screen
 from nextword.cli.main import main
 from nextword.config import RECIPES, configure
 from nextword.errors import InputError, Interrupted, TrainingError
@@ -37,7 +40,7 @@ from nextword.training.loop.standing import Standing
 from nextword.training.loop.training import Training
 from nextword.training.request import Request
 from nextword.types import Batch, State
-from tests.support import STORY, interrupt_at
+from tests.support import STORY, Cli, interrupt_at
 
 OTHERS = {  # streams not of running text
     stream for task in registry.names("task") for stream in registry.load("task", task).streams
@@ -284,6 +287,132 @@ def test_minutes_bound_the_training(text: Path, tmp_path: Path) -> None:
     assert rates[-1] < 0.2 * max(rates)
 
 
+def test_minutes_shorter_than_the_preparation(text: Path, tmp_path: Path, cli: Cli) -> None:
+    """One update is made, and what is advised works."""
+    small = [f"--set={key}={value}" for key, value in TINY.items() if value is not None]
+    small += ["--set=train.minutes=1e-6", "--set=schedule.name=cosine", "--set=train.accumulate=2"]
+    status, _, said = cli("train", "lstm", "--train", text, "--out", tmp_path / "run", *small)
+    assert status == 0
+    assert "preparation took longer than train.minutes=1e-06" in said
+    records = read_metrics(tmp_path / "run")
+    assert max(r["step"] for r in records) == 2  # two batches are one update
+    advice = re.search(r"go on with: nextword (.*)", said)
+    assert advice is not None
+    assert cli(*advice[1].split()[:-1], "train.minutes=0.02")[0] == 0
+    assert max(r["step"] for r in read_metrics(tmp_path / "run")) > 2
+    assert cli("evaluate", tmp_path / "run", "--data", text)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_save_the_training(
+    name: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed terminal sends its signal twice: the second one does not end the saving."""
+    fit(text, tmp_path / "whole")
+    number = signal.Signals[name]
+    save = Saver.save
+
+    def saved(self: Saver, *given: Any) -> None:
+        if len(sent) == 1:
+            sent.append(os.kill(os.getpid(), number))
+            time.sleep(0.01)
+        save(self, *given)
+
+    sent: list[None] = []
+    with monkeypatch.context() as patch:
+        original = loop.backward
+
+        def backward(*given: Any) -> Any:
+            if not sent:
+                sent.append(os.kill(os.getpid(), number))
+            return original(*given)
+
+        patch.setattr(loop, "backward", backward)
+        patch.setattr(Saver, "save", saved)
+        with pytest.raises(Interrupted, match="--resume"):
+            fit(text, tmp_path / "parts")
+    assert len(sent) == 2
+    nextword.resume(tmp_path / "parts", quiet=True)
+    for file in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "whole" / file, tmp_path / "parts" / file)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    original = loop.backward
+    try:
+        monkeypatch.setattr(
+            loop, "backward", lambda *a: os.kill(os.getpid(), signal.SIGHUP) or original(*a)
+        )
+        fit(text, tmp_path / "run")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+class Failing(io.StringIO):
+    """A terminal, or a file, that nothing can be written to."""
+
+    def __init__(self, terminal: bool, error: int) -> None:
+        super().__init__()
+        self.terminal, self.error = terminal, error
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> int:
+        raise OSError(self.error, os.strerror(self.error))
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        None,
+        closed(),
+        Failing(True, errno.EIO),
+        Failing(False, errno.ENOSPC),
+        Failing(False, errno.EPIPE),
+    ],
+    ids=["none", "closed", "terminal gone", "disk full", "reader gone"],
+)
+def test_standard_error_that_fails_ends_no_training(
+    stream: Any, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    overrides = TINY | {"train.epochs": 1}
+    nextword.train("lstm", text, tmp_path / "run", overrides=overrides)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(Interrupted):
+            nextword.train("lstm", text, tmp_path / "parts", overrides=overrides)
+    nextword.resume(tmp_path / "parts")
+    for file in ("model.safetensors", "state.safetensors"):
+        assert same_tensors(tmp_path / "run" / file, tmp_path / "parts" / file)
+
+
+def test_a_line_a_minute_in_a_log_file(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """With the step, the loss, the speed and the time left."""
+    monkeypatch.setattr(screen, "_PLAIN_EVERY", 0.0)
+    nextword.train("lstm", text, tmp_path / "run", overrides=TINY | {"train.patience": None})
+    line = r"^epoch 1  step \d+  \d+%  loss \d\.\d+  .*[\d,]+ tokens/s  \d+:\d\d left$"
+    assert re.search(line, capfd.readouterr().err, re.MULTILINE)
+    monkeypatch.setattr(screen, "_PLAIN_EVERY", 60.0)
+    nextword.train("lstm", text, tmp_path / "other", overrides=TINY)
+    assert "tokens/s" not in capfd.readouterr().err
+
+
 def test_long_preparation_leaves_time_to_train(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first validation will take is guessed from the steps, not from the preparation."""
     now = 100.0
@@ -292,6 +421,7 @@ def test_long_preparation_leaves_time_to_train(monkeypatch: pytest.MonkeyPatch) 
     at = Standing()
     now = 130.0  # half of the minute went by before the first step
     budget = Budget(config, at, 100.0, 50, valid_tokens=30_000)
+    assert budget.used(at) == 0  # the first update has the rate that the schedule begins with
     at.step, at.tokens, now = 1, 2_000, 131.0  # 30,000 / 2,000 / 3 = 5 seconds to validate
     assert budget.used(at) == pytest.approx(31 / 55)
     now = 140.0  # a slow first step: 50 seconds would be too many

@@ -21,7 +21,7 @@ class Budget:
     def __init__(
         self, config: TrainConfig, at: Standing, began: float, batches: int, valid_tokens: int
     ) -> None:
-        self.minutes = config.minutes
+        self.minutes, self.accumulate = config.minutes, config.accumulate
         self.epochs, self.batches = config.epochs, batches
         self.began = began - at.seconds
         self.first_step, self.first_second = at.step, self.elapsed  # the preparation is not a step
@@ -35,9 +35,15 @@ class Budget:
         return time.perf_counter() - self.began
 
     def used(self, at: Standing) -> float:
-        """Return the part of the budget that is used, from 0 to 1."""
+        """Return the part of the budget that is used, from 0 to 1.
+
+        Before the first update of the weights no minutes are used: a training has at least one
+        update, even if the preparation took longer than `train.minutes`.
+        """
         if self.minutes is None:
             return self._taken(at) / (self.epochs * self.batches)
+        if at.step < self.accumulate:
+            return 0.0
         reserve = self._guess(at) if self.reserve is None else self.reserve
         return min(1.0, self.elapsed / max(1e-9, 60 * self.minutes - reserve))
 

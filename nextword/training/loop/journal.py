@@ -125,7 +125,7 @@ class Journal:
         )
         figures = "  ".join(shown(means[name]) for name, shown in _SHOWN.items() if name in means)
         self.bar.show(
-            f"epoch {at.epoch + 1}",
+            f"epoch {at.epoch + 1}  step {at.step:,}",
             budget.used(at),
             f"{figures}  {speed:,.0f} tokens/s  {clock(budget.left(at))} left",
         )

@@ -35,7 +35,7 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
     """Train until the epochs, the minutes or the patience are used up; return the progress.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved first.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; the state is saved first.
         TrainingError: the loss or the gradient is not finite; the last good weights are saved.
     """
     settings, config, model = training.config, training.config.train, training.model
@@ -89,7 +89,8 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                     if saver.is_due():
                         saver.save(state, at, journal, budget)
         except KeyboardInterrupt:
-            saver.save(state, at, journal, budget)
+            with interrupt.step():  # a closed terminal sends its signal twice
+                saver.save(state, at, journal, budget)
             raise
 
 
