@@ -28,6 +28,7 @@ from .evaluation.perplexity import evaluate_text
 from .files import write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
+from .nn.randomness import initialising, own_generator
 from .numerals import fixed, json_text
 from .outputs import Folder, check_folder
 from .run import Run, load
@@ -287,9 +288,9 @@ def draw_gradients(out: Path, seed: int) -> None:
         ("lstm", "LSTM"),
         ("gru", "GRU"),
     ):
-        torch.manual_seed(seed)
         config = RecurrentConfig(cell=cell, hidden=64, embedding_std=1.0)
-        model = config.build(trained[0].tokenizer.vocab_size)
+        with own_generator(seed), initialising():
+            model = config.build(trained[0].tokenizer.vocab_size)
         fresh.append(measure(model, ids, name, device))
     learnt = [
         measure(run.model, ids, name, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _FONTS = [
 COLOURS = ["#2a6f97", "#c9552c", "#4b8f4b", "#8a5a9e", "#b08a1e", "#5b6670", "#a83f5e"]
 FORMATS = (".png", ".svg", ".pdf")
 _DRAWN_HERE = "drawn by nextword"  # in the metadata of every figure
+_ALONE = threading.RLock()  # the style and the fonts of matplotlib belong to the whole process
 
 
 def check(path: str | os.PathLike[str]) -> Path:
@@ -98,7 +100,7 @@ def figure(
         "grid.alpha": 0.25,
         "axes.prop_cycle": cycler(color=COLOURS),
     }
-    with mpl.rc_context(style):
+    with _ALONE, mpl.rc_context(style):
         drawing = Figure(figsize=(size[0] * columns, size[1]), layout="constrained", dpi=130)
         axes = drawing.subplots(1, columns, squeeze=False)
         yield list(axes[0])

@@ -176,10 +176,15 @@ def _numbered(paths: Iterable[Path], name: str) -> list[Path]:
 
 def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
     """Build the model that the settings describe, with newly initialised weights."""
-    if source is None:
+    if config.model.trained_by != "gradient":  # n-gram models need no torch
         return config.model.build(tokenizer.vocab_size)
-    assert config.source is not None
-    return config.model.build(tokenizer.vocab_size, source.vocab_size, config.source.joint)
+    from .nn.randomness import initialising
+
+    with initialising():
+        if source is None:
+            return config.model.build(tokenizer.vocab_size)
+        assert config.source is not None
+        return config.model.build(tokenizer.vocab_size, source.vocab_size, config.source.joint)
 
 
 def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
@@ -193,7 +198,7 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
     """Open a BERT in the Hugging Face format; raise InputError if it cannot be read."""
     where = pick_device(device)
     config, tokenizer = settings_of(folder), tokenizer_of(folder)
-    model = config.model.build(tokenizer.vocab_size)
+    model = build_model(config, tokenizer, None)
     load_weights(model, weights_of(folder), folder / WEIGHTS)
     model.to(where).eval()
     return Run(folder.name or str(folder), config, tokenizer, model, where)

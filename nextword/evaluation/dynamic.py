@@ -10,13 +10,14 @@ step on it updates the weights, and they decay towards the trained weights w_0:
 
 g is the mean gradient of the segment, clipped to the norm `clip`. The decay applies after the step.
 For `rms`, s is the mean of g² over segments of the training text; for `running` it is computed on
-the evaluated text itself. At the end the model has its trained weights again.
+the evaluated text itself. A copy of the model learns: the model itself does not change, so other
+threads may use it meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from typing import Literal, NamedTuple, Self, cast
 
 import numpy as np
@@ -73,21 +74,12 @@ class Dynamic(Section):
         return f"method={self.method},{settings}"
 
 
-@contextmanager
-def restored(model: LanguageModel) -> Iterator[list[Tensor]]:
-    """Give copies of the trained weights, and restore them when the context ends."""
-    trained = [p.detach().clone() for p in model.parameters()]
-    asked = [p.requires_grad for p in model.parameters()]
-    try:
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        yield trained
-    finally:
-        with torch.no_grad():
-            for parameter, value, flag in zip(model.parameters(), trained, asked, strict=True):
-                parameter.copy_(value)
-                parameter.requires_grad_(flag)
-                parameter.grad = None
+def _learner(model: LanguageModel) -> LanguageModel:
+    """Return a copy of a model, without dropout, whose weights all learn."""
+    copy = deepcopy(model)
+    for parameter in cast(nn.Module, copy).eval().parameters():
+        parameter.requires_grad_(True)
+    return copy
 
 
 class _Descent:
@@ -163,8 +155,9 @@ def score_dynamic(
     """
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
-    cast(nn.Module, model).eval()
-    with restored(model) as trained, torch.enable_grad():
+    trained = [p.detach() for p in model.parameters()]
+    model = _learner(model)
+    with torch.enable_grad():
         descent = _Descent(settings, list(model.parameters()), trained)
         if settings.method == "rms":
             assert learnt is not None

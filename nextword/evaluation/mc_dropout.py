@@ -3,6 +3,7 @@ arXiv:1506.02142; for recurrent models arXiv:1512.05287, section 4)."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from ..data.stream import Ids
+from ..nn.randomness import own_generator
 from ..types import LanguageModel
 from .token_scores import Progress, TokenScores, score_tokens
 
@@ -32,15 +34,10 @@ def score_mc_dropout(
         reading: further arguments of `score_tokens`.
     """
     total = np.full(len(ids), -np.inf)
-    devices = [device] if device.type == "cuda" else []
-    network = cast(nn.Module, model)
-    network.train()
-    try:
-        with torch.random.fork_rng(devices=devices):
-            for seed in range(samples):
-                torch.manual_seed(seed)
-                scores = score_tokens(model, ids, device, progress=progress, **reading)
-                total = np.logaddexp(total, scores.log_prob.astype(np.float64))
-    finally:
-        network.eval()
+    learner = deepcopy(model)  # others may be reading the model meanwhile, without dropout
+    cast(nn.Module, learner).train()
+    for seed in range(samples):
+        with own_generator(seed, device):
+            scores = score_tokens(learner, ids, device, progress=progress, **reading)
+        total = np.logaddexp(total, scores.log_prob.astype(np.float64))
     return TokenScores((total - np.log(samples)).astype(np.float32), None)

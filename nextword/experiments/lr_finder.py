@@ -19,6 +19,7 @@ import numpy as np
 from .. import plot
 from ..errors import InputError
 from ..nn import kernels
+from ..nn.randomness import own_generator
 from ..run import pick_device, resolve_precision
 from ..scratch import temporary_folder
 from ..state import detach
@@ -102,9 +103,9 @@ def find_lr(
             bars=lambda label, total, unit="MB": lambda done: None,
             bptt_is_given=job.bptt_is_given,
         )
-        model, _ = new_model(config, job.origin, folder)
-        training = open_training(folder, config, model, device, time.perf_counter())
-        with kernels.backend(config.train.backend):
+        with own_generator(config.train.seed, device), kernels.backend(config.train.backend):
+            model, _ = new_model(config, job.origin, folder)
+            training = open_training(folder, config, model, device, time.perf_counter())
             return _range_test(training, np.geomspace(low, high, steps), progress)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .randomness import generator
+
 
 def mask_like(x: Tensor, p: float) -> Tensor:
     """A random mask with the shape, type and device of x: 0 with probability p, else 1 / (1 - p).
-    It depends on the state of torch's generator of that device."""
+    It is drawn from `generator()`, on a GPU from the generator of the device."""
     if x.device.type != "cpu":
         return torch.empty_like(x).bernoulli_(1 - p).div_(1 - p)
     from .kernels.masks import fill_mask  # imported here: loading compiled loops takes time
@@ -20,7 +22,7 @@ def mask_like(x: Tensor, p: float) -> Tensor:
         out, bits = (t.view(-1).view(torch.int16).numpy().view(np.uint16) for t in (mask, scale))
     else:
         out, bits = mask.view(-1).numpy(), scale.numpy()
-    keys = torch.randint(1 << 32, (2,)).numpy().astype(np.uint32)
+    keys = torch.randint(1 << 32, (2,), generator=generator()).numpy().astype(np.uint32)
     fill_mask(out, keys[0], keys[1], np.uint32(p * (1 << 32)), bits[0])
     return mask
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .kernels.cross_entropy import chunks, log_prob, log_prob_and_hit
 from .kernels.product import low_precision, product
+from .randomness import generator_of
 
 
 class Head(Protocol):
@@ -135,7 +136,7 @@ class SampledHead(SoftmaxHead):
         counted[: self.frequent] = True
         counted[y] = True
         others = (~counted).nonzero()[:, 0]
-        drawn = others[torch.randperm(len(others), device=y.device)[: self.samples]]
+        drawn = others[_order(len(others), y.device)[: self.samples]]
         counted[drawn] = True
         candidates = counted.nonzero()[:, 0]
         place = counted.cumsum(0) - 1  # id → its row among the candidates
@@ -296,6 +297,11 @@ def _logits(h: Tensor, E: Tensor, b: Tensor | None) -> Tensor:
     if torch.is_grad_enabled():
         return F.linear(h, E, b).to(E.dtype)
     return product(h.flatten(0, -2), E, b, low_precision(h)).view(*h.shape[:-1], len(E))
+
+
+def _order(count: int, device: torch.device) -> Tensor:
+    """The numbers 0 … count - 1 in random order."""
+    return torch.randperm(count, device=device, generator=generator_of(device))
 
 
 def _scored(h: Tensor, E: Tensor, b: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..nn.randomness import generator, generator_of
 from ..types import Batch, Predictor, Scored, State
 from .causal import Causal
 
@@ -53,7 +54,7 @@ class ScheduledSampling(Causal):
             return super().score(model, batch, state)
         parts: list[Scored] = []
         steps = batch.ids.shape[1]
-        own = torch.rand(batch.ids.shape) < share
+        own = torch.rand(batch.ids.shape, generator=generator()) < share
         read = batch.ids[:, :1]
         for t in range(steps):
             output = model.forward(read, state)
@@ -63,7 +64,8 @@ class ScheduledSampling(Causal):
             log_prob = log_probs.gather(2, target[..., None])[..., 0]
             parts.append(Scored(log_prob, state, None, output.hidden, output.raw, _mean(log_probs)))
             if t + 1 < steps:
-                drawn = torch.multinomial(log_probs[:, 0].detach().exp(), 1)
+                probs = log_probs[:, 0].detach().exp()
+                drawn = torch.multinomial(probs, 1, generator=generator_of(probs.device))
                 follows = batch.ids[:, t + 1 : t + 2]
                 read = drawn.where(own[:, t + 1 : t + 2].to(drawn.device), follows)
         return _join(parts)

@@ -14,6 +14,7 @@ from ..config import Config, Overrides, TextConfig, override_items
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
+from ..nn.randomness import own_generator
 from ..nn.vectors import put_vectors
 from ..run import (
     CONFIG,
@@ -57,7 +58,8 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
     """
     config, origin = resolve_precision(job.config, device), job.origin
     quiet = job.request.quiet
-    with ExitStack() as lock:
+    with ExitStack() as held:
+        held.enter_context(own_generator(config.train.seed, device))
         with replacing(out, job.request.overwrite) as fresh, progress_bars(quiet) as bars:
             prepared = task_of(config).prepare(
                 job.train,
@@ -71,7 +73,7 @@ def train_by_gradient(job: Job, out: Path, device: str, began: float) -> None:
             config = prepared.config
             model, notes = new_model(config, origin, fresh)
             write_text(fresh / CONFIG, as_json(config.dump()))
-            lock.enter_context(locked(fresh))  # before anybody can find it
+            held.enter_context(locked(fresh))  # before anybody can find it
         training = open_training(out, config, model, device, began)
         training.starts_trained = origin is not None and origin.same_model
         _run(training, [*prepared.notes, *notes], quiet=quiet, resume=False)
@@ -87,13 +89,12 @@ def resume_by_gradient(
         raise InputError(f"'{out}' was trained with the recipe '{config.recipe}', not '{recipe}'")
     config = _adjusted(config, overrides)
     device = pick_device(device)
-    torch.manual_seed(config.train.seed)
-    tokenizer = load_tokenizer(out / TOKENIZER)
-    model = build_model(config, tokenizer, load_source_tokenizer(out, config))
     if not (out / STATE).is_file():
         hint = f"--from {out}" if (out / WEIGHTS).is_file() else "--overwrite"
         raise InputError(f"'{out}' has no '{STATE}' to continue from; start again with {hint}")
-    with locked(out):
+    tokenizer = load_tokenizer(out / TOKENIZER)
+    with locked(out), own_generator(config.train.seed, device):
+        model = build_model(config, tokenizer, load_source_tokenizer(out, config))
         _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
 
 
@@ -102,8 +103,8 @@ def new_model(
 ) -> tuple[TrainableModel, list[str]]:
     """Build the model of a new run.
 
-    Its weights are newly initialised, or taken from another run; its embedding may be taken from a
-    file of word vectors.
+    Its weights are newly initialised (from `nn.randomness.generator()`), or taken from another run;
+    its embedding may be taken from a file of word vectors.
 
     Args:
         origin: the run to start from, if any.
@@ -114,7 +115,6 @@ def new_model(
     """
     tokenizer = load_tokenizer(folder / TOKENIZER)
     source = load_source_tokenizer(folder, config)
-    torch.manual_seed(config.train.seed)
     model = build_model(config, tokenizer, source)
     if origin and origin.same_model:
         return model, _take_weights(model, origin, config, tokenizer)

@@ -19,6 +19,7 @@ from ... import state as trees
 from ...errors import InputError
 from ...files import read_tensors, write_tensors
 from ...models.base import TrainableModel
+from ...nn.randomness import generator
 from ...run import STATE, load_weights
 from ...types import LanguageModel, State
 from .averaging import Average
@@ -96,7 +97,7 @@ def save(
         tensors |= {f"checkpoint.{step}.{index}": value for index, value in enumerate(weights)}
     standing.averaged_steps = average.steps
     tensors |= trees.flatten(trees.detach(state), "state")
-    tensors["rng.cpu"] = torch.get_rng_state()
+    tensors["rng.cpu"] = generator().get_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     meta = {
@@ -153,7 +154,7 @@ def _restore(
             states.setdefault(int(index), {})[name] = value
     _check_optimizer(optimizer, states)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
-    torch.set_rng_state(tensors["rng.cpu"])
+    generator().set_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     state: State = None
