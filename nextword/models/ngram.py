@@ -8,6 +8,7 @@ the model and looks probabilities up.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -109,6 +110,10 @@ class NgramLM:
                 f"'{path}' has order {self.table.order}, its settings {self.config.order}; train "
                 "the run again"
             )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy with the same table, which may be large and never changes."""
+        return copy(self)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """No parameters: the model is not differentiable."""

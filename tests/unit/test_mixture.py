@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,8 @@ def test_dynamic_evaluation_adapts_what_has_weights(runs: Runs, tmp_path: Path) 
     before = nextword.evaluate(run, runs["text"]).nll
     assert nextword.evaluate(run, runs["text"], dynamic=nextword.Dynamic(lr=0.01)).nll < before
     assert nextword.evaluate(run, runs["text"]).nll == before
+    ngrams = run.model.members[0]  # type: ignore[attr-defined]
+    assert deepcopy(ngrams).table is ngrams.table  # what cannot adapt is not copied
     run = make(runs, ["two", "four"], tmp_path / "ngrams")
     with pytest.raises(InputError, match="nothing to adapt"):
         nextword.evaluate(run, runs["text"], dynamic=nextword.Dynamic())
