@@ -8,6 +8,10 @@ and 2).
 
 Q_i and R_i are products of two matrices of low rank (section 2 of the paper: "to reduce the number
 of parameters"). If they are zero, every gate is 2 σ(0) = 1 and the cell is unchanged.
+
+The last x^i goes to the cell's product with W, the last h^i to its product with U. What a cell
+carries over to the next step beside these products is not gated: the c of an LSTM, as in the paper,
+Mogrify(x, c, h) = LSTM(x^last, c, h^last), and so also the h that a GRU interpolates with.
 """
 
 from __future__ import annotations
@@ -57,6 +61,6 @@ class Mogrifier(nn.Module):
         outputs = []
         for x_t in x:
             x_t, h = self(x_t, state[0])
-            state = cell.step(x_t @ W.T + b, (h, *state[1:]), U)
+            state = cell.gated_step(x_t @ W.T + b, state, h, U)
             outputs.append(state[0])
         return torch.stack(outputs), state

@@ -45,6 +45,26 @@ def some(layer: RecurrentLayer, batch: int = B) -> tuple[Tensor, tuple[Tensor, .
 # -------------------------------------------------------------------------------- the equations
 
 
+def gru(cell: Any, wx: Tensor, h: Tensor, gated: Tensor, U: Tensor) -> Tensor:
+    (r, z, n), (r_, z_, n_) = wx.chunk(3, 1), (gated @ U.T).chunk(3, 1)
+    new = (n + (r + r_).sigmoid() * (n_ + cell.b_n)).tanh()
+    return new + (z + z_).sigmoid() * (h - new)
+
+
+def gru_before(cell: Any, wx: Tensor, h: Tensor, gated: Tensor, U: Tensor) -> Tensor:
+    (r, z, n), (U_r, U_z, U_n) = wx.chunk(3, 1), U.chunk(3)
+    new = (n + ((r + gated @ U_r.T).sigmoid() * gated) @ U_n.T).tanh()
+    return new + (z + gated @ U_z.T).sigmoid() * (h - new)
+
+
+def irnn(cell: Any, wx: Tensor, h: Tensor, gated: Tensor, U: Tensor) -> Tensor:
+    return (wx + h + gated @ (U - torch.eye(len(U), dtype=U.dtype)).T).relu()
+
+
+#: Cells that carry h over beside their products: it is the h of before the gating.
+CARRIES: dict[str, Any] = {"gru": gru, "gru-before": gru_before, "irnn": irnn}
+
+
 @pytest.mark.parametrize("rank", [0, 1, 3])
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5, 6])
 def test_gating_is_its_equation(rounds: int, rank: int) -> None:
@@ -79,8 +99,8 @@ def test_gating_is_its_equation(rounds: int, rank: int) -> None:
 @pytest.mark.parametrize("rounds", [1, 2, 5])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_cell_sees_what_is_gated(cell: str, rounds: int) -> None:
-    """Step by step: the gated input through W, the gated output as the state's first tensor, the
-    rest of the state (the LSTM's c) as it is; in training and evaluation alike."""
+    """Step by step: the gated input through W, the gated output through U, the rest of the state
+    (the LSTM's c) as it is; in training and evaluation alike."""
     layer = layer_of(cell, rounds)
     x, state = some(layer)
     assert layer.mogrifier is not None
@@ -89,10 +109,29 @@ def test_the_cell_sees_what_is_gated(cell: str, rounds: int) -> None:
     for t in range(T):
         x_t, h = layer.mogrifier(x[t], state[0])
         assert (h is state[0]) == (rounds == 1)
-        state = layer.cell.step(x_t @ layer.W.T + layer.b, (h, *state[1:]), layer.U)
+        wx = x_t @ layer.W.T + layer.b
+        carries = CARRIES.get(cell)
+        if carries is None:
+            state = layer.cell.step(wx, (h, *state[1:]), layer.U)
+        else:
+            state = (carries(layer.cell, wx, state[0], h, layer.U),)
         torch.testing.assert_close(found[t], state[0], **EXACT)
     torch.testing.assert_close(last, state, **EXACT)
     torch.testing.assert_close(layer.eval()(x, before)[0], found, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gating_does_not_grow_what_is_carried(cell: str) -> None:
+    """With every gate near 2 and the cell's own weights zero, h is what it was or smaller."""
+    layer = layer_of(cell, rank=0)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.fill_(50.0 if "gatings" in name else 0.0)
+        if cell == "irnn":
+            layer.U.copy_(torch.eye(H))
+    state = tuple(torch.ones_like(part) for part in layer.start(B))
+    _, last = layer(torch.ones(30, B, I, dtype=F64), state)
+    assert all(part.abs().max() <= 1 for part in last)
 
 
 @pytest.mark.parametrize("rank", [0, 2])

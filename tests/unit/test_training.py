@@ -278,6 +278,15 @@ def test_not_a_number_stops(text: Path, tmp_path: Path) -> None:
     nextword.load(tmp_path / "run")
 
 
+@pytest.mark.parametrize("stream", ["stripes", "windows"])
+def test_a_diverging_irnn_is_told_of_windows(stream: str, text: Path, tmp_path: Path) -> None:
+    """Unless it is trained on them."""
+    settings = {"optimizer__name": "sgd", "optimizer__lr": 1e38, "train__clip": None}
+    with pytest.raises(TrainingError) as error:
+        fit(text, tmp_path / "run", "irnn", train__stream=stream, **settings)
+    assert ("train.stream=windows" in str(error.value)) == (stream == "stripes")
+
+
 def test_minutes_bound_the_training(text: Path, tmp_path: Path) -> None:
     """The schedule runs over the time: the last learning rate is near the schedule's end."""
     began = time.monotonic()

@@ -35,6 +35,7 @@ class Cell(nn.Module, ABC):
 
     gates: ClassVar[int]  # G
     state_names: ClassVar[tuple[str, ...]] = ("h",)  # names of the state's tensors, h first
+    bounded: ClassVar[bool] = True  # whether h stays small, however long the text is
     torch_layer: ClassVar[str | None] = None  # the torch layer that computes the same, if any
     loops: ClassVar[str | None] = None  # the loops in kernels/recurrence that do, if any
 
@@ -69,6 +70,16 @@ class Cell(nn.Module, ABC):
         Example:
             (h,) = cell.step(x_t @ W.T + b, (h,), U)
         """
+
+    def gated_step(
+        self, wx: Tensor, state: tuple[Tensor, ...], gated: Tensor, U: Tensor
+    ) -> tuple[Tensor, ...]:
+        """One time step in which the products with U read `gated` (B, H) instead of h.
+
+        A `Mogrifier` scales h for them. A cell that also carries h over to the next step, as a GRU
+        does, must carry h itself: scaled by up to 2 in every step it would grow without bound.
+        """
+        return self.step(wx, (gated, *state[1:]), U)
 
     def torch_biases(self, b: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's bias b (G·H,) as the two biases (G·H,) of a torch layer: one is added to the

@@ -5,6 +5,8 @@ al. 2014, arXiv:1406.1078; this variant is in version 1 of that paper).
     r_t = σ(r + r')                         z_t = σ(z + z')
     n_t = tanh(n + r_t ∘ (n' + b_n'))
     h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}   (z = 1 keeps the old state)
+
+Under a Mogrifier the product with U reads the gated h~_{t-1}; the last line keeps h_{t-1}.
 """
 
 from __future__ import annotations
@@ -27,9 +29,14 @@ class GRU(Cell):
         self.b_n = nn.Parameter(torch.empty(hidden))  # multiplied by the reset gate
 
     def step(self, wx: Tensor, state: tuple[Tensor, ...], U: Tensor) -> tuple[Tensor, ...]:
+        return self.gated_step(wx, state, state[0], U)
+
+    def gated_step(
+        self, wx: Tensor, state: tuple[Tensor, ...], gated: Tensor, U: Tensor
+    ) -> tuple[Tensor, ...]:
         (h,) = state
         r, z, n = wx.chunk(3, dim=-1)
-        r_h, z_h, n_h = (h @ U.T).chunk(3, dim=-1)
+        r_h, z_h, n_h = (gated @ U.T).chunk(3, dim=-1)
         z = (z + z_h).sigmoid()
         n = (n + (r + r_h).sigmoid() * (n_h + self.b_n)).tanh()
         return ((1 - z) * n + z * h,)

@@ -175,9 +175,12 @@ def _check_finite(training: Training, at: Standing, loss: float, norm: float) ->
         write_weights(training.folder, training.model, {"step": at.step})
     kept, config = training.folder / WEIGHTS, training.config
     what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    layers = [layer for part in training.model.recurrent_layers.values() for layer in part]
+    grows = training.stream(at.epoch).carries and not all(layer.cell.bounded for layer in layers)
+    fresh = "train.stream=windows (carried on, the state grows without limit), " if grows else ""
     raise TrainingError(
-        f"{what} at step {at.step + 1}; the last good weights are kept in '{kept}'. Try a smaller "
-        f"optimizer.lr (now {config.optimizer.lr:g}) or train.clip "
+        f"{what} at step {at.step + 1}; the last good weights are kept in '{kept}'. Try {fresh}"
+        f"a smaller optimizer.lr (now {config.optimizer.lr:g}) or train.clip "
         f"(now {config.train.clip or 'none'})"
     )
 
