@@ -18,6 +18,7 @@ from .options import (
     Quiet,
     Stripes,
     Target,
+    decoding_settings,
     dynamic_settings,
     print_json,
 )
@@ -35,8 +36,8 @@ def command(
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
     target: Target = [],  # noqa: B006
-    beam: Beam = 4,
-    alpha: Alpha = 0.6,
+    beam: Beam = None,
+    alpha: Alpha = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -55,8 +56,6 @@ def command(
     best run against the second, or each translator against the first one named.
     """
     from .. import plot
-    from ..config import parse_section
-    from ..generation.translate import Decoding
     from ..run import load
     from ..screen import progress_bar
     from ..tasks import task_of
@@ -64,7 +63,7 @@ def command(
     from ..types import Ability
 
     settings = dynamic_settings(dynamic, dynamic_set)
-    decoding = parse_section(Decoding, {"beam": beam, "alpha": alpha}, "compare")
+    decoding = decoding_settings(beam, alpha, "compare")
     loaded = [load(path, device) for path in runs]
     if out:
         loaded[0].require(Ability.LENGTHS)

@@ -20,6 +20,7 @@ from .options import (
     RunPath,
     Stripes,
     Target,
+    decoding_settings,
     dynamic_settings,
     print_json,
 )
@@ -153,8 +154,8 @@ def command(
     tune: Tune = [],  # noqa: B006
     mc_dropout: McDropout = 0,
     target: Target = [],  # noqa: B006
-    beam: Beam = 4,
-    alpha: Alpha = 0.6,
+    beam: Beam = None,
+    alpha: Alpha = None,
     plot_file: PlotFile = None,
     stripes: Stripes = 1,
     json: Json = False,
@@ -167,16 +168,14 @@ def command(
     chrF too; a classifier or tagger by accuracy and F1. A directory made by `train --seeds` gives
     the mean and standard deviation over its runs.
     """
-    from ..config import parse_section
     from ..errors import InputError
     from ..evaluation.reading import Reading
-    from ..generation.translate import Decoding
     from ..run import load, seeds_of
     from ..tasks.task import Options
 
     options = Options(
         target,
-        parse_section(Decoding, {"beam": beam, "alpha": alpha}, "evaluate"),
+        decoding_settings(beam, alpha, "evaluate"),
         dynamic_settings(dynamic, dynamic_set),
         _cache_settings(cache, cache_set, tune),
         mc_dropout,

@@ -22,10 +22,10 @@ class Weights(StrEnum):
 Prompt = Annotated[str, typer.Option(help="The text to continue.")]
 Tokens = Annotated[int, typer.Option(help="Maximum number of new tokens.")]
 Temperature = Annotated[
-    float,
+    float | None,
     typer.Option(
-        help="Divide the logits by this number. Below 1 favours probable tokens, above 1 "
-        "flattens the distribution, 0 always takes the most probable token."
+        help="Divide the logits by this number (default: 1). Below 1 favours probable tokens, "
+        "above 1 flattens the distribution, 0 always takes the most probable token."
     ),
 ]
 TopK = Annotated[int | None, typer.Option(help="Sample from the k most probable tokens only.")]
@@ -49,15 +49,19 @@ Stop = Annotated[
 ]
 AllowUnk = Annotated[bool, typer.Option("--allow-unk", help="Let the token <unk> be generated.")]
 Samples = Annotated[
-    int, typer.Option(help="Number of texts; a blank line is printed between two.", min=1)
+    int | None,
+    typer.Option(help="Number of texts (default: 1); a blank line is printed between two.", min=1),
 ]
 Beam = Annotated[
     int | None,
     typer.Option(help="Use beam search with this width instead of sampling.", min=1),
 ]
 Precision = Annotated[
-    Weights,
-    typer.Option(help="Precision that weights are rounded to; bf16 makes large models faster."),
+    Weights | None,
+    typer.Option(
+        help="Precision that weights are rounded to (default: fp32); bf16 makes large models "
+        "faster."
+    ),
 ]
 
 ModelPath = Annotated[
@@ -70,16 +74,16 @@ def command(
     run: ModelPath,
     prompt: Prompt = "",
     tokens: Tokens = 100,
-    temperature: Temperature = 1.0,
+    temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
     seed: SeedOption = None,
     stop: Stop = [],  # noqa: B006
     allow_unk: AllowUnk = False,
-    samples: Samples = 1,
+    samples: Samples = None,
     beam: Beam = None,
-    precision: Precision = Weights.fp32,
+    precision: Precision = None,
     device: Device = "cpu",
 ) -> None:
     """Continue a text.
@@ -87,23 +91,20 @@ def command(
     Prints the prompt, then the new text token by token as it is sampled.
     """
     from ..config import parse_section
-    from ..errors import InputError
-    from ..generation.sample import Sampling, sample_texts, search_text, stream_text
+    from ..generation.sample import Sampling, check_search, sample_texts, search_text, stream_text
     from ..run import load
     from ..types import Ability
+    from .options import given
 
-    filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
-    values = filters | {"temperature": temperature, "allow_unk": allow_unk}
+    drawing = given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    values = {"allow_unk": allow_unk, **drawing}
     sampling = parse_section(Sampling, values, "generate")
+    others = given(seed=seed, precision=precision, samples=samples)
+    check_search(beam, [f"--{name.replace('_', '-')}" for name in drawing | others])
     loaded = load(run, device)
     loaded.require(Ability.GENERATE)
     if missing := loaded.tokenizer.unknown(prompt):
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
-    if beam and (samples > 1 or temperature != 1 or any(filters.values())):
-        raise InputError(
-            "--beam does not sample; leave out --samples, --temperature, --top-k, --top-p and "
-            "--min-p"
-        )
     ends = [text.replace("\\n", "\n") for text in stop]
     if beam:
         found = search_text(
@@ -116,9 +117,9 @@ def command(
         "sampling": sampling,
         "seed": seed,
         "stop": ends,
-        "precision": precision.value,
+        "precision": (precision or Weights.fp32).value,
     }
-    if samples > 1:
+    if samples is not None and samples > 1:
         texts = sample_texts(loaded, [prompt] * samples, **how)
         print("\n\n".join(prompt + text for text in texts))
         return

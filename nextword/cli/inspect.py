@@ -40,7 +40,8 @@ Length = Annotated[
     typer.Option(min=2, help="Tokens in each excerpt of running text (gradients; default: 100)."),
 ]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Number of examples to average over (gradients).")
+    int | None,
+    typer.Option(min=1, help="Number of examples to average over (gradients; default: 64)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -55,7 +56,7 @@ def command(
     target: Target = None,
     heads: Heads = False,
     length: Length = None,
-    samples: Samples = 64,
+    samples: Samples = None,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
@@ -74,17 +75,22 @@ def command(
     if what not in (views := ["gradients", "attention"]):
         raise InputError(registry.unknown("view", what, views))
     plot.check(out)
+    others: dict[str, dict[str, Any]] = {
+        "gradients": {"--source": source, "--target": target, "--heads": heads or None},
+        "attention": {"--with": also, "--data": data, "--length": length, "--samples": samples},
+    }
+    if useless := [name for name, value in others[what].items() if value not in (None, [])]:
+        other = "attention" if what == "gradients" else "gradients"
+        raise InputError(f"{' and '.join(useless)} is for: inspect RUN {other}")
     if what == "attention":
         if source is None:
             raise InputError("name a sentence to translate: --source TEXT")
         _attention(load(run, device), source, target, out, heads=heads, json=json)
         return
-    if source is not None or target is not None:
-        raise InputError("--source and --target need: inspect RUN attention")
     flows = [
         flow
         for path in (run, *also)
-        for flow in measure_run(load(path, device), data, length=length, samples=samples)
+        for flow in measure_run(load(path, device), data, length=length, samples=samples or 64)
     ]
     draw(flows, out)
     if json:

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..evaluation.dynamic import Dynamic
+    from ..generation.translate import Decoding
 
 RunPath = Annotated[
     Path,
@@ -56,10 +57,30 @@ Target = Annotated[
         help="The translations of --data, line by line, if pairs are in two files.",
     ),
 ]
-Beam = Annotated[int, typer.Option(min=1, help="Beam width of a translator; 1 is greedy search.")]
-Alpha = Annotated[
-    float, typer.Option(min=0, help="Length penalty of a translator's beam search; 0 is none.")
+Beam = Annotated[
+    int | None,
+    typer.Option(min=1, help="Beam width of a translator (default: 4); 1 is greedy search."),
 ]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="Length penalty of a translator's beam search (default: 0.6); 0 is none."
+    ),
+]
+
+
+def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:
+    """Parse the options --beam and --alpha of `verb`; None if neither is given."""
+    from ..config import parse_section
+    from ..generation.translate import Decoding
+
+    values = given(beam=beam, alpha=alpha)
+    return parse_section(Decoding, values, verb) if values else None
+
+
+def given(**options: object) -> dict[str, object]:
+    """Return the options that are not None, by name."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def dynamic_settings(wanted: bool, items: list[str]) -> Dynamic | None:

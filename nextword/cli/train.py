@@ -147,9 +147,10 @@ def _train(request: Request, runs: list[Path], out: Path, seeds: int) -> None:
     from ..errors import InputError
 
     if _is_mixture(request.recipe):
-        if request.train or request.start_from or seeds:
+        if request.train or request.start_from or seeds or request.targets or request.valid_targets:
             raise InputError(
-                "a mixture is made of trained runs; leave out --train, --from and --seeds"
+                "a mixture is made of trained runs that predict text; leave out --train, --from, "
+                "--seeds, --target and --valid-target"
             )
         from ..training.by_mixing import mix_runs
 

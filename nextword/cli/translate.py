@@ -15,20 +15,26 @@ File = Annotated[
         metavar="[FILE|-]", help="A file with one sentence per line, or - for standard input."
     ),
 ]
-Beam = Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy search.")]
+Beam = Annotated[
+    int | None, typer.Option(min=1, help="Beam width (default: 4); 1 is greedy search.")
+]
 Alpha = Annotated[
-    float, typer.Option(min=0, help="Length penalty; a larger one gives longer translations.")
+    float | None,
+    typer.Option(
+        min=0, help="Length penalty (default: 0.6); a larger one gives longer translations."
+    ),
 ]
 NBest = Annotated[
-    int, typer.Option(min=1, help="Number of translations to print for each sentence.")
+    int | None,
+    typer.Option(min=1, help="Number of translations to print for each sentence (default: 1)."),
 ]
 Sample = Annotated[bool, typer.Option("--sample", help="Sample instead of beam search.")]
 Temperature = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0,
-        help="With --sample: divide the logits by this number. Below 1 favours probable "
-        "tokens, above 1 flattens the distribution.",
+        help="With --sample: divide the logits by this number (default: 1). Below 1 favours "
+        "probable tokens, above 1 flattens the distribution.",
     ),
 ]
 TopK = Annotated[int | None, typer.Option(help="With --sample: only the k most probable tokens.")]
@@ -51,11 +57,11 @@ JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object p
 def command(
     run: RunPath,
     file: File = "-",
-    beam: Beam = 4,
-    alpha: Alpha = 0.6,
-    n_best: NBest = 1,
+    beam: Beam = None,
+    alpha: Alpha = None,
+    n_best: NBest = None,
     sample: Sample = False,
-    temperature: Temperature = 1.0,
+    temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
     seed: SeedOption = None,
@@ -65,29 +71,30 @@ def command(
 ) -> None:
     """Translate sentences, one per line.
 
-    Prints one translation per line; an empty line stays empty. With --n-best each line has rank,
-    tab, log-probability, tab, translation.
+    Prints one translation per line; an empty line stays empty. With --n-best each line of output
+    has the number of the sentence, the rank, the log-probability and the translation, divided by
+    tabs.
     """
     from ..config import parse_section
     from ..errors import InputError
     from ..generation.sample import Sampling
     from ..generation.translate import Decoding, check_translates, translate_lines
     from ..run import load
-    from .options import print_json, text_lines
+    from .options import given, print_json, text_lines
 
     if attention and not json:
         raise InputError("--attention needs --json; `inspect RUN attention` draws it")
-    if not sample and (temperature != 1 or top_k or top_p or seed is not None):
+    drawing = given(temperature=temperature, top_k=top_k, top_p=top_p)
+    searching = given(beam=beam, alpha=alpha, n_best=n_best)
+    if not sample and (drawing or seed is not None):
         raise InputError("--temperature, --top-k, --top-p and --seed need --sample")
-    values = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    drawing = parse_section(Sampling, values, "translate") if sample else None
+    if sample and searching:
+        raise InputError("--sample does not search; leave out --beam, --alpha and --n-best")
     how = parse_section(
         Decoding,
-        {
-            "beam": beam,
-            "alpha": alpha,
-            "n_best": n_best,
-            "sample": drawing,
+        searching
+        | {
+            "sample": parse_section(Sampling, drawing, "translate") if sample else None,
             "seed": seed,
             "attention": attention,
         },
@@ -102,8 +109,8 @@ def command(
             print(f"nextword: line {number}, not in the vocabulary: {words}", file=sys.stderr)
         if json:
             print_json(done.as_dict())
-        elif n_best == 1:
+        elif n_best in (None, 1):
             print(done.text)
         else:
-            for rank, one in enumerate(done.best, start=1):
-                print(f"{rank}\t{one.log_prob:.3f}\t{one.text}")
+            for line in done.ranked(number):
+                print(line)

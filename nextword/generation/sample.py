@@ -23,6 +23,7 @@ from . import filters
 from .beam import beam_search
 from .continuation import Continuation
 
+_COLDEST = 1e-6  # dividing by a temperature below this would overflow
 Drawing = torch.Generator | Sequence[torch.Generator] | None
 Precision = Literal["fp32", "bf16"]  # of the weights during generation
 _TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -46,6 +47,13 @@ class Sampling(Section):
     def _finite(self) -> Self:
         if not self.temperature < float("inf"):
             raise ValueError("temperature must be a finite number")
+        filters = {"top_k": self.top_k, "top_p": self.top_p, "min_p": self.min_p}
+        used = [name for name, value in filters.items() if value is not None]
+        if used and self.temperature < _COLDEST:
+            raise ValueError(
+                f"{used[0]} does nothing with temperature = 0, which always takes the most "
+                "probable token"
+            )
         return self
 
     def choose(self, logits: Tensor, generator: Drawing = None) -> Tensor:
@@ -54,7 +62,7 @@ class Sampling(Section):
         logits = logits.float()
         if not self.allow_unk:
             logits = filters.forbid(logits, [UNK])
-        if self.temperature < 1e-6:  # dividing by it would overflow
+        if self.temperature < _COLDEST:
             return logits.argmax(-1)
         logits = logits / self.temperature
         if self.top_k is not None:
@@ -234,6 +242,15 @@ def generate_many(
     return sample_texts(
         run, prompts, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
     )
+
+
+def check_search(beam: int | None, drawing: Sequence[str]) -> None:
+    """Raise InputError if there is a beam and any of the options `drawing`, which are for drawing
+    at random."""
+    if beam is not None and drawing:
+        raise InputError(
+            f"a search (beam = {beam}) does not draw; leave out {' and '.join(drawing)}"
+        )
 
 
 @torch.no_grad()

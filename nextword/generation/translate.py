@@ -16,6 +16,7 @@ from ..config import Section
 from ..data.pairs import pad
 from ..errors import InputError
 from ..nn.attention_weights import record_attention
+from ..numerals import fixed
 from ..run import Run
 from ..text.input_lines import take
 from ..text.pairs import encode_lines
@@ -42,8 +43,14 @@ class Decoding(Section):
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
-        if self.sample and self.n_best > 1:
-            raise ValueError(f"n_best = {self.n_best} is for searching; drawing gives one text")
+        if self.sample and (useless := self.model_fields_set & {"beam", "alpha", "n_best"}):
+            raise ValueError(
+                f"{min(useless)} is for beam search; drawing at random has no use of it"
+            )
+        if self.seed is not None and not self.sample:
+            raise ValueError(
+                f"seed = {self.seed} is for drawing at random (sample), not for searching"
+            )
         if self.n_best > self.beam:
             raise ValueError(f"n_best = {self.n_best} needs a beam at least as wide")
         return self
@@ -70,6 +77,18 @@ class Translated:
     @property
     def text(self) -> str:
         return self.best[0].text if self.best else ""
+
+    def ranked(self, number: int) -> list[str]:
+        """Format the translations of sentence `number`, best first.
+
+        Each line has the number, the rank, the log-probability and the translation, divided by
+        tabs. An empty sentence has one line, with an empty translation.
+        """
+        lines = [
+            f"{number}\t{rank}\t{fixed(one.log_prob, 3)}\t{one.text}"
+            for rank, one in enumerate(self.best, start=1)
+        ]
+        return lines or [f"{number}\t1\t-\t"]
 
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {"source": self.source, "translation": self.text}

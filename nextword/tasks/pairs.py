@@ -54,7 +54,7 @@ class PairsTask(Task):
     ranked_by = "BLEU"
     streams = ("pairs",)
     settings = frozenset({"batch_tokens", "longest", "bleu_lines"})
-    options = frozenset({"--target"})
+    options = frozenset({"--target", "--beam", "--alpha"})
     has_source = True
     evaluating = ("translating", "sentences")
 

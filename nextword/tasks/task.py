@@ -67,8 +67,11 @@ class Options:
 
     def given(self) -> list[str]:
         """Return the command-line names of the options that differ from their defaults."""
+        decoded = set() if self.decoding is None else self.decoding.model_fields_set
         used = {
             "--target": bool(self.targets),
+            "--beam": (self.decoding is not None and "alpha" not in decoded) or "beam" in decoded,
+            "--alpha": "alpha" in decoded,
             "--stripes": self.stripes > 1,
             "--dynamic": self.dynamic is not None,
             "--cache": self.cache is not None,

@@ -48,7 +48,7 @@ def test_its_parts_exist(task: type[Task]) -> None:
     assert set(task.objectives) <= set(registry.names("objective"))
     assert task.settings <= TrainConfig.model_fields.keys()
     fields = {f"--{name.replace('_', '-')}" for name in Options.__dataclass_fields__}
-    assert task.options <= fields | {"--target"}
+    assert task.options <= fields | {"--target", "--beam", "--alpha"}
 
 
 def test_a_recipe_is_for_it(task: type[Task]) -> None:

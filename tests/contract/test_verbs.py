@@ -96,6 +96,79 @@ VERBS: dict[str, tuple[Arguments, Ability | None]] = {
 }
 
 
+#: An option that only some runs have a use for → a value, and the task that has one.
+OPTIONS: dict[str, tuple[list[object], tuple[str, ...]]] = {
+    "--beam": ([2], ("pairs",)),
+    "--alpha": ([0.0], ("pairs",)),
+    "--target": (["DATA"], ("pairs",)),
+    "--stripes": ([2], ("text",)),
+    "--dynamic": ([], ("text",)),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_an_option_that_would_do_nothing_is_refused(verb: str, option: str, cli: Cli) -> None:
+    """Whatever the run reads, and although the value is the default."""
+    values, tasks = OPTIONS[option]
+    for name in RUNS:
+        run, data = FOLDER / name, FOLDER / EXPECTED[name]["data"]
+        if read_config(run).model.task in tasks:
+            continue
+        words = [data if value == "DATA" else value for value in values]
+        status, _, err = cli(verb, run, "--data", data, option, *words)
+        assert status == 2 and f"{option} is for models that read" in err, (name, err)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("generate lstm --beam 2 --seed 1", "leave out --seed"),
+        ("generate lstm --beam 2 --precision fp32", "leave out --precision"),
+        ("generate lstm --beam 2 --samples 1", "leave out --samples"),
+        ("generate lstm --beam 2 --temperature 1", "leave out --temperature"),
+        ("generate lstm --beam 2 --top-k 3 --min-p 0", "leave out --top-k and --min-p"),
+        ("generate lstm --temperature 0 --top-k 3", "top_k does nothing with temperature = 0"),
+        ("generate lstm --temperature 0 --top-p 0.5", "top_p does nothing with temperature = 0"),
+        ("translate transformer DATA --sample --beam 2", "leave out --beam, --alpha"),
+        ("translate transformer DATA --sample --alpha 0.6", "leave out --beam, --alpha"),
+        ("translate transformer DATA --sample --n-best 1", "leave out --beam, --alpha"),
+        ("translate transformer DATA --temperature 1", "need --sample"),
+        ("translate transformer DATA --attention", "--attention needs --json"),
+        ("inspect lstm gradients --out a.png --heads", "--heads is for: inspect RUN attention"),
+        ("inspect transformer attention --source x --out a.png --length 9", "--length is for"),
+        ("inspect transformer attention --source x --out a.png --samples 64", "--samples is for"),
+        ("inspect transformer attention --source x --out a.png --data DATA", "--data is for"),
+        ("inspect transformer attention --source x --out a.png --with lstm", "--with is for"),
+        ("embed lstm DATA --overwrite", "--overwrite needs --out"),
+        ("train mixture lstm lstm --out m --valid DATA --target DATA", "--target"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    call: str, said: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of two is silently left unused."""
+    monkeypatch.chdir(tmp_path)
+    places = {name: FOLDER / name for name in RUNS} | {"DATA": FOLDER / "train.txt"}
+    words = call.split()
+    begin = 2 if words[0] == "train" else 1  # the recipe is called like a run
+    status, _, err = cli(*words[:begin], *(places.get(word, word) for word in words[begin:]))
+    assert status == 2 and said in err, err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_for_every_line(cli: Cli, tmp_path: Path) -> None:
+    """`translate --n-best`: empty lines too, and each row has the number of its sentence."""
+    (tmp_path / "lines.txt").write_text("seven\n\n   \neight", encoding="utf-8")
+    status, out, _ = cli("translate", FOLDER / "transformer", tmp_path / "lines.txt", "--n-best", 2)
+    rows = [line.split("\t") for line in out.split("\n")[:-1]]
+    assert status == 0 and all(len(row) == 4 for row in rows)
+    assert [row[:2] for row in rows] == [
+        ["1", "1"], ["1", "2"], ["2", "1"], ["3", "1"], ["4", "1"], ["4", "2"],
+    ]  # fmt: skip
+    assert rows[2][2:] == rows[3][2:] == ["-", ""]
+
+
 def test_every_model_and_every_task_is_tried() -> None:
     """A model that is registered later needs a run here."""
     configs = [read_config(FOLDER / name).model for name in RUNS]

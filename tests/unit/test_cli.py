@@ -116,8 +116,10 @@ def test_compare(cli: Cli, run: Path, text: Path, tmp_path: Path) -> None:
     assert status == 0
     assert {row["run"] for row in found["runs"]} == {"run", "other"}
     status, out, _ = cli("compare", run, other, "--data", text)
-    assert status == 0
-    assert "paired bootstrap" in out
+    assert status == 0 and "at least 20 pieces of the text" in out
+    (tmp_path / "long.txt").write_text(text.read_text(encoding="utf-8") * 10, encoding="utf-8")
+    status, out, _ = cli("compare", run, other, "--data", tmp_path / "long.txt")
+    assert status == 0 and "paired bootstrap" in out
 
 
 def test_compare_shows_names_beside_wide_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -213,7 +213,7 @@ def test_compare(cli: Cli, home: Path, tmp_path: Path) -> None:
     )
     status, printed, _ = cli("compare", one, two, "--data", home / "text.txt")
     assert status == 0
-    assert "one.arpa" in printed and "paired bootstrap" in printed
+    assert "one.arpa" in printed and "at least 20 pieces" in printed
 
 
 # ---------------------------------------------------------------- bad input

@@ -262,9 +262,11 @@ def test_translate_json(recipe: str, cli: Cli, skilled: dict[str, Path], tmp_pat
         assert scores == sorted(scores, reverse=True)
     _, out, _ = cli("translate", skilled[recipe], path, "--n-best", 3)
     rows = [line.split("\t") for line in out.splitlines()]
-    assert [row[0] for row in rows] == ["1", "2", "3"] * 2
-    assert [row[2] for row in rows[:3]] == [answer["text"] for answer in found[0]["best"]]
-    assert float(rows[0][1]) == pytest.approx(found[0]["best"][0]["log_prob"], abs=1e-3)
+    assert [row[0] for row in rows] == ["1", "1", "1", "2", "3", "3", "3"]
+    assert [row[1] for row in rows] == ["1", "2", "3", "1", "1", "2", "3"]
+    assert rows[3][2:] == ["-", ""]
+    assert [row[3] for row in rows[:3]] == [answer["text"] for answer in found[0]["best"]]
+    assert float(rows[0][2]) == pytest.approx(found[0]["best"][0]["log_prob"], abs=1e-3)
 
 
 def test_translate_sample(recipe: str, cli: Cli, skilled: dict[str, Path], folder: Path) -> None:
@@ -392,7 +394,7 @@ def test_generate_beam(cli: Cli, lstm_run: Path) -> None:
     assert cli(*call[:-1], 1)[1] == cli(*call[:-2], "--temperature", 0)[1]
     assert out.split("sat")[0] == cli(*call, "--stop", "sat")[1].rstrip("\n") or "sat" not in out
     for more in (["--samples", 2], ["--temperature", 0.5], ["--top-k", 3], ["--min-p", 0.1]):
-        assert "--beam" in error(cli(*call, *more))
+        assert f"leave out {more[0]}" in error(cli(*call, *more))
 
 
 # ---------------------------------------------------------------------------------------- bad input
