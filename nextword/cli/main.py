@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from ..errors import InputError, Interrupted, TrainingError
+from ..text.source import streams_kept
 
 #: The only list of verbs, in the order of `--help`: `find_lr` is cli/find_lr.py
 #: and `nextword find-lr`.
@@ -73,7 +74,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         main(["evaluate", "runs/book", "--data", "other.txt"])
     """
     try:
-        status = app(args=arguments, standalone_mode=False)
+        with streams_kept():
+            status = app(args=arguments, standalone_mode=False)
         if status == 130:  # typer returns this after Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()

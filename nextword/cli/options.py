@@ -19,7 +19,10 @@ RunPath = Annotated[
     ),
 ]
 Data = Annotated[
-    list[Path], typer.Option("--data", metavar="FILE", help="The text to read; repeatable.")
+    list[Path],
+    typer.Option(
+        "--data", metavar="FILE", help="The text to read, or - for standard input; repeatable."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="The device to compute on: cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and no notes.")]
@@ -110,7 +113,8 @@ def print_json(value: object) -> None:
 
 
 def text_lines(file: str) -> Iterator[str]:
-    """Read the lines of a file, or of standard input if `file` is "-".
+    """Read the lines of a file, or of standard input if `file` is "-". Those of a stream come as
+    they are written.
 
     Raises:
         InputError: the file cannot be read. It is raised at once, not with the first line.
@@ -119,5 +123,9 @@ def text_lines(file: str) -> Iterator[str]:
 
     from ..text.input_lines import InputLines
     from ..text.reader import lines
+    from ..text.source import is_stream, open_stream
 
-    return lines(file) if file != "-" else InputLines(sys.stdin.buffer, sys.stdout.flush)
+    path = Path(file)
+    if not is_stream(path):
+        return lines(path)
+    return InputLines(open_stream(path), sys.stdout.flush, path)

@@ -30,8 +30,8 @@ TrainOption = Annotated[
     typer.Option(
         "--train",
         metavar="FILE",
-        help="The training text, pairs, labelled texts or tagged words, as the recipe needs; "
-        "repeatable.",
+        help="The training text, pairs, labelled texts or tagged words, as the recipe needs: a "
+        "file, compressed or not, or - for standard input; repeatable.",
     ),
 ]
 ValidOption = Annotated[

@@ -24,6 +24,7 @@ from ..parsing import read_json
 from ..run import STATE, load
 from ..screen import Bar, Say
 from ..text.reader import open_texts
+from ..text.source import streams_kept
 from ..training.loop.journal import read_metrics
 from ..training.request import Request
 from .series import describe, finish, take_directory, texts_of
@@ -141,6 +142,7 @@ def plan(config: Config, fine_tune: bool) -> tuple[list[Ingredient], list[Ingred
     return rows, missing
 
 
+@streams_kept()
 def ablate(
     recipe: str,
     train: list[Path],

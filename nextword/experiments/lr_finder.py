@@ -24,6 +24,7 @@ from ..run import pick_device, resolve_precision
 from ..scratch import temporary_folder
 from ..state import detach
 from ..tasks import task_of
+from ..text.source import streams_kept
 from ..training.by_gradient import new_model, open_training
 from ..training.loop.step import backward, clip_gradients, set_rates
 from ..training.loop.training import Training
@@ -61,6 +62,7 @@ class LearningRates:
             )
 
 
+@streams_kept()
 def find_lr(
     request: Request,
     *,

@@ -18,6 +18,7 @@ from ..outputs import Folder, check_folder
 from ..run import SERIES, STATE, WEIGHTS, seeds_of
 from ..run_folder import RUN
 from ..scratch import set_aside, work_folder
+from ..text.source import streams_kept
 from ..training.loop.journal import read_metrics
 from ..training.request import Request, check
 from .series import describe, finish, take_directory, texts_of
@@ -77,6 +78,7 @@ def train_seeds(
     return make_seeds(request, Path(out), seeds)
 
 
+@streams_kept()
 def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatistics]:
     """Train several seeds of a request; see `train_seeds`."""
     if seeds < 1:

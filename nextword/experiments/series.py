@@ -12,6 +12,8 @@ from ..files import write_text
 from ..outputs import target
 from ..parsing import read_json
 from ..run import SERIES, STATE
+from ..text.reader import open_texts
+from ..text.source import is_stream
 from ..training.request import Request
 from ..training.train import make, resume
 
@@ -37,8 +39,13 @@ def texts_of(request: Request) -> dict[str, Any]:
 
 
 def describe(paths: Sequence[Path]) -> list[Any]:
-    """Return the path and size in bytes of each file."""
-    return [[str(Path(path).resolve()), Path(path).stat().st_size] for path in paths]
+    """Return the path and size in bytes of each file; a stream is known by its size alone."""
+    return [
+        ["-", open_texts([path])[0].size]
+        if is_stream(path)
+        else [str(path.resolve()), path.stat().st_size]
+        for path in paths
+    ]
 
 
 def take_directory(out: Path, settings: dict[str, Any], what: str) -> bool:

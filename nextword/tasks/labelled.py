@@ -83,7 +83,9 @@ class LabelledTask(Task):
             tokenizer = tokenizer_of(origin.folder)
         else:
             texts = ("\n".join(one.texts) + "\n" for path in files for one in self.read(path))
-            tokenizer = train_tokenizer(texts, config.text, sum(p.stat().st_size for p in files))
+            tokenizer = train_tokenizer(
+                texts, config.text, sum(span.size for span in open_texts(files))
+            )
             notes += tokenizer.recognised(config.text)
         write_text(folder / TOKENIZER, tokenizer.to_json())
         config, more = self.encode(files, held, tokenizer, folder / DATA, labels, config)

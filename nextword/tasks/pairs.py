@@ -22,6 +22,7 @@ from ..text.pairs import (
     prepare_pairs,
     side,
 )
+from ..text.reader import open_texts
 from ..text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from ..types import Ability, Batch
 from .results import Validation
@@ -87,9 +88,8 @@ class PairsTask(Task):
         write_text(folder / TOKENIZER, target.to_json())
         write_text(folder / SOURCE_TOKENIZER, source.to_json())
         longest = int(min(config.train.longest, _context(config) or math.inf))
-        size = sum(
-            path.stat().st_size for file in train for path in (file.path, file.target) if path
-        )
+        named = [path for file in train for path in (file.path, file.target) if path]
+        size = sum(span.size for span in open_texts(named))
         corpus, skipped = prepare_pairs(
             train, target, source, folder / DATA / "train", longest, bars("encoding", size)
         )

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..files import Paths, path_list
 from ..run import Run
 from ..screen import Bar
+from ..text.source import streams_kept
 from . import task_of
 from .task import Options
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@streams_kept()
 def evaluate(
     run: Run,
     data: Paths,
@@ -75,6 +77,7 @@ def evaluate(
 
 
 @checked
+@streams_kept()
 def compare(
     runs: Sequence[Run],
     data: Paths,

@@ -1,4 +1,5 @@
-"""Reads the lines of standard input as they arrive, so that each can be processed at once."""
+"""Reads the lines of standard input or a FIFO as they arrive, so that each can be processed at
+once."""
 
 from __future__ import annotations
 
@@ -6,25 +7,36 @@ import io
 import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from ..arguments import check_text
 from ..errors import InputError
+from .encoding import BOM, other_encoding, wrong_encoding
+from .source import STANDARD_INPUT, compression_of, decompressed, read_piece, undecided
 
 _BYTES = 1 << 16  # the most that one call reads
 
 
 class InputLines(Iterator[str]):
     """Iterates over the lines of a pipe, a terminal or a file, without their line ends. Unlike a
-    file object it can tell whether the next line is available without waiting.
+    file object it can tell whether the next line is available without waiting. Compressed data are
+    decompressed.
 
     Raises:
-        InputError: a line is not UTF-8 text.
+        InputError: a line is not UTF-8 text, or compressed data are damaged.
     """
 
-    def __init__(self, stream: BinaryIO, before_waiting: Callable[[], None]) -> None:
-        """Read from `stream`. `before_waiting` is called whenever the next line is not available
-        yet; the caller can flush its output then."""
+    def __init__(
+        self,
+        stream: BinaryIO,
+        before_waiting: Callable[[], None],
+        path: Path = Path(STANDARD_INPUT),
+    ) -> None:
+        """Read from `stream`, which messages call `path`. `before_waiting` is called whenever the
+        next line is not available yet; the caller can flush its output then."""
+        self._stream, self._path = stream, path
+        self._begun = False
         self._read_some = getattr(stream, "read1", stream.read)
         self._before_waiting = before_waiting
         self._lines: deque[bytes] = deque()
@@ -45,8 +57,13 @@ class InputLines(Iterator[str]):
                 raise StopIteration
             self._read()
         self._number += 1
+        line = self._lines.popleft()
+        if self._number == 1:
+            if encoding := other_encoding(line):
+                raise wrong_encoding("the input", encoding)
+            line = line.removeprefix(BOM)
         try:
-            return self._lines.popleft().decode("utf-8").rstrip("\r")
+            return line.decode("utf-8").rstrip("\r")
         except UnicodeDecodeError:
             raise InputError(f"line {self._number} of the input is not UTF-8 text") from None
 
@@ -67,6 +84,9 @@ class InputLines(Iterator[str]):
 
     def _read(self) -> None:
         data = self._read_some(_BYTES)
+        if not self._begun:
+            self._begun = True
+            data = self._begin(data)
         *whole, self._rest = (self._rest + data).split(b"\n")
         self._lines += whole
         if not data:
@@ -74,6 +94,17 @@ class InputLines(Iterator[str]):
             if self._rest:
                 self._lines.append(self._rest)
                 self._rest = b""
+
+    def _begin(self, data: bytes) -> bytes:
+        """Return the first bytes of the lines, given the first bytes of the input."""
+        while undecided(data) and (more := self._read_some(_BYTES)):
+            data += more
+        if compression_of(data) is None:
+            return data
+        plain = decompressed(self._stream, self._path, data)
+        self._read_some = lambda size: read_piece(plain, self._path)
+        self._file = None
+        return self._read_some(_BYTES)
 
 
 def take(texts: Iterable[str], most: int) -> list[str]:

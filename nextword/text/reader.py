@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..paths import readable
+from .encoding import decode
+from .source import Source, open_source
 
 BLOCK = 1 << 20  # bytes read at a time; a line longer than 4 blocks is cut at white space
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Span:
-    """The bytes `start` to `stop` of a file."""
+    """The bytes `start` to `stop` of a text."""
 
-    path: Path
+    source: Source
     start: int
     stop: int
+
+    @property
+    def path(self) -> Path:
+        """The file as it was named."""
+        return self.source.path
 
     @property
     def size(self) -> int:
@@ -28,18 +33,17 @@ class Span:
 
 
 def open_texts(paths: Iterable[str | os.PathLike[str]]) -> list[Span]:
-    """Check the files and return each as one span.
+    """Open files, compressed or not, FIFOs and standard input (`-`), each as one span.
 
     Raises:
-        InputError: a file is missing, a directory, unreadable or empty.
+        InputError: a text is missing, a directory or a device, unreadable or empty.
     """
     spans = []
-    for given in paths:
-        path = readable(given)
-        size = path.stat().st_size
-        if size == 0:
+    for path in paths:
+        source = open_source(Path(path))
+        if source.size == 0:
             raise InputError(f"'{path}' is empty; give a file with text in it")
-        spans.append(Span(path, 0, size))
+        spans.append(Span(source, 0, source.size))
     if not spans:
         raise InputError("no text file given")
     return spans
@@ -51,9 +55,9 @@ def hold_out(spans: list[Span], fraction: float) -> tuple[list[Span], list[Span]
     kept, held = [], []
     for span in spans:
         cut = _cut_near(span, span.stop - int(span.size * fraction))
-        kept.append(Span(span.path, span.start, cut))
+        kept.append(Span(span.source, span.start, cut))
         if cut < span.stop:
-            held.append(Span(span.path, cut, span.stop))
+            held.append(Span(span.source, cut, span.stop))
     return kept, held
 
 
@@ -64,7 +68,7 @@ def blocks(spans: Iterable[Span], size: int = BLOCK) -> Iterator[tuple[str, int]
     Windows line ends become `\\n`; a byte-order mark is dropped.
 
     Raises:
-        InputError: a file is not UTF-8 or looks binary; the message names the offset.
+        InputError: a file is not UTF-8 text; see `decode`.
     """
     for span in spans:
         yield from _blocks_of(span, size)
@@ -92,7 +96,7 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
 def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
     offset = span.start  # where `pending` begins in the file
     pending = b""
-    with span.path.open("rb") as file:
+    with span.source.open() as file:
         file.seek(span.start)
         left = span.size
         while left or pending:
@@ -103,7 +107,7 @@ def _blocks_of(span: Span, size: int) -> Iterator[tuple[str, int]]:
             if end == 0:
                 continue
             raw, pending = pending[:end], pending[end:]
-            yield _decode(raw, span.path, offset), len(raw)
+            yield decode(raw, span.path, offset, is_file=span.source.copy is None), len(raw)
             offset += len(raw)
 
 
@@ -121,30 +125,12 @@ def _end(pending: bytes, limit: int) -> int:
     return end
 
 
-def _decode(raw: bytes, path: Path, offset: int) -> str:
-    if offset == 0 and raw.startswith(_BOM):
-        raw, offset = raw[3:], 3
-    if (nul := raw.find(b"\0")) >= 0:
-        raise InputError(
-            f"'{path}' looks binary (a zero byte at offset {offset + nul}); give plain text"
-        )
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = offset + error.start
-        raise InputError(
-            f"'{path}' is not UTF-8 text (byte 0x{raw[error.start]:02x} at offset {where}); "
-            "convert it first, for example with iconv"
-        ) from None
-    return text.replace("\r\n", "\n")
-
-
 def _cut_near(span: Span, target: int) -> int:
     """The last end of a line at or before `target`, else the last white space before it, else
     `span.stop`."""
     window = 4 * BLOCK
     start = max(span.start, target - window)
-    with span.path.open("rb") as file:
+    with span.source.open() as file:
         file.seek(start)
         before = file.read(target - start)
     end = before.rfind(b"\n") + 1

@@ -33,11 +33,13 @@ from ..scratch import temporary_folder
 from ..screen import speaker
 from ..text.corpus import prepare
 from ..text.reader import Span, open_texts
+from ..text.source import streams_kept
 from ..types import Ability
 from .mixture_weights import weigh
 from .request import Request
 
 
+@streams_kept()
 def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
     """Find the mixture weights that make held-out text most probable, and write the mixture.
 

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..files import AnyPath, Paths
 from ..run import Run, is_arpa, load, pick_device, read_config
 from ..run_folder import check_target
+from ..text.source import streams_kept
 from .request import Request, check
 
 
@@ -77,6 +78,7 @@ def train(
     return load(out, device)
 
 
+@streams_kept()
 def make(request: Request, out: AnyPath) -> None:
     """Train a model like `train`, without opening the run afterwards."""
     began = time.perf_counter()
