@@ -31,62 +31,102 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 if TYPE_CHECKING:
+    from .config import list_recipes
+    from .config.describe import describe_recipe
+    from .demo import run_demo
+    from .diagnostics.inspection import inspect_attention, inspect_gradients
     from .errors import InputError, Interrupted, TrainingError
+    from .evaluation.cache import Cache
     from .evaluation.classification import classify
     from .evaluation.dynamic import Dynamic
     from .evaluation.embeddings import embed
+    from .evaluation.perplexity import tune_cache
     from .evaluation.tagging import tag
+    from .experiments.ablation import ablate
+    from .experiments.lr_finder import find_lr
     from .experiments.seeds import train_seeds
+    from .exporting import export
     from .generation.infill import fill
-    from .generation.sample import generate, generate_many
-    from .generation.translate import translate
+    from .generation.sample import Sampling, generate, generate_many
+    from .generation.translate import Decoding, translate, translate_lines
     from .run import Run, load
-    from .tasks.verbs import compare, evaluate, score
+    from .tasks.verbs import compare, evaluate, evaluate_seeds, score
+    from .training.by_mixing import mix
     from .training.train import resume, train
 
 _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
+    "Cache": "evaluation.cache",
+    "Decoding": "generation.translate",
     "Dynamic": "evaluation.dynamic",
     "InputError": "errors",
     "Interrupted": "errors",
     "Run": "run",
+    "Sampling": "generation.sample",
     "TrainingError": "errors",
+    "ablate": "experiments.ablation",
     "classify": "evaluation.classification",
     "compare": "tasks.verbs",
+    "describe_recipe": "config.describe",
     "embed": "evaluation.embeddings",
     "evaluate": "tasks.verbs",
+    "evaluate_seeds": "tasks.verbs",
+    "export": "exporting",
     "fill": "generation.infill",
+    "find_lr": "experiments.lr_finder",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
+    "inspect_attention": "diagnostics.inspection",
+    "inspect_gradients": "diagnostics.inspection",
+    "list_recipes": "config",
     "load": "run",
+    "mix": "training.by_mixing",
     "resume": "training.train",
+    "run_demo": "demo",
     "score": "tasks.verbs",
     "tag": "evaluation.tagging",
     "train": "training.train",
     "train_seeds": "experiments.seeds",
     "translate": "generation.translate",
+    "translate_lines": "generation.translate",
+    "tune_cache": "evaluation.perplexity",
 }
 
 __all__ = [
+    "Cache",
+    "Decoding",
     "Dynamic",
     "InputError",
     "Interrupted",
     "Run",
+    "Sampling",
     "TrainingError",
     "__version__",
+    "ablate",
     "classify",
     "compare",
+    "describe_recipe",
     "embed",
     "evaluate",
+    "evaluate_seeds",
+    "export",
     "fill",
+    "find_lr",
     "generate",
     "generate_many",
+    "inspect_attention",
+    "inspect_gradients",
+    "list_recipes",
     "load",
+    "mix",
     "resume",
+    "run_demo",
     "score",
     "tag",
     "train",
     "train_seeds",
     "translate",
+    "translate_lines",
+    "tune_cache",
 ]
 
 

@@ -212,19 +212,23 @@ def _settings(place: str) -> Check:
 
 #: The name of a parameter → the check of its argument. One name has one meaning everywhere.
 KINDS: dict[str, Check] = {
-    **dict.fromkeys(("text", "prompt", "recipe", "device", "precision"), _text),
+    **dict.fromkeys(
+        ("text", "prompt", "source", "target", "recipe", "device", "precision", "format"), _text
+    ),
     "texts": _texts,
     "prompts": _text_list,
     "stop": _stops,
     **dict.fromkeys(("path", "out", "start_from"), _path),
-    **dict.fromkeys(("data", "targets", "train", "valid", "valid_targets"), _paths),
+    **dict.fromkeys(
+        ("data", "targets", "train", "valid", "valid_targets", "test", "members"), _paths
+    ),
     **dict.fromkeys(
         ("tokens", "top_k", "seed", "seeds", "top", "batch_size", "mc_dropout", "stripes"), _count
     ),
-    "warmup": _count,
-    **dict.fromkeys(("temperature", "top_p", "min_p"), _number),
-    **dict.fromkeys(("overwrite", "quiet"), _flag),
-    "bar": _call,
+    **dict.fromkeys(("warmup", "beam", "length", "samples", "steps", "fine_tune"), _count),
+    **dict.fromkeys(("temperature", "top_p", "min_p", "low", "high"), _number),
+    **dict.fromkeys(("overwrite", "quiet", "allow_unk"), _flag),
+    **dict.fromkeys(("bar", "bars", "say"), _call),
     "overrides": _overrides,
     "run": _run,
     "runs": _runs,

@@ -21,11 +21,12 @@ import torch
 from rich.console import Console
 
 from . import plot
+from .arguments import checked
 from .diagnostics.gradients import GradientFlow, draw_on, measure
 from .evaluation.dynamic import Dynamic
 from .evaluation.figures import Evaluation
 from .evaluation.perplexity import evaluate_text
-from .files import write_text
+from .files import AnyPath, write_text
 from .generation.sample import generate
 from .models.recurrent import RecurrentConfig
 from .nn.randomness import initialising, own_generator
@@ -155,7 +156,10 @@ _LADDER = Folder(
 )
 
 
-def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, Any]]:
+@checked
+def run_demo(
+    out: AnyPath = "demo-out", *, seed: int = 1, quiet: bool = False
+) -> list[dict[str, Any]]:
     """Train and evaluate every rung of the ladder and print the table.
 
     Writes ladder.json, ladder.png, gradients.png and a run directory per rung.
@@ -173,8 +177,9 @@ def climb(out: Path, *, seed: int = 1, quiet: bool = False) -> list[dict[str, An
         InputError: `out` is a file, or a directory with other contents.
 
     Example:
-        climb(Path("demo-out"))[-1]["accuracy"]
+        nextword.run_demo("demo-out", quiet=True)[-1]["accuracy"]
     """
+    out = Path(out)
     check_folder(out, _LADDER, overwrite=True)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):

@@ -22,6 +22,6 @@ def command(
     Each model predicts the next word of the numbers one to 9,999 written out as words. Prints a
     table of accuracies and perplexities and draws two figures.
     """
-    from ..demo import climb
+    from ..demo import run_demo
 
-    climb(out, seed=seed, quiet=quiet)
+    run_demo(out, seed=seed, quiet=quiet)

@@ -27,7 +27,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..run import Run
-    from ..tasks.results import Drawn, Report
+    from ..tasks.results import Drawn, Report, SeedsEvaluation
     from ..tasks.task import Options
 
 
@@ -89,25 +89,15 @@ def _evaluate(
     return result
 
 
-def _print_seeds(runs: list[Path], results: list[dict[str, Any]], *, json: bool) -> None:
+def _print_seeds(found: SeedsEvaluation, *, json: bool) -> None:
     """Print the mean and standard deviation of each figure over the runs of several seeds."""
-    from ..evaluation.seed_statistics import seed_statistics
-
-    figures = seed_statistics(results)
     if json:
-        print_json(
-            {
-                "runs": [
-                    {"run": str(run)} | result for run, result in zip(runs, results, strict=True)
-                ],
-                "mean": {name: value.mean for name, value in figures.items()},
-                "deviation": {name: value.deviation for name, value in figures.items()},
-            }
-        )
+        print_json(found.as_dict())
         return
-    of = "mean ± standard deviation" if len(runs) > 1 else "no deviation, which needs two or more"
-    print(f"{len(runs)} seed{'s' * (len(runs) > 1)}, {of}:")
-    for name, value in figures.items():
+    seeds = len(found.runs)
+    of = "mean ± standard deviation" if seeds > 1 else "no deviation, which needs two or more"
+    print(f"{seeds} seed{'s' * (seeds > 1)}, {of}:")
+    for name, value in found.lines():
         print(f"{name:<26}{value}")
 
 
@@ -171,6 +161,7 @@ def command(
     from ..errors import InputError
     from ..evaluation.reading import Reading
     from ..run import load, seeds_of
+    from ..tasks.results import SeedsEvaluation
     from ..tasks.task import Options
 
     options = Options(
@@ -195,7 +186,5 @@ def command(
         raise InputError(
             f"'{run}' holds several runs and --plot draws one; name it, such as {runs[0]}"
         )
-    results = [
-        _evaluate(load(path, device), data, options, tune, None, quiet).as_dict() for path in runs
-    ]
-    _print_seeds(runs, results, json=json)
+    results = [_evaluate(load(path, device), data, options, tune, None, quiet) for path in runs]
+    _print_seeds(SeedsEvaluation(runs, results), json=json)

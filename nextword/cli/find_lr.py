@@ -43,14 +43,20 @@ def command(
     """
     from .. import plot
     from ..experiments.lr_finder import find_lr
-    from ..screen import progress_bar
-    from ..training.request import Request
     from .options import print_json
 
     plot.check(out)
-    request = Request.of(recipe, train, targets=target, overrides=settings, device=device)
-    with progress_bar("range test", quiet, unit="steps") as bar:
-        found = find_lr(request, steps=steps, low=low, high=high, progress=bar(steps))
+    found = find_lr(
+        recipe,
+        train,
+        targets=target,
+        overrides=settings,
+        steps=steps,
+        low=low,
+        high=high,
+        device=device,
+        quiet=quiet,
+    )
     found.draw(out)
     if json:
         print_json(found.as_dict())

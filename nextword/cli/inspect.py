@@ -67,7 +67,7 @@ def command(
     draws the attention weights of a translator between source and target tokens.
     """
     from .. import plot, registry
-    from ..diagnostics.gradients import draw, measure_run
+    from ..diagnostics.inspection import inspect_gradients
     from ..errors import InputError
     from ..run import load
     from .options import print_json
@@ -87,16 +87,13 @@ def command(
             raise InputError("name a sentence to translate: --source TEXT")
         _attention(load(run, device), source, target, out, heads=heads, json=json)
         return
-    flows = [
-        flow
-        for path in (run, *also)
-        for flow in measure_run(load(path, device), data, length=length, samples=samples or 64)
-    ]
-    draw(flows, out)
+    loaded = [load(path, device) for path in (run, *also)]
+    found = inspect_gradients(loaded, data, length=length, samples=samples or 64)
+    found.draw(out)
     if json:
-        print_json({"gradients": [flow.as_dict() for flow in flows], "plot": str(out)})
+        print_json(found.as_dict() | {"plot": str(out)})
     else:
-        for flow in flows:
+        for flow in found.flows:
             print(flow.summary())
         print(f"drawn in {out}")
 
@@ -107,23 +104,21 @@ def _attention(
     import sys
 
     from .. import plot
-    from ..diagnostics.attention import draw, needs_chinese, summary
-    from ..generation.translate import attention
+    from ..diagnostics.attention import needs_chinese, summary
+    from ..diagnostics.inspection import inspect_attention
     from .options import print_json
 
-    seen = attention(run, source, target)
+    found = inspect_attention(run, source, target)
+    seen = found.attention
     if needs_chinese(seen) and not plot.has_chinese():
         print(
             "nextword: no font with Chinese characters is installed (Noto Sans CJK is one): they "
             "will be boxes in the picture",
             file=sys.stderr,
         )
-    draw(seen, out, heads)
+    found.draw(out, heads)
     if json:
-        weights = {name: value.tolist() for name, value in seen.weights.items()}
-        print_json(
-            {"source": seen.source, "target": seen.target, "weights": weights, "plot": str(out)}
-        )
+        print_json(found.as_dict() | {"plot": str(out)})
     else:
         print(summary(seen))
         print(f"drawn in {out}")

@@ -23,14 +23,13 @@ def command(
     Without NAME it lists the built-in recipes. With NAME it lists every setting of that recipe with
     its value, the values it may have, its default and its meaning.
     """
-    from ..config import RECIPES, read_recipe
+    from ..config import list_recipes
     from .options import print_json
 
     if recipe:
         _show(recipe, json)
         return
-    names = sorted(path.stem for path in RECIPES.glob("*.toml"))
-    about = {name: read_recipe(name).get("about", "") for name in names}
+    about = list_recipes()
     if json:
         print_json({"recipes": [{"name": name, "about": line} for name, line in about.items()]})
         return
@@ -40,10 +39,10 @@ def command(
 
 def _show(recipe: str, json: bool) -> None:
     from ..config import read_recipe
-    from ..config.describe import describe
+    from ..config.describe import describe_recipe
     from .options import print_json
 
-    tables = describe(recipe)
+    tables = describe_recipe(recipe)
     about = read_recipe(recipe).get("about", "")
     if json:
         listed = [setting._asdict() for settings in tables.values() for setting in settings]

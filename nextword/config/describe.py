@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import registry
+from ..arguments import checked
 from .parse import PARTS, Config
 from .recipe import configure, read_recipe
 from .settings import Part, Section
@@ -28,7 +29,8 @@ class Setting(NamedTuple):
     given: bool  # by the recipe's file
 
 
-def describe(recipe: str) -> dict[str, list[Setting]]:
+@checked
+def describe_recipe(recipe: str) -> dict[str, list[Setting]]:
     """Every setting of a recipe by the table it stands in, in the order of the schemas.
 
     Args:
@@ -38,7 +40,7 @@ def describe(recipe: str) -> dict[str, list[Setting]]:
         InputError: there is no such recipe, or it is not valid.
 
     Example:
-        >>> [hidden] = [s for s in describe("lstm")["model"] if s.key == "model.hidden"]
+        >>> [hidden] = [s for s in describe_recipe("lstm")["model"] if s.key == "model.hidden"]
         >>> hidden.value, hidden.default, hidden.allowed, hidden.meaning, hidden.given
         (512, 256, 'integer >= 1', 'width of the layers', True)
     """

@@ -43,6 +43,17 @@ def read_recipe(name: str) -> dict[str, Any]:
         raise InputError(f"recipe '{path}' is not valid TOML: {error}") from None
 
 
+def list_recipes() -> dict[str, str]:
+    """Return the names of the built-in recipes, each with what it says about itself.
+
+    Example:
+        >>> list_recipes()["lstm"]
+        '...'
+    """
+    names = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    return {name: read_recipe(name).get("about", "") for name in names}
+
+
 def configure(
     recipe: str,
     overrides: Overrides = None,

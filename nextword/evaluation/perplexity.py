@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import checked
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import Paths, path_list
@@ -65,6 +66,7 @@ def evaluate_text(
         return evaluate_corpus(run, load_text(run, data, folder), how, bar=bar)[0]
 
 
+@checked
 def tune_cache(
     run: Run,
     data: Paths,
@@ -83,6 +85,10 @@ def tune_cache(
 
     Raises:
         InputError: a file cannot be read, or the model has no hidden vectors.
+
+    Example:
+        cache = nextword.tune_cache(run, "valid.txt")
+        nextword.evaluate(run, "test.txt", cache=cache).perplexity
     """
     with temporary_folder() as folder:
         ids = load_text(run, data, folder).ids

@@ -6,7 +6,6 @@ The ingredients are those of Merity, Keskar and Socher (2017, arXiv:1708.02182),
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import plot
+from ..arguments import checked
 from ..config import Config, Overrides, configure
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
-from ..files import locked, write_text
+from ..files import AnyPath, Paths, locked, path_list, write_text
 from ..numerals import fixed, json_text
 from ..parsing import read_json
 from ..run import STATE, load
@@ -142,14 +142,15 @@ def plan(config: Config, fine_tune: bool) -> tuple[list[Ingredient], list[Ingred
     return rows, missing
 
 
+@checked
 @streams_kept()
 def ablate(
     recipe: str,
-    train: list[Path],
-    valid: list[Path],
-    out: str | os.PathLike[str],
+    train: Paths,
+    valid: Paths,
+    out: AnyPath,
     *,
-    test: list[Path] | None = None,
+    test: Paths = (),
     overrides: Overrides = None,
     fine_tune: int = 0,
     device: str = "cpu",
@@ -171,7 +172,11 @@ def ablate(
     Raises:
         InputError: a file cannot be read, the recipe is not recurrent, or `out` has other contents.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; everything is saved.
+
+    Example:
+        nextword.ablate("awd-lstm-wt2", "book.txt", "held-out.txt", "ablation")[0].valid
     """
+    train, valid, test = path_list(train), path_list(valid), path_list(test)
     config = configure(recipe, overrides)
     if "dropout_weight" not in type(config.model).model_fields:
         raise InputError(f"'{recipe}' is no recurrent recipe; use one such as awd-lstm-wt2")
@@ -192,7 +197,7 @@ def ablate(
     settings = {
         "config": config.dump(),
         **texts_of(request),
-        "test": describe(test or []),
+        "test": describe(test),
         "fine_tune": fine_tune,
     }
     fresh = take_directory(out, settings, "an ablation")
@@ -208,7 +213,7 @@ def _rows(
     out: Path,
     config: Config,
     trial: _Trial,
-    test: list[Path] | None,
+    test: list[Path],
     fine_tune: bool,
     say: Say,
     bars: Bars,

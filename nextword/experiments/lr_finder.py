@@ -17,11 +17,15 @@ from typing import Any
 import numpy as np
 
 from .. import plot
+from ..arguments import checked
+from ..config import Overrides
 from ..errors import InputError
+from ..files import Paths
 from ..nn import kernels
 from ..nn.randomness import own_generator
 from ..run import pick_device, resolve_precision
 from ..scratch import temporary_folder
+from ..screen import progress_bar
 from ..state import detach
 from ..tasks import task_of
 from ..text.source import streams_kept
@@ -62,8 +66,46 @@ class LearningRates:
             )
 
 
-@streams_kept()
+@checked
 def find_lr(
+    recipe: str,
+    train: Paths,
+    *,
+    targets: Paths = (),
+    overrides: Overrides = None,
+    steps: int = 100,
+    low: float = 1e-6,
+    high: float = 10.0,
+    device: str = "cpu",
+    quiet: bool = True,
+) -> LearningRates:
+    """Suggest a learning rate by a range test. The trained model is discarded.
+
+    Args:
+        recipe, train, targets, overrides: the training to find a learning rate for; see
+            `nextword.train`.
+        steps: number of steps; the test ends early if the loss diverges.
+        low: learning rate of the first step.
+        high: learning rate of the last step.
+        device, quiet: "cpu", "cuda" or "cuda:N"; show no progress.
+
+    Returns:
+        The learning rate and loss of each step, the suggestion, and `draw(path)`.
+
+    Raises:
+        InputError: `low` is not below `high`, the model is not trained by gradients, or the loss
+            diverges within three steps.
+
+    Example:
+        nextword.find_lr("lstm", "book.txt").suggestion
+    """
+    request = Request.of(recipe, train, targets=targets, overrides=overrides, device=device)
+    with progress_bar("range test", quiet, unit="steps") as bar:
+        return range_test(request, steps=steps, low=low, high=high, progress=bar(steps))
+
+
+@streams_kept()
+def range_test(
     request: Request,
     *,
     steps: int = 100,
@@ -71,21 +113,10 @@ def find_lr(
     high: float = 10.0,
     progress: Callable[[int], None] | None = None,
 ) -> LearningRates:
-    """Find a learning rate by a range test. The trained model is discarded.
+    """Find a learning rate for a request like `find_lr`.
 
     Args:
-        request: the training to find a learning rate for.
-        steps: number of steps; the test ends early if the loss diverges.
-        low: learning rate of the first step.
-        high: learning rate of the last step.
         progress: called with the number of steps just done.
-
-    Raises:
-        InputError: `low` is not below `high`, the model is not trained by gradients, or the loss
-            diverges within three steps.
-
-    Example:
-        find_lr(Request.of("lstm", "book.txt")).suggestion
     """
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")

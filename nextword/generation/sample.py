@@ -188,13 +188,15 @@ def generate(
     prompt: str = "",
     *,
     tokens: int = 100,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
-    precision: Precision = "fp32",
+    allow_unk: bool = False,
+    beam: int | None = None,
+    precision: Precision | None = None,
 ) -> str:
     """Text that continues `prompt`, without the prompt; see `generate_many`.
 
@@ -211,6 +213,8 @@ def generate(
         min_p=min_p,
         seed=seed,
         stop=stop,
+        allow_unk=allow_unk,
+        beam=beam,
         precision=precision,
     )[0]
 
@@ -221,26 +225,55 @@ def generate_many(
     prompts: Sequence[str],
     *,
     tokens: int = 100,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
-    precision: Precision = "fp32",
+    allow_unk: bool = False,
+    beam: int | None = None,
+    precision: Precision | None = None,
 ) -> list[str]:
-    """Texts that continue the prompts, drawn in one batch.
+    """Texts that continue the prompts, drawn in one batch or found by beam search.
 
-    Prompt i uses the seed `seed` + i and gets the text that `generate` gives with that seed. A text
-    ends after `tokens` tokens, or before the first `stop` text.
+    Args:
+        tokens: the most tokens of each text.
+        temperature: divides the logits (None = 1); 0 = always the most probable token.
+        top_k, top_p, min_p: filters of the tokens to draw from, see `Sampling`; None = none.
+        seed: prompt i uses the seed `seed` + i, and gets the text that `generate` gives with that
+            seed; None = every call differs.
+        stop: a text ends before the first of these.
+        allow_unk: whether `<unk>` may be generated.
+        beam: search with this width for the most probable text of `tokens` tokens instead of
+            drawing; the arguments of drawing cannot be given then.
+        precision: "bf16" stores large weights in half the bytes; None = "fp32".
 
     Raises:
-        InputError: a number is out of its range, or the run does not generate text.
+        InputError: a number is out of its range, the run does not generate text, or `beam` is
+            given together with an argument of drawing.
+
+    Example:
+        nextword.generate_many(nextword.load("runs/book"), ["Once upon", "It was"], seed=1)
     """
-    values = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    sampling = parse_section(Sampling, values, "generate")
+    choices = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    drawing = {name: value for name, value in choices.items() if value is not None}
+    others = {"seed": seed, "precision": precision}
+    check_search(beam, [*drawing, *(name for name, value in others.items() if value is not None)])
+    if beam is not None:
+        return [
+            search_text(run, prompt, tokens=tokens, beam=beam, stop=stop, allow_unk=allow_unk)
+            for prompt in prompts
+        ]
+    sampling = parse_section(Sampling, drawing | {"allow_unk": allow_unk}, "generate")
     return sample_texts(
-        run, prompts, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=precision
+        run,
+        prompts,
+        tokens=tokens,
+        sampling=sampling,
+        seed=seed,
+        stop=stop,
+        precision=precision or "fp32",
     )
 
 

@@ -106,6 +106,11 @@ class Translated:
 def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> list[str]:
     """The translation of each text; a text is one sentence.
 
+    Args:
+        run: a translator.
+        texts: lines without line ends.
+        how: settings of the search, or of drawing at random; see `Decoding`.
+
     Raises:
         InputError: the run does not translate, or a text is longer than the model's context.
 
@@ -115,11 +120,24 @@ def translate(run: Run, texts: Iterable[str], how: Decoding | None = None) -> li
     return [done.text for done in translate_lines(run, texts, how)]
 
 
+@checked
 def translate_lines(
     run: Run, texts: Iterable[str], how: Decoding | None = None
 ) -> Iterator[Translated]:
-    """`translate` for a stream of texts of any length: it reads a few hundred at a time and yields
-    translations in the same order. The translation of an empty line is empty."""
+    """Translate a stream of texts of any length.
+
+    It reads a few hundred at a time and yields translations in the same order, each with its
+    probability, the other translations of `how.n_best`, and attention weights if `how.attention`.
+    The translation of an empty line is empty.
+
+    Raises:
+        InputError: the run does not translate, or a text is longer than the model's context.
+
+    Example:
+        how = nextword.Decoding(n_best=3)
+        for done in nextword.translate_lines(nextword.load("runs/translator"), ["a cat"], how):
+            print([one.text for one in done.best])
+    """
     how = how or Decoding()
     source_tokenizer = check_translates(run)
     lines = iter(texts)

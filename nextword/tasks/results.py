@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..files import AnyPath
 from ..numerals import fixed, percent, significant
+
+if TYPE_CHECKING:
+    from ..evaluation.seed_statistics import SeedStatistics
 
 #: Figures to print: (name, formatted value); an empty name is another unit of the line above.
 Lines = list[tuple[str, str]]
@@ -69,6 +73,37 @@ class Answer(Protocol):
     def as_text(self) -> str:
         """Return the line or lines to print, without the last line end."""
         ...
+
+
+@dataclass(frozen=True)
+class SeedsEvaluation:
+    """The figures of the runs of several seeds on one text."""
+
+    runs: list[Path]
+    results: list[Report]  # of each run
+
+    @property
+    def statistics(self) -> dict[str, SeedStatistics]:
+        """The mean and standard deviation of each figure over the runs, by name."""
+        from ..evaluation.seed_statistics import seed_statistics
+
+        return seed_statistics([result.as_dict() for result in self.results])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures of each run, and their means and deviations, for programs."""
+        figures = self.statistics
+        return {
+            "runs": [
+                {"run": str(run)} | result.as_dict()
+                for run, result in zip(self.runs, self.results, strict=True)
+            ],
+            "mean": {name: value.mean for name, value in figures.items()},
+            "deviation": {name: value.deviation for name, value in figures.items()},
+        }
+
+    def lines(self) -> Lines:
+        """Return the figures formatted for people."""
+        return [(name, str(value)) for name, value in self.statistics.items()]
 
 
 @dataclass(frozen=True)

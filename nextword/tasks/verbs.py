@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import checked
 from ..errors import InputError
-from ..files import Paths, path_list
-from ..run import Run
+from ..files import AnyPath, Paths, path_list
+from ..run import Run, load, seeds_of
 from ..screen import Bar
 from ..text.source import streams_kept
 from . import task_of
+from .results import SeedsEvaluation
 from .task import Options
 
 if TYPE_CHECKING:
@@ -74,6 +76,50 @@ def evaluate(
     task = task_of(run.config)
     task.check_options(run.name, options)
     return task.evaluate(run, data, options)
+
+
+@checked
+@streams_kept()
+def evaluate_seeds(
+    path: AnyPath,
+    data: Paths,
+    targets: Paths = (),
+    *,
+    decoding: Decoding | None = None,
+    dynamic: Dynamic | None = None,
+    cache: Cache | None = None,
+    mc_dropout: int = 0,
+    stripes: int = 1,
+    device: str = "cpu",
+) -> SeedsEvaluation:
+    """Evaluate every run in a directory that `train_seeds` made, on the same text files.
+
+    Args:
+        path: the directory.
+        device: "cpu", "cuda" or "cuda:N".
+        others: see `evaluate`.
+
+    Returns:
+        The reports of the runs (`results`), and the mean and standard deviation of each figure
+        (`statistics`).
+
+    Raises:
+        InputError: the directory holds no such runs, or see `evaluate`.
+
+    Example:
+        nextword.evaluate_seeds("runs/book", "other.txt").statistics["perplexity"].mean
+    """
+    runs = seeds_of(Path(path))
+    if not runs:
+        raise InputError(f"'{path}' holds no runs of several seeds; `train --seeds N` makes them")
+    results = []
+    for place in runs:
+        run = load(place, device)
+        options = Options(path_list(targets), decoding, dynamic, cache, mc_dropout, stripes)
+        task = task_of(run.config)
+        task.check_options(run.name, options)
+        results.append(task.evaluate(run, data, options))
+    return SeedsEvaluation(runs, results)
 
 
 @checked

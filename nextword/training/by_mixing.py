@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config, configure
+from ..arguments import checked
+from ..config import Config, Overrides, configure
 from ..data.stream import Ids
 from ..errors import InputError
-from ..files import write_text
+from ..files import AnyPath, Paths, path_list, write_text
 from ..numerals import fixed, json_text
 from ..run import (
     CONFIG,
@@ -37,6 +38,51 @@ from ..text.source import streams_kept
 from ..types import Ability
 from .mixture_weights import weigh
 from .request import Request
+
+
+@checked
+def mix(
+    members: Paths,
+    out: AnyPath,
+    *,
+    valid: Paths = (),
+    recipe: str = "mixture",
+    overrides: Overrides = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Run:
+    """Mix runs that share a vocabulary into one model, and write it into the run directory `out`.
+
+    Args:
+        members: the paths of two or more runs or ARPA files.
+        out: the run directory; it will hold copies of the members, hard links where possible.
+        valid: one or several files of held-out text. The weights are those that make it most
+            probable; no member may have been trained on it. It may be empty if `overrides` has
+            model.weights.
+        recipe, overrides, overwrite, device, quiet: see `nextword.train`.
+
+    Returns:
+        The mixture.
+
+    Raises:
+        InputError: there are fewer than two runs, their vocabularies differ, a run cannot be mixed,
+            or there is neither held-out text nor given weights.
+
+    Example:
+        nextword.mix(["runs/lstm", "runs/ngram"], "runs/both", valid="held-out.txt")
+    """
+    request = Request.of(
+        recipe,
+        (),
+        valid=valid,
+        overrides=overrides,
+        overwrite=overwrite,
+        device=device,
+        quiet=quiet,
+    )
+    mix_runs(request, path_list(members), Path(out))
+    return load(out, device)
 
 
 @streams_kept()

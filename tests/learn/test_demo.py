@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nextword.demo import RUNGS, climb
+from nextword.demo import RUNGS, run_demo
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def table(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    climb(folder, quiet=True)
+    run_demo(folder, quiet=True)
     return folder
 
 
@@ -41,5 +41,5 @@ def test_pictures_are_drawn(ladder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_table(ladder: Path, tmp_path: Path) -> None:
-    climb(tmp_path / "out", quiet=True)
+    run_demo(tmp_path / "out", quiet=True)
     assert table(tmp_path / "out") == table(ladder)

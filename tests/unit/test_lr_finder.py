@@ -16,7 +16,7 @@ import torch
 from nextword import plot
 from nextword.errors import InputError
 from nextword.experiments import lr_finder
-from nextword.experiments.lr_finder import LearningRates, find_lr
+from nextword.experiments.lr_finder import LearningRates, range_test
 from nextword.state import leaves
 from nextword.training.loop.training import Training
 from nextword.training.request import Request
@@ -92,7 +92,7 @@ def test_it_is_a_training_with_a_rate_for_each_step(
         return answer
 
     monkeypatch.setattr(lr_finder, "backward", backward)
-    found = find_lr(
+    found = range_test(
         request(text, train__stream=stream, train__clip=0.2), steps=25, low=1e-3, high=0.1
     )
     assert found.lr == pytest.approx(np.geomspace(1e-3, 0.1, 25))
@@ -123,7 +123,7 @@ def test_nothing_is_left_of_it(text: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return original(folder, *given)
 
     monkeypatch.setattr(lr_finder, "open_training", watched)
-    find_lr(request(text), steps=3)
+    range_test(request(text), steps=3)
     assert [path.name for path in text.parent.iterdir()] == ["story.txt"]
     assert len(folders) == 1 and not folders[0].exists()
 
@@ -136,11 +136,11 @@ def test_rates_grow_from_the_lowest_to_the_highest(
 ) -> None:
     """By the same factor at every step, 100 of them from 1e-6 to 10 unless told otherwise."""
     script(monkeypatch, [1.0])
-    found = find_lr(request(text))
+    found = range_test(request(text))
     assert len(found.lr) == len(found.loss) == 100
     assert found.lr == pytest.approx([10 ** (-6 + 7 * step / 99) for step in range(100)])
     told: list[int] = []
-    found = find_lr(request(text), steps=4, low=0.5, high=4.0, progress=told.append)
+    found = range_test(request(text), steps=4, low=0.5, high=4.0, progress=told.append)
     assert found.lr == pytest.approx([0.5, 1, 2, 4])
     assert told == [1, 1, 1, 1]
     assert found.as_dict() == vars(found)
@@ -149,7 +149,7 @@ def test_rates_grow_from_the_lowest_to_the_highest(
 def test_the_loss_is_a_running_mean(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = [3.0, 2.0, 4.0, 1.0, 1.5, 0.5]
     script(monkeypatch, losses)
-    assert find_lr(request(text), steps=6).loss == pytest.approx(running(losses))
+    assert range_test(request(text), steps=6).loss == pytest.approx(running(losses))
 
 
 def test_the_suggestion_is_where_the_mean_falls_fastest(
@@ -158,7 +158,7 @@ def test_the_suggestion_is_where_the_mean_falls_fastest(
     """Over the logarithm of the rate, from the step before to the step after."""
     losses = [5.0, 5.0, 5.0, 4.5, 2.0, 1.9, 1.9, 1.9, 5.0]
     script(monkeypatch, losses)
-    found = find_lr(request(text), steps=9, low=1e-4, high=1.0)
+    found = range_test(request(text), steps=9, low=1e-4, high=1.0)
     means = running(losses)
     falls = {found.lr[i]: means[i - 1] - means[i + 1] for i in range(1, 8)}
     assert found.suggestion == max(falls, key=falls.__getitem__)
@@ -181,7 +181,7 @@ def test_it_ends_when_the_loss_diverges(
     """When its running mean is twice the least so far, or no number; that step does not count."""
     script(monkeypatch, losses)
     told: list[int] = []
-    found = find_lr(request(text), steps=20, progress=told.append)
+    found = range_test(request(text), steps=20, progress=told.append)
     assert len(found.loss) == len(found.lr) == len(told) == steps
     means = running([*losses, *losses[-1:] * 20])
     assert found.loss == pytest.approx(means[:steps])
@@ -198,7 +198,7 @@ def test_a_loss_that_diverges_at_once(
     """Less than three losses have no slope."""
     script(monkeypatch, losses)
     with pytest.raises(InputError, match="diverges at once; give a smaller --low"):
-        find_lr(request(text), steps=9, low=0.01)
+        range_test(request(text), steps=9, low=0.01)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.5, 1.0), (0.5, 0.5), (2.0, 1.0)])
@@ -206,13 +206,13 @@ def test_a_range_that_is_none(low: float, high: float, text: Path) -> None:
     with pytest.raises(
         InputError, match=f"--low {low:g} must be above 0 and below --high {high:g}"
     ):
-        find_lr(request(text), low=low, high=high)
+        range_test(request(text), low=low, high=high)
 
 
 @pytest.mark.parametrize("recipe", ["ngram", "unigram"])
 def test_a_model_without_a_rate(recipe: str, text: Path) -> None:
     with pytest.raises(InputError, match="the model 'ngram' has no learning rate"):
-        find_lr(Request.of(recipe, text))
+        range_test(Request.of(recipe, text))
 
 
 # ------------------------------------------------------------------------------------- the picture

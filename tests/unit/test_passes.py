@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import nextword
-from nextword.experiments.lr_finder import find_lr
+from nextword.experiments.lr_finder import range_test
 from nextword.training.request import Request
 
 LINES = "the cat sat on the mat .\nthe dog ate the cat .\na cat is no dog .\n" * 4
@@ -125,7 +125,7 @@ def test_the_suggested_rate_is_where_the_loss_falls_fastest(cell: str, tmp_path:
         "optimizer.name": "sgd",
     }
     request = Request.of("lstm", tmp_path / "text.txt", overrides=overrides)
-    found = find_lr(request, steps=60, low=1e-4, high=1e3)
+    found = range_test(request, steps=60, low=1e-4, high=1e3)
     loss, at = np.array(found.loss), found.lr.index(found.suggestion)
     drops = [loss[0] - loss[1], *(loss[:-2] - loss[2:]) / 2, loss[-2] - loss[-1]]
     assert drops[at] == pytest.approx(max(drops))

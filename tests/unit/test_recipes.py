@@ -9,7 +9,7 @@ import pytest
 
 from nextword.cli.main import main
 from nextword.config import RECIPES, SECTIONS, Section, configure, read_recipe
-from nextword.config.describe import describe
+from nextword.config.describe import describe_recipe
 from nextword.errors import InputError
 from nextword.registry import REGISTRY, load
 
@@ -42,7 +42,7 @@ def test_every_field_says_what_it_means(schema: type[Section]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_listed(name: str) -> None:
     """With the value that the parsed recipe has, its default, and whether the recipe gives it."""
-    listed = {s.key: s for settings in describe(name).values() for s in settings}
+    listed = {s.key: s for settings in describe_recipe(name).values() for s in settings}
     expected = leaves({k: v for k, v in configure(name).dump().items() if k != "recipe"})
     assert {key: setting.value for key, setting in listed.items()} == expected
     given = leaves({k: v for k, v in read_recipe(name).items() if k != "about"})
@@ -80,7 +80,7 @@ def test_every_setting_is_listed(name: str) -> None:
 )
 def test_what_may_be_given(recipe: str, key: str, allowed: str, default: Any) -> None:
     """Bounds, names and defaults are those of the schema and the registry."""
-    [found] = [s for settings in describe(recipe).values() for s in settings if s.key == key]
+    [found] = [s for settings in describe_recipe(recipe).values() for s in settings if s.key == key]
     assert (found.allowed, found.default) == (allowed, default)
 
 
@@ -120,4 +120,4 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_name() -> None:
     with pytest.raises(InputError, match="did you mean 'lstm'"):
-        describe("lstmm")
+        describe_recipe("lstmm")

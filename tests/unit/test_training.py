@@ -26,7 +26,7 @@ from nextword import registry, screen
 from nextword.cli.main import main
 from nextword.config import RECIPES, configure
 from nextword.errors import InputError, Interrupted, TrainingError
-from nextword.experiments.lr_finder import find_lr
+from nextword.experiments.lr_finder import range_test
 from nextword.files import read_tensors
 from nextword.models.windowed import Windowed
 from nextword.registry import names
@@ -685,13 +685,13 @@ def test_unigram_counts(text: Path, tmp_path: Path) -> None:
 def test_learning_rate_finder(text: Path, tmp_path: Path) -> None:
     """The suggestion lies between a rate that does nothing and one that blows up."""
     overrides = TINY | {"optimizer.name": "sgd", "schedule.name": "constant"}
-    found = find_lr(Request.of("lstm", text, overrides=overrides), steps=60, low=1e-4, high=1e3)
+    found = range_test(Request.of("lstm", text, overrides=overrides), steps=60, low=1e-4, high=1e3)
     assert 1e-3 < found.suggestion < 1e2
     assert found.lr == sorted(found.lr)
     found.draw(tmp_path / "lr.png")
     assert (tmp_path / "lr.png").stat().st_size > 1000
     with pytest.raises(InputError, match="below"):
-        find_lr(Request.of("lstm", text, overrides=overrides), low=1.0, high=0.1)
+        range_test(Request.of("lstm", text, overrides=overrides), low=1.0, high=0.1)
 
 
 @pytest.mark.usefixtures("pictures")
