@@ -106,7 +106,7 @@ class SoftmaxHead(nn.Module):
 
 
 class SampledHead(SoftmaxHead):
-    """A softmax whose normaliser Z is estimated from a sample under gradient, and exact otherwise.
+    """A softmax whose normaliser Z is estimated from a sample while it learns, and exact otherwise.
 
         Z ≈ Σ_{w in A} exp z_w + (V - |A|) / K · Σ_{w in S} exp z_w
 
@@ -128,7 +128,7 @@ class SampledHead(SoftmaxHead):
         self, hidden: Tensor, targets: Tensor, embedding: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """See `Head`."""
-        if not torch.is_grad_enabled():
+        if not (self.training and torch.is_grad_enabled()):
             return super().score(hidden, targets, embedding)
         E = embedding if self.E is None else self.E
         y = targets.contiguous().flatten()

@@ -20,7 +20,7 @@ from ..text.reader import Span, open_texts
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from ..types import Ability, Batch
 from .results import Answer, Validation
-from .task import HELD_OUT, Options, Origin, Prepared, Task
+from .task import HELD_OUT, Options, Origin, Prepared, Task, within_context
 from .text import refuse_length, refuse_targets, training_text
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class LabelledTask(Task):
         bars: Bars,
         bptt_is_given: bool,
     ) -> Prepared:
-        config = _within_context(config, bptt_is_given)
+        context = config.model.encoder.get("context")
+        if context:  # a token of it is the special one before each text
+            config = within_context(config, context - 1, bptt_is_given)
         files, held = [span.path for span in train], [span.path for span in valid]
         labels = (config.model.labels if origin else []) or find_labels(files, self.read)
         notes = []
@@ -239,25 +241,6 @@ class LabelledTask(Task):
         assert corpus.labels is not None
         texts = Labelled(corpus.ids, corpus.labels, 1, run.config.train.bptt, shuffle=False)
         return (texts[i] for i in spread(len(texts), samples))
-
-
-def _within_context(config: Config, bptt_is_given: bool) -> Config:
-    """Limit `train.bptt`, the longest text, to what fits into the encoder's context.
-
-    One token of the context is taken by the special token before each text.
-
-    Raises:
-        InputError: the user set a `train.bptt` that does not fit.
-    """
-    context = config.model.encoder.get("context")
-    if not context or config.train.bptt < context:
-        return config
-    if bptt_is_given:
-        raise InputError(
-            f"train.bptt = {config.train.bptt} is too long for the encoder's context of "
-            f"{context}; add --set train.bptt={context - 1}"
-        )
-    return replace(config, train=config.train.model_copy(update={"bptt": context - 1}))
 
 
 def _with_weights(config: Config, counts: Counter[int]) -> Config:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..files import Paths
 from ..scratch import temporary_folder
-from ..screen import Bar
+from ..screen import Bar, Bars
 from ..text.corpus import Corpus
+from ..text.reader import Span
 from ..types import Ability
 from .results import Validation
-from .task import Options
+from .task import Options, Origin, Prepared, within_context
 from .text import TextTask, predicted
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..evaluation.figures import Evaluation
     from ..evaluation.reading import Reading
     from ..evaluation.sentences import SentenceScore
@@ -39,6 +42,27 @@ class SentencesTask(TextTask):
     objectives = ("masked",)
     options = frozenset()
     new_vocabulary = False
+
+    def prepare(
+        self,
+        train: list[Span],
+        valid: list[Span],
+        config: Config,
+        origin: Origin | None,
+        folder: Path,
+        *,
+        bars: Bars,
+        bptt_is_given: bool,
+    ) -> Prepared:
+        context: int = config.model.context
+        shorter = within_context(config, context, bptt_is_given)
+        prepared = super().prepare(
+            train, valid, shorter, origin, folder, bars=bars, bptt_is_given=bptt_is_given
+        )
+        if shorter is config:
+            return prepared
+        note = f"train.bptt = {config.train.bptt} is shortened to model.context = {context}"
+        return Prepared(prepared.config, [*prepared.notes, note])
 
     def validate(self, run: Run, corpus: Corpus, rows: int) -> Validation:
         """Predict masked words and next sentences; every validation masks the same words."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -291,3 +291,20 @@ class Task(ABC):
 
 def _all_tasks() -> list[type[Task]]:
     return [registry.load("task", name) for name in registry.names("task")]
+
+
+def within_context(config: Config, longest: int, bptt_is_given: bool) -> Config:
+    """Limit `train.bptt`, the longest text that a model is trained on, to `longest` tokens.
+
+    Raises:
+        InputError: the user set a longer one.
+    """
+    bptt = config.train.bptt
+    if bptt <= longest:
+        return config
+    if bptt_is_given:
+        raise InputError(
+            f"train.bptt = {bptt} is too long for the model's context; "
+            f"add --set train.bptt={longest}"
+        )
+    return replace(config, train=config.train.model_copy(update={"bptt": longest}))

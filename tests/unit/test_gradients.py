@@ -216,6 +216,20 @@ def test_measuring_leaves_the_model_alone() -> None:
     np.testing.assert_allclose(again.hidden, first.hidden)
 
 
+@pytest.mark.parametrize("softmax", ["sampled", "adaptive", "full"])
+def test_every_softmax_is_measured_exactly(softmax: Any) -> None:
+    """A sampled one is the full one where nothing is learnt: no measurement differs from another,
+    nor from that of the full softmax with the same weights."""
+    settings = {"tied": False, "cutoffs": [3], "samples": 2}
+    found = []
+    for kind in (softmax, softmax, "full" if softmax == "sampled" else softmax):
+        torch.manual_seed(1)
+        model = RecurrentConfig(hidden=7, softmax=kind, **settings).build(9).double()
+        torch.manual_seed(len(found))
+        found.append(measure(model, ids(), "run", CPU, length=10, samples=2).hidden)
+    assert found[0] == found[1] == pytest.approx(found[2], rel=1e-9)
+
+
 def test_what_cannot_be_measured() -> None:
     """A text too short, a model without a differentiable state."""
     with pytest.raises(InputError, match="tokens"):

@@ -354,8 +354,8 @@ def gradients_of(head: Any, hidden: Tensor, targets: Tensor, embedding: Tensor) 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(("frequent", "samples"), [(1, 1), (5, 3), (28, 1)])
 def test_sampled_is_exact_where_nothing_is_learnt(frequent: int, samples: int, tied: bool) -> None:
-    """Without a gradient, and in `forward` at any time, it is the full softmax, hits included, and
-    draws nothing."""
+    """Without a gradient, in evaluation mode, and in `forward` at any time, it is the full softmax,
+    hits and gradients included, and draws nothing."""
     head, full, embedding = sampled(frequent, samples, tied)
     hidden, targets = torch.randn(3, 4, H, dtype=F64), torch.randint(0, V, (3, 4))
     before = torch.get_rng_state()
@@ -365,6 +365,11 @@ def test_sampled_is_exact_where_nothing_is_learnt(frequent: int, samples: int, t
     torch.testing.assert_close(found, expected, **EXACT)
     assert hit is not None and hits is not None and torch.equal(hit, hits)
     torch.testing.assert_close(head(hidden, embedding), full(hidden, embedding), **EXACT)
+    hidden.requires_grad_()
+    found, expected = (
+        gradients_of(either.eval(), hidden, targets, embedding) for either in (head, full)
+    )
+    torch.testing.assert_close(found, expected, **EXACT)
     assert torch.equal(torch.get_rng_state(), before)
 
 

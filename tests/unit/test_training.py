@@ -504,6 +504,69 @@ def test_accumulation_is_the_mean_gradient(text: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-6)
 
 
+def test_accumulated_batches_share_one_rate(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With varying lengths an update has the mean of its batches' scales, across a resume too."""
+    settings: dict[str, Any] = {"train__stream": "variable", "train__accumulate": 3}
+    settings |= {"schedule__name": "constant", "train__epochs": 3}
+    lengths: list[float] = []
+    rates: list[float] = []
+    backward, set_rates = loop.backward, loop.set_rates
+
+    def watched(training: Training, batch: Batch, state: State) -> Any:
+        lengths.append(batch.ids.shape[1] / 10)
+        return backward(training, batch, state)
+
+    def scaled(optimizer: Any, base: float, rates_: Any, scale: float, *rest: Any) -> None:
+        rates.append(scale)
+        set_rates(optimizer, base, rates_, scale, *rest)
+
+    monkeypatch.setattr(loop, "backward", watched)
+    monkeypatch.setattr(loop, "set_rates", scaled)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        with pytest.raises(Interrupted):
+            fit(text, tmp_path / "run", **settings)
+    nextword.resume(tmp_path / "run", quiet=True)
+    updates = len(lengths) // 3
+    means = np.array(lengths[: 3 * updates]).reshape(updates, 3).mean(axis=1)
+    assert rates == pytest.approx(means.tolist())
+    assert len(set(rates)) > 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "bptt"),
+    [({}, 16), ({"train.bptt": 12}, 12), ({"train.bptt": 16}, 16), ({"train.bptt": 17}, None)],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_bert_reads_no_more_than_its_context(
+    again: bool, settings: dict[str, Any], bptt: int | None, tmp_path: Path, capfd: Any
+) -> None:
+    """The recipe's train.bptt gives way to a shorter context, that of another run too."""
+    text = tmp_path / "text.txt"
+    text.write_text(STORY * 4, encoding="utf-8")
+    small = {"train.epochs": 1, "train.batch_size": 4, "text.vocab_size": 40, "model.context": 16}
+    small |= {"model.hidden": 16, "model.layers": 1, "model.heads": 2, "model.inner": 16}
+    run = tmp_path / "run"
+    origin = None
+    if again:
+        origin = nextword.train("bert", text, tmp_path / "origin", overrides=small, quiet=True)
+        small = {"train.epochs": 1, "train.batch_size": 4}
+    start = None if origin is None else origin.folder
+
+    def train() -> nextword.Run:
+        return nextword.train("bert", text, run, overrides=small | settings, start_from=start)
+
+    if bptt is None:
+        with pytest.raises(InputError, match=r"--set train\.bptt=16"):
+            train()
+        assert not run.exists()
+        return
+    assert train().config.train.bptt == bptt
+    assert ("is shortened to model.context = 16" in capfd.readouterr().err) == (not settings)
+
+
 def test_clipping(text: Path, tmp_path: Path) -> None:
     """With plain descent of rate 1, steps are no longer than the norm they are clipped to, and no
     weight moves further in one than the value it is clipped to."""

@@ -71,14 +71,13 @@ def fit(training: Training, *, resume: bool = False, quiet: bool = False) -> Sta
                     batch = replace(stream.batch(at.index), done=done)
                     state = detach(state) if batch.continues else None
                     terms, loss, state = learn(batch.to(training.device), state)
-                    norm = 0.0
                     rates = settings.schedule(at.step, done, at.history)
-                    if ready := (at.step + 1) % config.accumulate == 0:
-                        norm = clip_gradients(model, config)
+                    scale = at.scale_of_update(batch, config.accumulate)
+                    norm = 0.0 if scale is None else clip_gradients(model, config)
                     _check_finite(training, at, float(loss), norm)
-                    if ready:
+                    if scale is not None:
                         deepest = settings.optimizer.deepest(at.epoch)
-                        set_rates(optimizer, settings.optimizer.lr, rates, batch.lr_scale, deepest)
+                        set_rates(optimizer, settings.optimizer.lr, rates, scale, deepest)
                         optimizer.step()
                         optimizer.zero_grad()
                         average.update()

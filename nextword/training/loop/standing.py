@@ -22,6 +22,7 @@ class Standing:
     averaged_steps: int = 0  # steps in the mean of the weights
     averaged_from: int = 0  # number of validations before averaging began
     metrics_bytes: int = 0  # length of metrics.jsonl at the last save
+    scales: float = 0.0  # sum of the batches' `lr_scale` since the last update of the weights
     starts_trained: bool = False  # the first weights come from another run
 
     def check(self) -> None:
@@ -31,7 +32,7 @@ class Standing:
         if not isinstance(history, list) or not all(isinstance(x, (int, float)) for x in history):
             raise ValueError(f"history is {history!r}")
         for name, value in numbers.items():
-            usual = (int, float) if name == "seconds" else int
+            usual = (int, float) if name in ("seconds", "scales") else int
             if not isinstance(value, usual) or not -1 <= value < 1 << 62:
                 raise ValueError(f"{name} is {value!r}")
 
@@ -46,6 +47,15 @@ class Standing:
         if not self.history:
             return 0
         return len(self.history) - 1 - self.history.index(self.best)
+
+    def scale_of_update(self, batch: Batch, accumulate: int) -> float | None:
+        """Count a batch's `lr_scale`; return the mean of the last `accumulate` ones if the weights
+        are updated after this batch, else None."""
+        self.scales += batch.lr_scale
+        if (self.step + 1) % accumulate:
+            return None
+        mean, self.scales = self.scales / accumulate, 0.0
+        return mean
 
     def advance(self, batch: Batch) -> None:
         """Count a batch that was trained on."""

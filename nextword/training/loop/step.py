@@ -87,7 +87,7 @@ def set_rates(
     Args:
         base: optimizer.lr, which the factor of the schedule multiplies.
         rates: what the schedule returned.
-        lr_scale: factor of the batch; shorter batches have smaller ones.
+        lr_scale: factor of the batch, or the mean of several; shorter batches have smaller ones.
         deepest: groups of parameters below this one, counted from the top layer, get rate 0.
     """
     for group in optimizer.param_groups:
