@@ -16,6 +16,7 @@ from .outputs import check_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FONTS = [
     "DejaVu Sans",
@@ -104,8 +105,32 @@ def figure(
         drawing = Figure(figsize=(size[0] * columns, size[1]), layout="constrained", dpi=130)
         axes = drawing.subplots(1, columns, squeeze=False)
         yield list(axes[0])
+        _take_literally(drawing)
         key = "Software" if path.suffix.lower() == ".png" else "Creator"
         metadata = {key: _DRAWN_HERE}
         with warnings.catch_warnings():  # callers warn in one line, with `has_chinese`
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             write(path, lambda temporary: drawing.savefig(temporary, metadata=metadata))
+
+
+def entry(name: str) -> str:
+    """Return a name as it may be given as a `label`: matplotlib leaves names like `_a` out of the
+    legend."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
+
+
+def _take_literally(drawing: Figure) -> None:
+    """Draw every text as it is: names of runs, files, labels and words are no formulas, even with
+    `$` and `{` in them. Only the numbers at the axes are, which matplotlib itself writes."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    for text in drawing.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_text(text.get_text().encode("utf-8", "replace").decode())  # no font has surrogates
+    for axes in drawing.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                for label in axis.get_ticklabels(which="both"):
+                    label.set_parse_math(True)

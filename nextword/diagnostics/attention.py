@@ -58,4 +58,4 @@ def needs_chinese(attention: Attention) -> bool:
 def label(token: str) -> str:
     """Format a token for an axis: spaces, line ends and empty tokens get visible symbols."""
     shown = re.sub(r"^ ", "▁", token)
-    return shown.replace("\n", "⏎").replace("$", r"\$") or "∅"
+    return shown.replace("\n", "⏎") or "∅"

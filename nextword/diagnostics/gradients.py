@@ -221,11 +221,12 @@ def draw_on(
     """Draw the norms by distance on given axes; see `draw`."""
     smallest = np.inf
     for colour, flow in zip(_colours(len(flows)), flows, strict=True):
-        ax.plot(flow.hidden, color=colour, label=flow.name)
+        run = plot.entry(flow.name)
+        ax.plot(flow.hidden, color=colour, label=run)
         if flow.cell:
-            ax.plot(flow.cell, color=colour, ls="--", lw=1, label=f"{flow.name}, cell")
+            ax.plot(flow.cell, color=colour, ls="--", lw=1, label=f"{run}, cell")
         for name, norms in flow.others.items():
-            ax.plot(norms, color=colour, ls=":", lw=1, label=f"{flow.name}, {name}")
+            ax.plot(norms, color=colour, ls=":", lw=1, label=f"{run}, {name}")
         smallest = min(smallest, *(x for x in flow.hidden if x > 0), np.inf)
     ax.set(
         yscale="log",

@@ -186,7 +186,7 @@ def draw_lengths(comparison: TranslationComparison, path: AnyPath) -> None:
                 [part["words"] for part in parts],
                 [part["bleu"] for part in parts],
                 marker="o",
-                label=row.name,
+                label=plot.entry(row.name),
             )
         ax.set(
             xlabel="words of the source",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.mathtext import MathTextParser
 
 from nextword import plot
 from nextword.errors import InputError
@@ -43,3 +45,35 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), plot.figure(tmp_path / "a.png") as (ax,):
         ax.plot([1 / 0])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["$x$", "{a} $", r"a $\frac$ b", "$^$_{", "$2 and 3$", "_$x$_"])
+@pytest.mark.parametrize("extension", plot.FORMATS)
+def test_names_are_no_formulas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, extension: str
+) -> None:
+    """In every place where a figure has text; the numbers at a logarithmic axis stay formulas."""
+    formulas = []
+    parse = MathTextParser.parse
+
+    def recorded(self: MathTextParser[Any], text: str, *rest: Any, **more: Any) -> Any:
+        formulas.append(text)
+        return parse(self, text, *rest, **more)
+
+    monkeypatch.setattr(MathTextParser, "parse", recorded)
+    with plot.figure(tmp_path / f"a{extension}", columns=2) as (left, right):
+        left.bar([0, 1], [2, 3], label=plot.entry(name))
+        left.set_xticks([0, 1], [name, f"{name}{name}"])
+        left.set(ylabel=name, title=name, yscale="log", ylim=(1, 1e6))
+        shown = left.legend(title=name).get_texts()
+        right.annotate(name, (0.5, 0.5))
+        right.text(0.1, 0.1, name)
+        right.set_yticks([0.5], [name])
+    assert [text.get_text().strip("\N{ZERO WIDTH SPACE}") for text in shown] == [name]
+    assert formulas
+    assert all("10^" in text for text in formulas), formulas
+
+
+def test_a_name_with_stray_bytes_is_drawn(tmp_path: Path) -> None:
+    """As Python gives a file name that is not UTF-8."""
+    assert drawn(tmp_path / "a.png", "caf\udce9") == drawn(tmp_path / "b.png", "caf?")
