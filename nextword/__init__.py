@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
@@ -30,7 +29,10 @@ from .version import __version__
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
+TYPE_CHECKING = False  # type checkers take it for true; the module `typing` takes time to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from .config import list_recipes
     from .config.describe import describe_recipe
     from .demo import run_demo

@@ -1,71 +1,33 @@
-"""The program `nextword`: its verbs, and how errors become one line and an exit status."""
+"""How a command line is run, and how errors become one line and an exit status.
+
+What takes time to import is imported inside the functions, so that Ctrl-C is understood from the
+first moment on.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
-from importlib import import_module
-from typing import NoReturn
-
-import typer
 
 from ..errors import InputError, Interrupted, TrainingError
-from ..text.source import streams_kept
+from . import process
 
-#: The only list of verbs, in the order of `--help`: `find_lr` is cli/find_lr.py
-#: and `nextword find-lr`.
-VERBS = (
-    "demo",
-    "train",
-    "ablate",
-    "evaluate",
-    "score",
-    "generate",
-    "translate",
-    "fill",
-    "classify",
-    "embed",
-    "compare",
-    "inspect",
-    "find_lr",
-    "export",
-    "recipes",
-)
-
-app = typer.Typer(
-    name="nextword",
-    help="Train, evaluate, compare and use language models that fit on one machine.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for verb in VERBS:
-    app.command(verb.replace("_", "-"))(import_module(f".{verb}", __package__).command)
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
-) -> None:
-    if version:
-        from ..version import __version__
-
-        typer.echo(f"nextword {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and exit the process.
 
-    The exit status is 0 for success, 1 if a training fails (`TrainingError`), 2 for bad input, 130
-    after Ctrl-C and 141 if the reader of standard output has closed it. For 1, 2 and 130 one line
-    on standard error says what is wrong and what to do.
+    The exit status is 0 for success, 1 if a training fails (`TrainingError`) or an error is not
+    foreseen, 2 for bad input, 130 after Ctrl-C and 141 if the reader of standard output has closed
+    it. For 1, 2 and 130 one line on standard error says what is wrong and what to do. An error that
+    is not foreseen leaves its traceback in a temporary file, which the line names. With `--debug`
+    the traceback of any error is shown.
 
     Args:
-        arguments: the words after `nextword`; None = those of this process.
+        arguments: the words after `nextword`; None = those of this process, whose standard streams
+            and signals are then set up.
 
     Raises:
         SystemExit: always, with the exit status.
@@ -73,30 +35,81 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Example:
         main(["evaluate", "runs/book", "--data", "other.txt"])
     """
+    ctrl_c = process.CtrlC() if arguments is None else None
+    if ctrl_c:
+        ctrl_c.ends_the_process()
+        process.open_streams()
+    debug, words = _debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        with streams_kept():
-            status = app(args=arguments, standalone_mode=False)
-        if status == 130:  # typer returns this after Ctrl-C
-            raise KeyboardInterrupt
+        status = _run(words, ctrl_c)
         sys.stdout.flush()
-        sys.exit(status if isinstance(status, int) else 0)
-    except typer.TyperException as error:
-        _end(2, error.format_message())
-    except (InputError, TrainingError) as error:
-        _end(2 if isinstance(error, InputError) else 1, str(error))
-    except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
-        _end(130, str(error) or "stopped")
-    except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        _end(2, _explain(error))
-
-
-def _end(status: int, message: str) -> NoReturn:
-    line = " ".join(message.split())
-    print(f"nextword: {line}", file=sys.stderr)
+    except (InputError, TrainingError, Interrupted, KeyboardInterrupt) as error:
+        status = _end(error, debug=debug)
+    except Exception as error:  # some packages turn Ctrl-C into an error of theirs
+        status = _end(KeyboardInterrupt() if ctrl_c and ctrl_c.pressed else error, debug=debug)
+    if ctrl_c:
+        ctrl_c.ends_the_process()
+    process.drop_unwritten()
     sys.exit(status)
+
+
+def _debug(words: list[str]) -> tuple[bool, list[str]]:
+    """Take `--debug` out of a command line, wherever it stands."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return len(kept) < end, kept + words[end:]
+
+
+def _run(words: list[str], ctrl_c: process.CtrlC | None) -> int:
+    """Run a command line and return its exit status.
+
+    typer would do this too, but take a closed pipe for status 1 and a compressed file that is cut
+    off for Ctrl-C.
+    """
+    import typer
+
+    from ..text.source import streams_kept
+    from .app import app
+
+    command = typer.main.get_command(app)
+    try:
+        with streams_kept(), command.make_context("nextword", list(words)) as context:
+            if ctrl_c:
+                process.warn_in_one_line()
+                ctrl_c.interrupts_the_work()
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _end(error: BaseException, *, debug: bool) -> int:
+    """Say what is wrong and what to do, and return the exit status."""
+    import typer
+
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    match error:
+        case BrokenPipeError():  # the reader of our output has closed it, as `| head` does
+            return 141
+        case KeyboardInterrupt() | Interrupted():
+            status, message = 130, str(error) or "stopped"
+        case typer.TyperException():
+            status, message = 2, error.format_message()
+        case InputError():
+            status, message = 2, str(error)
+        case TrainingError():
+            status, message = 1, str(error)
+        case OSError():
+            status, message = 2, _explain(error)
+        case _:
+            from .last_resort import explain
+
+            status, message = 1, explain(error, debug=debug)
+    process.say(message)
+    return status
 
 
 def _explain(error: OSError) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nextword import registry
-from nextword.cli.main import app
+from nextword.cli.app import app
 from nextword.config import RECIPES, configure
 from nextword.config.settings import TrainConfig
 from nextword.screen import progress_bars

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nextword import registry
-from nextword.cli.main import app
+from nextword.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "CONTRIBUTING.md"

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import nextword
-from nextword.cli.main import app
+from nextword.cli.app import app
 
 BEGINNINGS = ("Of ", "The same", "As ", "With which")
 WORDS = 3
