@@ -100,8 +100,7 @@ def sum_lines(
 
     starts (L + 1,) says where the lines begin in ids; each is read from the state `begin` on.
     Several lines are read in parallel, one step of each in turn. In a step all lines first load the
-    position of their states' followers, then all search there: so the waits for memory overlap,
-    which is twice as fast.
+    position of their states' followers, then all search there: so the waits for memory overlap.
     """
     lines = starts.size - 1
     line = np.zeros(_LANES, np.int64)

@@ -222,6 +222,7 @@ def test_recipe_says_where_it_comes_from(name: str) -> None:
     assert all(len(words) > 10 for words in said.values())
     assert re.search(r"\b(hours?|minutes?|days?|weeks?)\b", said["Time"])
     assert "on two cores" in said["Time"] and re.search(r"\bGPU\b", said["Time"])
+    assert "tokens/s" not in comments  # no command gives it but the training itself
     if name == "awd-gru":
         assert "nothing" in said["Published"]
     else:

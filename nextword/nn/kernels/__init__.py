@@ -22,7 +22,7 @@ NAMES: dict[Backend, str] = {"fast": "our loops", "torch": "torch's layer", "ste
 
 _backend: ContextVar[tuple[str, dict[str, str]]] = ContextVar("backend", default=("auto", {}))
 
-_BUSY = 2_000_000  # multiply-adds of a step; above, the 25 µs overhead of our loops matters little
+_BUSY = 2_000_000  # multiply-adds of a step; above, the overhead of our loops matters little
 _LARGE = 4_000_000  # weights; above, they do not fit the cache and torch's reordering takes time
 _FEW = 1500  # tokens of a batch; below, that time is a noticeable share of the whole
 

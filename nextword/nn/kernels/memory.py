@@ -1,8 +1,8 @@
 """Makes the C library keep freed memory instead of returning it to the system.
 
 Every training step allocates and frees the same large buffers (logits, gates). By default glibc
-returns each to the system and gets it back as new pages, which the system fills with zeros: with
-small models this takes a third of the time. If freed memory is kept, the process stays at its peak
+returns each to the system and gets it back as new pages, which the system fills with zeros; with
+small models this takes much of the time. If freed memory is kept, the process stays at its peak
 size.
 """
 

@@ -1,8 +1,8 @@
 """Matrix products on a CPU, in which one matrix is reordered once and used for many products.
 
 In float32 and bfloat16 the products are computed by oneDNN. Once the matrix is in oneDNN's own
-layout, the processor runs near its peak for any number of rows; torch's `mm` reaches a third of
-that with the 20 rows of a recurrent step. In other precisions, and if this torch does not offer the
+layout, the processor runs near its peak for any number of rows; torch's `mm` is far from it with
+the few rows of a recurrent step. In other precisions, and if this torch does not offer the
 functions of oneDNN, torch computes the products.
 """
 

@@ -188,7 +188,7 @@ def _check_finite(training: Training, at: Standing, loss: float, norm: float) ->
 def _clean(model: nn.Module) -> Iterator[None]:
     """Flush denormal numbers to zero while the context is open, and clear gradients at its end.
 
-    Arithmetic with denormal numbers takes about 25 times as long.
+    Arithmetic with denormal numbers takes many times as long.
     """
     torch.set_flush_denormal(True)
     try:
