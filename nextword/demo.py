@@ -108,7 +108,12 @@ RUNGS = (
         "ngram-best",
         "ngram",
         None,
-        _COMMON | {"model.order": 3, "model.smoothing": "witten-bell"},
+        _COMMON
+        | {
+            "model.order": 6,
+            "model.smoothing": "absolute-discounting",
+            "model.interpolate": False,
+        },
     ),
     Rung(
         "one-layer RNN on three words",
