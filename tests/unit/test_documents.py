@@ -1,4 +1,4 @@
-"""What the documents say is so: links, commands, settings, examples."""
+"""What the documents say is so: links, tables, examples, files and names."""
 
 from __future__ import annotations
 
@@ -33,18 +33,6 @@ def test_links_lead_somewhere(document: Path) -> None:
         there = document.parent / path if path else document
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_commands_exist(document: Path) -> None:
-    """Every `nextword VERB` in a code block is a verb, and its options are its options."""
-    for block in re.findall(r"```\w*\n(.*?)```", document.read_text(encoding="utf-8"), re.S):
-        for verb, rest in re.findall(r"nextword ([a-z-]+)([^\n|]*)", block):
-            assert verb in VERBS, verb
-            source = (ROOT / "nextword" / "cli" / f"{verb.replace('-', '_')}.py").read_text()
-            source += (ROOT / "nextword" / "cli" / "options.py").read_text()
-            for option in re.findall(r"--([a-z-]+)", rest):
-                assert f"--{option}" in source or option.replace("-", "_") in source, option
 
 
 @pytest.mark.parametrize(("kind", "page"), [("cell", "recurrent.md"), ("smoothing", "ngram.md")])
