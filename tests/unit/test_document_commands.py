@@ -12,7 +12,7 @@ import click
 import pytest
 import typer
 
-from nextword.cli.main import app
+from nextword.cli.app import app
 from nextword.cli.options import dynamic_settings
 from nextword.config import RECIPES, SECTIONS, configure, parse_override, parse_section
 from nextword.errors import InputError
