@@ -36,7 +36,8 @@ def each(pages: list[Path]) -> Any:
 
 def shell_blocks(page: Path) -> list[str]:
     """What stands between fences that name no other language."""
-    return re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    return [block for language, block in found if not language]
 
 
 def commands_in(script: str) -> Iterator[list[str]]:
