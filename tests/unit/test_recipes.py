@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nextword.cli.main import main
-from nextword.config import RECIPES, SECTIONS, Section, configure, read_recipe
+from nextword.config import RECIPES, SECTIONS, Section, configure, read_recipe, recipe_path
 from nextword.config.describe import describe_recipe
 from nextword.errors import InputError
 from nextword.registry import REGISTRY, load
@@ -121,3 +121,16 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(InputError, match="did you mean 'lstm'"):
         describe_recipe("lstmm")
+
+
+def test_departures_from_the_papers_are_named() -> None:
+    """Every recipe with an LSTM says how its forget gates begin, in its comments."""
+    lstms = 0
+    for name in NAMES:
+        model = configure(name).model.model_dump()
+        cell = model.get("encoder", model).get("cell", "")
+        if cell and "c" in load("cell", cell).state_names:
+            lstms += 1
+            comments = [line for line in recipe_path(name).read_text().splitlines() if "#" in line]
+            assert "forget gates" in " ".join(comments), name
+    assert lstms > 8
