@@ -87,6 +87,10 @@ class Run:
         """Where the run is, as commands name it."""
         return str(self.folder or self.name)
 
+    def can(self, ability: Ability) -> bool:
+        """Whether the run has the ability."""
+        return ability in registry.load("task", self.config.model.task).abilities
+
     def require(self, ability: Ability) -> None:
         """Raise InputError unless the run has the ability; the message says what it can do."""
         registry.load("task", self.config.model.task).require(self.name, ability, self.path)
@@ -270,9 +274,14 @@ def with_window(model: nn.Module, config: Config) -> LanguageModel:
     """Return the model in the form in which it is evaluated and used.
 
     A model with unlimited context that was trained on independent windows is wrapped, so that it
-    predicts from windows of the same length.
+    predicts from windows of the same length; one that was trained on single sentences begins every
+    sentence anew.
     """
     language_model = cast(LanguageModel, model)
+    if config.train.stream == "sentences":
+        from .models.sentencewise import Sentencewise
+
+        return Sentencewise(language_model)
     if config.train.stream == "windows" and language_model.context is None:
         from .models.windowed import Windowed
 

@@ -19,6 +19,7 @@ class Ability(StrEnum):
     """What a trained model may be able to do; `Task.abilities` lists those of each task."""
 
     GENERATE = "generate text"
+    GENERATE_MASKED = "generate text by filling gaps"
     PREDICT = "predict running text"
     SCORE = "score sentences"
     EVALUATE = "be evaluated on a text"

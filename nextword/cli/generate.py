@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import Device
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 
 class Weights(StrEnum):
@@ -56,6 +59,21 @@ Beam = Annotated[
     int | None,
     typer.Option(help="Use beam search with this width instead of sampling.", min=1),
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mask-predict|gibbs",
+        help="How a BERT run writes: by filling all gaps again and again (default), or by drawing "
+        "them one by one.",
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="BERT runs: predictions of the text (mask-predict), or draws for each token (gibbs); "
+        "default: 10."
+    ),
+]
 Precision = Annotated[
     Weights | None,
     typer.Option(
@@ -84,6 +102,8 @@ def command(
     samples: Samples = None,
     beam: Beam = None,
     precision: Precision = None,
+    method: Method = None,
+    steps: Steps = None,
     device: Device = "cpu",
 ) -> None:
     """Continue a text.
@@ -102,23 +122,27 @@ def command(
     others = given(seed=seed, precision=precision, samples=samples)
     check_search(beam, [f"--{name.replace('_', '-')}" for name in drawing | others])
     loaded = load(run, device)
+    ends = [text.replace("\\n", "\n") for text in stop]
+    how: dict[str, Any] = {"tokens": tokens, "sampling": sampling, "seed": seed, "stop": ends}
+    if loaded.can(Ability.GENERATE_MASKED):
+        others = given(beam=beam, samples=samples, precision=precision)
+        _refuse(others, f"'{loaded.name}' fills gaps")
+        if method != "gibbs":
+            more = given(seed=seed, allow_unk=allow_unk or None)
+            _refuse(drawing | more, "mask-predict draws nothing")
+        print(prompt + _filled(loaded, prompt, given(method=method, steps=steps), how))
+        return
     loaded.require(Ability.GENERATE)
+    _refuse(given(method=method, steps=steps), f"'{loaded.name}' writes from left to right")
     if missing := loaded.tokenizer.unknown(prompt):
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
-    ends = [text.replace("\\n", "\n") for text in stop]
     if beam:
         found = search_text(
             loaded, prompt, tokens=tokens, beam=beam, stop=ends, allow_unk=allow_unk
         )
         print(prompt + found)
         return
-    how: dict[str, Any] = {
-        "tokens": tokens,
-        "sampling": sampling,
-        "seed": seed,
-        "stop": ends,
-        "precision": (precision or Weights.fp32).value,
-    }
+    how["precision"] = (precision or Weights.fp32).value
     if samples is not None and samples > 1:
         texts = sample_texts(loaded, [prompt] * samples, **how)
         print("\n\n".join(prompt + text for text in texts))
@@ -127,3 +151,21 @@ def command(
     for piece in stream_text(loaded, prompt, **how):
         print(piece, end="", flush=True)
     print()
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """Raise InputError if one of the options is given."""
+    from ..errors import InputError
+
+    if options:
+        names = [f"--{name.replace('_', '-')}" for name in options]
+        raise InputError(f"{why}: leave out {', '.join(names)}")
+
+
+def _filled(run: Run, prompt: str, decoding: dict[str, Any], how: dict[str, Any]) -> str:
+    """The text that a masked language model writes."""
+    from ..config import parse_section
+    from ..generation.masked import MaskedDecoding, generate_masked
+
+    parsed = parse_section(MaskedDecoding, decoding, "generate")
+    return generate_masked(run, prompt, decoding=parsed, **how)

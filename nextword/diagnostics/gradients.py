@@ -22,7 +22,7 @@ from .. import plot
 from ..data.stream import Ids, excerpts
 from ..errors import InputError
 from ..models.base import TrainableModel
-from ..models.windowed import without_window
+from ..models.windowed import unwrapped
 from ..nn import kernels
 from ..nn.state_recording import pause_recording, record_states
 from ..numerals import fixed
@@ -201,7 +201,7 @@ def measure_run(
         samples: the number of examples, spread evenly over the text.
     """
     run.require(Ability.GRADIENTS)
-    model = _recurrent(without_window(run.model), run.name)  # the window would hide the state
+    model = _recurrent(unwrapped(run.model), run.name)  # the window would hide the state
     with temporary_folder() as folder:
         batches = task_of(run.config).examples(
             run, data, Path(folder), length=length, samples=samples

@@ -18,23 +18,31 @@ from ..types import LanguageModel, Output, Scored, State
 _TOKENS = 1 << 15  # tokens in the windows of one call of the model
 
 
-def without_window(model: LanguageModel) -> LanguageModel:
-    """The model inside a `Windowed`; any other model is returned unchanged."""
-    return model.inner if isinstance(model, Windowed) else model
+class Wrapped(nn.Module):
+    """A language model that reads as it was trained, around the model that was trained."""
+
+    def __init__(self, inner: LanguageModel) -> None:
+        super().__init__()
+        self.inner = inner
+        self.context = inner.context
+        self.vocab_size = inner.vocab_size
 
 
-class Windowed(nn.Module):
+def unwrapped(model: LanguageModel) -> LanguageModel:
+    """The model inside a `Wrapped`; any other model is returned unchanged."""
+    return model.inner if isinstance(model, Wrapped) else model
+
+
+class Windowed(Wrapped):
     """A language model that reads only the C tokens before the one to be predicted.
 
     State: the last C - 1 ids (B, C - 1); before the first token they are `<eos>`.
     """
 
     def __init__(self, inner: LanguageModel, context: int) -> None:
-        super().__init__()
-        self.inner = inner
-        self.context: int | None = context
+        super().__init__(inner)
+        self.context = context
         self._length = context
-        self.vocab_size = inner.vocab_size
         self._where: Tensor
         self.register_buffer("_where", torch.empty(0), persistent=False)
 

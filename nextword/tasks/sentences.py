@@ -36,6 +36,7 @@ class SentencesTask(TextTask):
         Ability.EVALUATE: "nextword evaluate {run} --data FILE",
         Ability.SCORE: "nextword score {run} FILE",
         Ability.PREDICT: "nextword evaluate {run} --data FILE",
+        Ability.GENERATE_MASKED: 'nextword generate {run} --prompt "..." --tokens 8',
         Ability.EMBED: "nextword embed {run} FILE",
     }
     streams = ("masked",)
