@@ -75,6 +75,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "stripes": "nextword.data.stripes:Stripes",
         "variable": "nextword.data.variable:Variable",
         "windows": "nextword.data.windows:Windows",
+        "sentences": "nextword.data.sentences:EqualLengths",
         "pairs": "nextword.data.pairs:Pairs",
         "masked": "nextword.data.masked:Masked",
         "labelled": "nextword.data.labelled:Labelled",
