@@ -43,12 +43,8 @@ _TRAIN, _VALID = "numbers-train.txt", "numbers-valid.txt"
 _TABLE, _PICTURE, _GRADIENTS = "ladder.json", "ladder.png", "gradients.png"
 _PROMPT = "two thousand nine hundred ninety eight ."
 
-_COMMON: dict[str, Any] = {
-    "text.tokenizer": "word",
-    "text.vocab_size": None,
-    "train.keep": "last",
-    "train.patience": None,
-}
+_TEXT: dict[str, Any] = {"text.tokenizer": "word", "text.vocab_size": None}
+_COMMON = _TEXT | {"train.keep": "last", "train.patience": None}
 _RECURRENT = _COMMON | {
     "model.embedding": 64,
     "model.hidden": 64,
@@ -101,14 +97,14 @@ class Rung:
 
 
 RUNGS = (
-    Rung("most common token", "common", "unigram", 0.15, _COMMON),
-    Rung("n-gram of order 3", "ngram", "ngram", None, _COMMON | {"model.order": 3}),
+    Rung("most common token", "common", "unigram", 0.15, _TEXT),
+    Rung("n-gram of order 3", "ngram", "ngram", None, _TEXT | {"model.order": 3}),
     Rung(
         "n-gram, best order and smoothing",
         "ngram-best",
         "ngram",
         None,
-        _COMMON
+        _TEXT
         | {
             "model.order": 6,
             "model.smoothing": "absolute-discounting",

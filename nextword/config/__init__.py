@@ -2,7 +2,8 @@
 
 A recipe is a TOML file with the tables `[text] [source] [model] [objective] [train] [optimizer]
 [schedule]`. `settings` has the tables that belong to no part, `parse` checks plain tables, `recipe`
-reads recipes and overrides, `describe` tells what every key means.
+reads recipes and overrides, `describe` tells what every key means, `unused` refuses settings that
+would do nothing.
 """
 
 from .parse import PARTS, SECTIONS, Config, parse_section
@@ -16,7 +17,8 @@ from .recipe import (
     read_recipe,
     recipe_path,
 )
-from .settings import Part, Section, SourceConfig, TextConfig, TrainConfig, parse_size
+from .settings import Part, Section, SourceConfig, TextConfig, TrainConfig, Use, parse_size
+from .unused import refuse_unused
 
 __all__ = [
     "PARTS",
@@ -29,6 +31,7 @@ __all__ = [
     "SourceConfig",
     "TextConfig",
     "TrainConfig",
+    "Use",
     "configure",
     "list_recipes",
     "override_items",
@@ -37,4 +40,5 @@ __all__ = [
     "parse_size",
     "read_recipe",
     "recipe_path",
+    "refuse_unused",
 ]

@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .. import registry
+
+if TYPE_CHECKING:
+    from .parse import Config
+
+
+class Use(NamedTuple):
+    """What a training uses its settings for."""
+
+    config: Config  # all settings
+    device: str = "cpu"
+    starts_from: bool = False  # from another run (`--from`)
+    same_model: bool = False  # which is of the same kind, so that its weights are taken
 
 
 class Section(BaseModel):
     """A table of settings: unknown keys are refused, nothing changes after parsing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def nested(self) -> dict[str, Section]:
+        """Tables within this table, such as a classifier's encoder: key → checked settings."""
+        return {}
+
+    def unused(self, key: str, use: Use) -> str | None:
+        """What a key of this table would need to do anything, given the other settings.
+
+        Args:
+            key: the key within this table: "cutoffs", "encoder.hidden".
+            use: all settings, and what they are used for.
+
+        Returns:
+            The need in words, as in "model.cutoffs is for … and would do nothing here"; None if the
+            key does something.
+
+        Example:
+            >>> from nextword.config import configure
+            >>> config = configure("lstm")
+            >>> config.train.unused("checkpoints", Use(config))
+            'train.average=checkpoints'
+        """
+        return None
 
 
 class Part(Section):
@@ -29,10 +66,29 @@ class Part(Section):
     encodes: ClassVar[bool] = False
     #: of a model: whether its layers can learn at rates of their own
     layered: ClassVar[bool] = False
+    #: of a model: whether its outputs before dropout are known (for objective.tar)
+    gives_raw: ClassVar[bool] = False
 
-    def nested(self) -> dict[str, Section]:
-        """Tables within this table, such as a classifier's encoder: key → checked settings."""
-        return {}
+    @property
+    def trains_layers(self) -> bool:
+        """Of a model: whether its layers learn at rates of their own."""
+        return self.layered
+
+    @property
+    def by_backend(self) -> bool:
+        """Of a model: whether `train.backend` computes its layers."""
+        return False
+
+    @property
+    def by_graphs(self) -> bool:
+        """Of a model: whether CUDA graphs can run its steps."""
+        return False
+
+
+#: keys of [text] that not every tokenizer reads
+_OF_SOME_TOKENIZERS = ("vocab_size", "min_count", "split")
+#: keys of [train] that not every stream reads
+_OF_SOME_STREAMS = ("bptt", "batch_size", "batch_tokens", "stride", "shuffle")
 
 
 class TextConfig(Section):
@@ -72,6 +128,21 @@ class TextConfig(Section):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value  # a recipe has no other word for it
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if use.config.model.trained_by == "mixing":
+            return "models that are trained on text"
+        if key == "vectors":
+            if use.config.model.trained_by != "gradient":
+                return "models that are trained by gradient descent"
+            return "models with new weights" if use.same_model else None
+        if key == "sentences" and not registry.load("tokenizer", self.tokenizer).ends_sentences:
+            return "a tokenizer that ends sentences (wordpiece)"
+        if key in _OF_SOME_TOKENIZERS:
+            kinds = {name: registry.load("tokenizer", name) for name in registry.names("tokenizer")}
+            readers = [name for name, kind in kinds.items() if key in kind.reads]
+            return None if self.tokenizer in readers else f"a tokenizer of {' or '.join(readers)}"
+        return None
 
     def limit(self) -> int | None:
         """The largest vocabulary; None = no limit."""
@@ -126,7 +197,8 @@ class TrainConfig(Section):
     stream: str = Field(
         "stripes",
         description="how ids become batches: stripes carry the state from one batch to the next, "
-        "variable are stripes of varying lengths around bptt, windows begin with a fresh state; "
+        "variable are stripes of varying lengths around bptt, windows begin with a fresh state, "
+        "sentences are whole sentences of equal length, each from a fresh state; "
         "pairs are sentence pairs of similar lengths, masked is for BERT, labelled for "
         "classifiers, tagged for taggers",
         json_schema_extra={"kind": "stream"},
@@ -138,7 +210,8 @@ class TrainConfig(Section):
         "bptt",
     )
     shuffle: bool = Field(
-        True, description="windows: read in random order instead of the text's order"
+        True,
+        description="batches are read in random order (all streams but stripes and variable)",
     )
     seed: int = Field(
         1, ge=0, description="start of all random numbers: the same seed gives the same run"
@@ -229,6 +302,34 @@ class TrainConfig(Section):
             parse_size(value)
         return None if value is None else str(value)
 
+    def unused(self, key: str, use: Use) -> str | None:
+        model = use.config.model
+        if model.trained_by != "gradient" and key != "memory":
+            return "models that are trained by gradient descent"
+        if key in _OF_SOME_STREAMS:
+            streams = {name: registry.load("stream", name) for name in registry.names("stream")}
+            readers = [name for name, stream in streams.items() if key in stream.settings]
+            return None if self.stream in readers else f"train.stream={' or '.join(readers)}"
+        average = self.average
+        match key:
+            case "memory" if model.trained_by != "counting":
+                return "n-gram models"
+            case "epochs" if self.minutes is not None:
+                return "trainings without train.minutes"
+            case "vocabulary" if not use.starts_from:
+                return "trainings from another run (--from RUN)"
+            case "checkpoints" if average != "checkpoints":
+                return "train.average=checkpoints"
+            case "non_monotone" if average != "non-monotone" and not self.non_monotone_stop:
+                return "train.average=non-monotone or train.non_monotone_stop=true"
+            case "backend" if not model.by_backend:
+                return "recurrent layers without a Mogrifier"
+            case "graphs" if not use.device.startswith("cuda"):
+                return "--device cuda"
+            case "graphs" if not model.by_graphs:
+                return "recurrent language models with a full softmax"
+        return None
+
 
 def parse_size(text: str | int) -> int:
     """`200MB`, `1.5G`, 4096 → bytes.
@@ -249,3 +350,8 @@ class SourceConfig(TextConfig):
         False,
         description="source and target share one vocabulary, learnt from both sides as [text] says",
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if self.joint and key not in ("joint", "vectors"):
+            return "source.joint=false"
+        return super().unused(key, use)

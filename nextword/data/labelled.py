@@ -25,6 +25,7 @@ class Labelled(Stream):
     """
 
     carries: ClassVar[bool] = False
+    settings = frozenset({"batch_size", "bptt", "shuffle"})
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Masked(Stream):
     """
 
     carries: ClassVar[bool] = False
+    settings = frozenset({"batch_size", "bptt", "shuffle"})
 
     def __init__(
         self,

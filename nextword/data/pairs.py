@@ -24,6 +24,7 @@ class Pairs(Stream):
     """
 
     carries: ClassVar[bool] = False
+    settings = frozenset({"batch_size", "batch_tokens", "shuffle"})
 
     def __init__(
         self,

@@ -34,6 +34,8 @@ class Stream(Sequence[Batch], ABC):
 
     #: whether some batch continues the one before it, so that the state carries over
     carries: ClassVar[bool] = True
+    #: the keys of [train] that it reads
+    settings: ClassVar[frozenset[str]] = frozenset({"batch_size", "bptt"})
 
     def __init__(
         self,

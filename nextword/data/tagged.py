@@ -23,6 +23,7 @@ class Tagged(Stream):
     begin with a word. With `shuffle` the batches come in random order."""
 
     carries: ClassVar[bool] = False
+    settings = frozenset({"batch_size", "bptt", "shuffle"})
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ class Windows(Stream):
     drawn with `seed`, else in the order of the text."""
 
     carries: ClassVar[bool] = False
+    settings = frozenset({"batch_size", "bptt", "stride", "shuffle"})
 
     def __init__(
         self,

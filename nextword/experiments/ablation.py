@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import plot
 from ..arguments import checked
-from ..config import Config, Overrides, configure
+from ..config import Config, Overrides, Use, configure, override_items, refuse_unused
 from ..errors import InputError
 from ..evaluation.perplexity import evaluate_text
 from ..files import AnyPath, Paths, locked, path_list, write_text
@@ -180,6 +180,7 @@ def ablate(
     config = configure(recipe, overrides)
     if "dropout_weight" not in type(config.model).model_fields:
         raise InputError(f"'{recipe}' is no recurrent recipe; use one such as awd-lstm-wt2")
+    refuse_unused(override_items(overrides), Use(config, device))
     for text in (train, valid, test):
         if text:
             open_texts(text)

@@ -53,6 +53,8 @@ class EncoderConfig(Part, ABC):
     """Settings of a model that can be the encoder of a classifier or tagger."""
 
     encodes: ClassVar[bool] = True
+    #: settings of the layers that predict tokens, which an encoder does not have
+    of_the_head: ClassVar[frozenset[str]] = frozenset()
 
     @property
     @abstractmethod
@@ -62,6 +64,20 @@ class EncoderConfig(Part, ABC):
     @abstractmethod
     def build_encoder(self, vocab_size: int) -> Encoder:
         """Make the encoder, with new weights and without a head."""
+
+
+def dropout_unused(key: str, layers: int, dropouts: Sequence[float], between: float) -> str | None:
+    """`Section.unused` for the dropout settings of recurrent layers.
+
+    Args:
+        dropouts: those around the stack of layers.
+        between: that between its layers.
+    """
+    if key == "dropout_hidden" and layers == 1:
+        return "models of more than one layer"
+    if key == "locked" and not any((*dropouts, between if layers > 1 else 0.0)):
+        return "models with dropout"
+    return None
 
 
 class Encoder(TrainableModel):

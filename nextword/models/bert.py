@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..config import Use
 from ..nn.dropout import dropout
 from ..nn.heads import SoftmaxHead
 from ..nn.transformer import Activation, Shape, TransformerLayer, activate, sinusoids
@@ -31,6 +32,7 @@ class BertConfig(Sizes, EncoderConfig):
     name: Literal["bert"] = "bert"
     task: ClassVar[str] = "sentences"
     exports: ClassVar[tuple[str, ...]] = ("hf",)
+    of_the_head: ClassVar[frozenset[str]] = frozenset({"predicts"})
 
     context: int = Field(
         128, ge=8, description="the most tokens of a sequence, [CLS] and [SEP] included"
@@ -46,6 +48,11 @@ class BertConfig(Sizes, EncoderConfig):
     predicts: bool = Field(
         True, description="the model has the layers that predict masked words and next sentences"
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key == "predicts" and not self.predicts:
+            return "models from other programs, which may lack these layers,"
+        return super().unused(key, use)
 
     @property
     def shape(self) -> Shape:

@@ -10,11 +10,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import registry
+from ..config import Use
 from ..nn.bidirectional import Bidirectional
 from ..nn.dropout import dropout
 from ..nn.recurrent import RecurrentLayer
 from ..text.tokenizer import EOS
-from .base import Encoder, EncoderConfig
+from .base import Encoder, EncoderConfig, dropout_unused
 
 
 class BidirectionalConfig(EncoderConfig):
@@ -47,6 +48,14 @@ class BidirectionalConfig(EncoderConfig):
                 f"hidden = {self.hidden}: two directions share it; give an even number"
             )
         return self
+
+    def unused(self, key: str, use: Use) -> str | None:
+        dropouts = (self.dropout_input, self.dropout_output)
+        return dropout_unused(key, self.layers, dropouts, self.dropout_hidden)
+
+    @property
+    def by_backend(self) -> bool:
+        return True
 
     @property
     def output_width(self) -> int:

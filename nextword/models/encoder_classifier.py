@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from .. import registry
-from ..config import Part, Section
+from ..config import Part, Section, Use
 from ..errors import InputError
 from ..nn.dropout import mask_like
 from ..nn.recurrent import RecurrentLayer
@@ -50,6 +50,25 @@ class EncoderClassifierConfig(Part):
     def nested(self) -> dict[str, Section]:
         """The settings of the encoder, under the key `encoder`."""
         return {"encoder": self.encoder_config()}
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key in ("labels", "pairs") and not (key == "labels" and use.starts_from):
+            return "stored runs, which take it from their training texts,"
+        _, dot, inner = key.partition(".")
+        if not dot:
+            return super().unused(key, use)
+        encoder = self.encoder_config()
+        if inner in encoder.of_the_head:
+            return "models that predict words"
+        return encoder.unused(inner, use._replace(same_model=use.starts_from))
+
+    @property
+    def trains_layers(self) -> bool:
+        return not self.frozen
+
+    @property
+    def by_backend(self) -> bool:
+        return self.encoder_config().by_backend
 
     def encoder_config(self) -> EncoderConfig:
         """The settings of the encoder, checked.

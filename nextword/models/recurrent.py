@@ -17,12 +17,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import registry
+from ..config import Use
 from ..nn.dropout import drop_words, dropout
 from ..nn.recurrent import RecurrentLayer, RecurrentStack
 from ..text.tokenizer import EOS
 from ..types import State
-from .base import Encoder, EncoderConfig
-from .softmax import Headed, SoftmaxSettings
+from .base import Encoder, EncoderConfig, dropout_unused
+from .softmax import HEAD, Headed, SoftmaxSettings
 
 
 class RecurrentConfig(SoftmaxSettings, EncoderConfig):
@@ -30,6 +31,8 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
 
     name: Literal["recurrent"] = "recurrent"
     layered: ClassVar[bool] = True
+    gives_raw: ClassVar[bool] = True
+    of_the_head: ClassVar[frozenset[str]] = HEAD
 
     cell: str = Field(
         "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
@@ -89,6 +92,26 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     def _known_cell(self) -> Self:
         registry.load("cell", self.cell)
         return self
+
+    def unused(self, key: str, use: Use) -> str | None:
+        match key:
+            case "mogrify_rank" if not self.mogrify:
+                return "model.mogrify above 0"
+            case "hidden" if self.tied and self.layers == 1 and self.widths[-1] != self.hidden:
+                return "models of several layers (a single tied one is as wide as model.embedding)"
+            case "embedding_std" | "recurrent_gain" if use.same_model:
+                return "models with new weights"
+        dropouts = (self.dropout_input, self.dropout_output)
+        found = dropout_unused(key, self.layers, dropouts, self.dropout_hidden)
+        return found or super().unused(key, use)
+
+    @property
+    def by_backend(self) -> bool:
+        return not self.mogrify
+
+    @property
+    def by_graphs(self) -> bool:
+        return self.fixed_shapes
 
     @property
     def widths(self) -> list[int]:

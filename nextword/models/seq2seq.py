@@ -21,11 +21,13 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from .. import registry
+from ..config import Use
 from ..nn.attention import Score, attend_by_score
 from ..nn.bidirectional import Bidirectional, OneWay
 from ..nn.dropout import dropout
 from ..nn.recurrent import RecurrentLayer, RecurrentStack
 from ..types import State
+from .base import dropout_unused
 from .softmax import Headed, SoftmaxSettings
 
 
@@ -34,6 +36,7 @@ class Seq2SeqConfig(SoftmaxSettings):
 
     name: Literal["seq2seq"] = "seq2seq"
     task: ClassVar[str] = "pairs"
+    gives_raw: ClassVar[bool] = True
 
     cell: str = Field(
         "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
@@ -93,6 +96,17 @@ class Seq2SeqConfig(SoftmaxSettings):
                 f"{self.embedding} must be hidden = {self.hidden}"
             )
         return self
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key == "attention_positions" and self.attention != "location":
+            return "model.attention=location"
+        dropouts = (self.dropout_input, self.dropout_output)
+        found = dropout_unused(key, self.layers, dropouts, self.dropout_hidden)
+        return found or super().unused(key, use)
+
+    @property
+    def by_backend(self) -> bool:
+        return True
 
     @property
     def width(self) -> int:

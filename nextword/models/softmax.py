@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ..config import Part
+from ..config import Part, Use
 from ..errors import InputError
 from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
 from ..types import Output, Scored, State
@@ -53,6 +53,14 @@ class SoftmaxSettings(Part):
             raise ValueError(f"cutoffs = {self.cutoffs}: give rising ids, for example [2000,10000]")
         return self
 
+    def unused(self, key: str, use: Use) -> str | None:
+        match key:
+            case "cutoffs" if self.softmax == "full":
+                return "model.softmax=sampled or model.softmax=adaptive"
+            case "samples" if self.softmax != "sampled":
+                return "model.softmax=sampled"
+        return super().unused(key, use)
+
     def head(self, width: int, vocab_size: int) -> Head:
         """Make the head for hidden vectors of this width.
 
@@ -76,6 +84,10 @@ class SoftmaxSettings(Part):
     def fixed_shapes(self) -> bool:
         """Whether the head's computation depends only on the shape of a batch."""
         return self.softmax == "full"
+
+
+#: the settings above that matter for the head alone
+HEAD = frozenset({"softmax", "cutoffs", "softmaxes", "samples"})
 
 
 class Headed(TrainableModel):

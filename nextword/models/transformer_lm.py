@@ -17,7 +17,7 @@ from ..state import concatenate, select, tree_map
 from ..text.tokenizer import EOS
 from ..types import State
 from .base import Encoder, EncoderConfig
-from .softmax import Headed
+from .softmax import HEAD, Headed
 from .transformer_settings import CausalStack, Embedded, TransformerSettings
 
 
@@ -26,6 +26,7 @@ class TransformerLMConfig(TransformerSettings, EncoderConfig):
 
     name: Literal["transformer-lm"] = "transformer-lm"
     encodes: ClassVar[bool] = True
+    of_the_head: ClassVar[frozenset[str]] = HEAD | {"tied"}
 
     def build(self, vocab_size: int) -> TransformerLM:
         """Make the model, with new weights."""

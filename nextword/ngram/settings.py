@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from .. import registry
-from ..config import Part
+from ..config import Part, Use
 from ..errors import InputError
 
 
@@ -86,6 +86,11 @@ class NgramSettings(Part):
         if len(prune) > self.order:
             raise ValueError(f"prune has {len(prune)} numbers for order {self.order}")
         return self
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key == "add_k" and self.smoothing != "add-k":
+            return "model.smoothing=add-k"
+        return super().unused(key, use)
 
     def without_pruning(self) -> Self:
         """The same settings without pruning."""

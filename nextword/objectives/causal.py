@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ..config import Part
+from ..config import Part, Use
 from ..types import Batch, Predictor, Scored, State, Term
 
 if TYPE_CHECKING:  # a model that does without torch must not wait for it
@@ -50,6 +50,11 @@ class Causal(Part):
         description="ε: share of the target probability that is spread evenly over all words; 0.1 "
         "is usual for translation",
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key == "tar" and not use.config.model.gives_raw:
+            return "recurrent models"
+        return super().unused(key, use)
 
     def __call__(
         self, model: Predictor, batch: Batch, state: State

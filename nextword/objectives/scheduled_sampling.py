@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..config import Use
 from ..nn.randomness import generator, generator_of
 from ..types import Batch, Predictor, Scored, State
 from .causal import Causal
@@ -37,6 +38,11 @@ class ScheduledSampling(Causal):
         "linear",
         description="how that probability rises over the training: evenly, or slowly at first",
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key == "decay" and not self.rate:
+            return "objective.rate above 0"
+        return super().unused(key, use)
 
     def own(self, done: float) -> float:
         """The probability 1 - ε of an input that the model has drawn itself, when the share `done`

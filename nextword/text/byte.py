@@ -25,6 +25,7 @@ class ByteTokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "byte"
+    reads = frozenset[str]()
 
     def __init__(self, lower: bool) -> None:
         self.lower = lower

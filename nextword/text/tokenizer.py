@@ -40,6 +40,8 @@ class Tokenizer(ABC):
     """
 
     name: ClassVar[str]  # the tokenizer's name in the registry
+    #: the keys of [text], of those that not every tokenizer reads, that `train` reads
+    reads: ClassVar[frozenset[str]] = frozenset({"vocab_size", "min_count"})
     learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
     ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
 

@@ -55,6 +55,7 @@ class WordTokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "word"
+    reads = frozenset({"vocab_size", "min_count", "split"})
 
     def __init__(self, vocabulary: list[str], split: str, lower: bool) -> None:
         self.vocabulary = vocabulary

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..config import Config, Overrides, TextConfig, override_items
+from ..config import Config, Overrides, TextConfig, Use, override_items, refuse_unused
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
@@ -235,7 +235,9 @@ def _adjusted(config: Config, overrides: Overrides) -> Config:
     tables = config.dump()
     for key, value in changes.items():
         tables["train"][key.removeprefix("train.")] = value
-    return Config.parse(tables, config.recipe)
+    changed = Config.parse(tables, config.recipe)
+    refuse_unused(changes, Use(changed))
+    return changed
 
 
 def _notes(training: Training) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
-from ..config import Config, Overrides, configure
+from ..config import Config, Overrides, Use, configure, refuse_unused
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list, write_text
@@ -107,6 +107,7 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
     began = time.perf_counter()
     config = configure(request.recipe, request.changes)
     _check(config, request, runs, out)
+    refuse_unused(request.changes, Use(config))
     spans = open_texts(request.valid) if request.valid else []
     members = [load(path, request.device) for path in runs]
     for member in members:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..config import Part
+from ..config import Part, Use
 
 if TYPE_CHECKING:  # settings are read without torch
     from torch import nn, optim
@@ -39,6 +39,13 @@ class OptimizerPart(Part):
         description="classifiers and recurrent models: epochs until the next layer below is "
         "trained too; 0 = all are trained from the start",
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        if key in ("layer_decay", "unfreeze") and not use.config.model.trains_layers:
+            return "models whose layers are trained"
+        if key == "momentum" and use.config.schedule.model_dump().get("momentum"):
+            return "schedules without a momentum of their own"
+        return super().unused(key, use)
 
     def build(
         self, parameters: Iterable[nn.Parameter], groups: Sequence[list[nn.Parameter]] | None = None

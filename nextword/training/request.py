@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import Config, Overrides, configure, override_items
+from ..config import Config, Overrides, Use, configure, override_items, refuse_unused
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
 from ..run import is_arpa, settings_of
@@ -28,6 +28,7 @@ class Request:
     overwrite: bool = False
     device: str = "cpu"
     quiet: bool = False
+    by_user: bool = True  # the overrides are the user's, so none may do nothing
 
     @classmethod
     def of(
@@ -70,7 +71,8 @@ class Request:
     def changed(self, changes: dict[str, Any], start_from: Path | None = None) -> Self:
         """Return the request with more overrides and, if given, another run to start from."""
         merged = tuple((self.changes | changes).items())
-        return replace(self, overrides=merged, start_from=start_from or self.start_from)
+        start_from = start_from or self.start_from
+        return replace(self, overrides=merged, start_from=start_from, by_user=False)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ def check(request: Request) -> Job:
         InputError: a setting, a text or the run to start from cannot be used.
     """
     config, origin = _configure(request)
+    if request.by_user:
+        same_model = origin is not None and origin.same_model
+        use = Use(config, request.device, origin is not None, same_model)
+        refuse_unused(request.changes, use)
     task = task_of(config)
     train = task.open(request.train, request.targets)
     if request.valid_targets and not request.valid:

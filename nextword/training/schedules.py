@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from ..config import Part
+from ..config import Part, Use
 
 
 class Rates(NamedTuple):
@@ -83,6 +83,12 @@ class OneCycle(Part):
         description="high and low: momentum (or β₁) falls from high to low while the "
         "learning rate rises, and rises again; none = it stays as the optimizer has it",
     )
+
+    def unused(self, key: str, use: Use) -> str | None:
+        fields = type(use.config.optimizer).model_fields
+        if key == "momentum" and not {"momentum", "betas"} & fields.keys():
+            return "optimizers with a momentum or β₁"
+        return super().unused(key, use)
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
         high, low = self.momentum or (0.0, 0.0)

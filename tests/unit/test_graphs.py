@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import nextword
 from nextword import state as trees
 from nextword.cli.main import main
-from nextword.config import configure
-from nextword.errors import Interrupted, TrainingError
+from nextword.config import configure, recipe_path
+from nextword.errors import InputError, Interrupted, TrainingError
 from nextword.nn import kernels
 from nextword.text.corpus import Corpus, Counts
 from nextword.training.by_gradient import _notes
@@ -645,13 +645,18 @@ def test_a_training_that_cannot_be_recorded_ends(
     same_run(tmp_path / "usual", out)
 
 
-def test_the_setting_says_that_it_does_nothing_on_a_cpu(
+def test_the_setting_does_nothing_on_a_cpu(
     text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Once, and the training is the one without it."""
+    """Who gives it is refused; a recipe's is noted once, and the training is the one without it."""
+    with pytest.raises(InputError, match=r"train\.graphs is for --device cuda"):
+        fit(text, tmp_path / "with", train__graphs=True)
     fit(text, tmp_path / "without", quiet=False)
     assert "graphs" not in capfd.readouterr().err
-    fit(text, tmp_path / "with", quiet=False, train__graphs=True)
+    recipe = tmp_path / "lstm.toml"
+    own = recipe_path("lstm").read_text().replace("[train]", "[train]\ngraphs = true")
+    recipe.write_text(own)
+    nextword.train(str(recipe), text, tmp_path / "with", overrides=TINY)
     said = capfd.readouterr().err
     assert said.count("train.graphs is for CUDA and does nothing here") == 1
     same_run(tmp_path / "without", tmp_path / "with")

@@ -290,7 +290,9 @@ def test_a_diverging_irnn_is_told_of_windows(stream: str, text: Path, tmp_path: 
 def test_minutes_bound_the_training(text: Path, tmp_path: Path) -> None:
     """The schedule runs over the time: the last learning rate is near the schedule's end."""
     began = time.monotonic()
-    fit(text, tmp_path / "run", train__minutes=0.05, train__epochs=1, schedule__name="cosine")
+    timed = {key: value for key, value in TINY.items() if key != "train.epochs"}
+    timed |= {"train.minutes": 0.05, "schedule.name": "cosine"}
+    nextword.train("lstm", text, tmp_path / "run", overrides=timed, quiet=True)
     assert 2 < time.monotonic() - began < 8
     rates = [r["lr"] for r in read_metrics(tmp_path / "run") if "lr" in r]
     assert rates[-1] < 0.2 * max(rates)
@@ -701,7 +703,7 @@ def test_pretrained_vectors(text: Path, tmp_path: Path) -> None:
 
 def test_windows_are_used_with_window(text: Path, tmp_path: Path) -> None:
     """A model trained on windows of 5 predicts from 5 tokens wherever it is used."""
-    run = fit(text, tmp_path / "run", "irnn", train__bptt=5)
+    run = fit(text, tmp_path / "run", "irnn", train__bptt=5, model__hidden=8)
     assert isinstance(run.model, Windowed)
     assert run.model.context == 5
     assert "window:5" in nextword.evaluate(run, text).signature
@@ -900,7 +902,7 @@ def short_text(folder: Path) -> Path:
 
 def train(capfd: Any, text: Path, out: Path, recipe: str, *settings: str) -> tuple[int, str]:
     """Status and standard error of `nextword train`, the model a small one."""
-    small = ["text.tokenizer=char", "model.hidden=12", "model.embedding=8", "train.epochs=1"]
+    small = ["text.tokenizer=char", "model.hidden=8", "model.embedding=8", "train.epochs=1"]
     options = [part for setting in (*small, *settings) for part in ("--set", setting)]
     capfd.readouterr()
     with pytest.raises(SystemExit) as end:
