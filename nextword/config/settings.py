@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .. import registry
 
-if TYPE_CHECKING:
-    from .parse import Config
+
+class Tables(Protocol):
+    """The tables of a `Config` that other tables ask about."""
+
+    @property
+    def model(self) -> Part: ...
+    @property
+    def optimizer(self) -> Section: ...
+    @property
+    def schedule(self) -> Section: ...
 
 
 class Use(NamedTuple):
     """What a training uses its settings for."""
 
-    config: Config  # all settings
+    config: Tables  # all settings, a `Config`
     device: str = "cpu"
     starts_from: bool = False  # from another run (`--from`)
     same_model: bool = False  # which is of the same kind, so that its weights are taken
