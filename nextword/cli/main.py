@@ -6,6 +6,7 @@ first moment on.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ..errors import InputError, Interrupted, TrainingError
@@ -119,5 +120,18 @@ def _explain(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk for{where or ' the output'}; free some and run it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.filename and not _can_read(error.filename):
+            return f"no permission to read{where}; ask its owner for it"
         return f"no permission to write{where}; choose another place"
     return f"{error.strerror or error}{where}"
+
+
+def _can_read(path: str) -> bool:
+    """Return whether nothing that is at a path is closed to this user."""
+    try:
+        os.stat(path)
+    except PermissionError:  # a folder on the way is closed
+        return False
+    except OSError:  # nothing is there, so it was to be written
+        return True
+    return os.access(path, os.R_OK)

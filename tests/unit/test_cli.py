@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -312,6 +313,32 @@ def test_no_space_left(text: Path, tmp_path: Path, run: Path) -> None:
     assert "no space left" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not [path for path in out.rglob("*") if path.suffix == ".safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of files are POSIX's")
+def test_a_file_that_may_not_be_read(run: Path, text: Path, tmp_path: Path) -> None:
+    """It is neither damaged nor a place to write to."""
+    without = [] if os.getuid() else ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    if without and not shutil.which("setpriv"):
+        pytest.skip("the administrator may read everything")
+    code = (
+        "import sys\nfrom nextword.cli.main import main\n"
+        "for run in sys.argv[2:]:\n"
+        "    try: main(['score', run, sys.argv[1]])\n"
+        "    except SystemExit as end: print(end.code)"
+    )
+    copies = []
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        copies.append(shutil.copytree(run, tmp_path / name.split(".")[0]))
+        (copies[-1] / name).chmod(0o200)
+        if without:
+            os.chown(copies[-1] / name, 65534, 65534)
+    done = subprocess.run(
+        [*without, sys.executable, "-c", code, text, *copies], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["2"] * 3, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3 and all("no permission to read" in line for line in lines), lines
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(text: Path, tmp_path: Path) -> None:
