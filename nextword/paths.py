@@ -33,8 +33,8 @@ _TESTS = {
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBADF)
 
 
-def kind_of(path: str | os.PathLike[str]) -> Kind:
-    """Return what is at a path, without opening it.
+def kind_of(path: str | os.PathLike[str] | int) -> Kind:
+    """Return what is at a path, without opening it, or what the file with a descriptor is.
 
     A symbolic link counts as what it leads to, and as NOTHING if it leads nowhere or in a circle.
 
@@ -77,9 +77,10 @@ def readable(path: str | os.PathLike[str], what: str = "a text file") -> Path:
     if kind is Kind.DIRECTORY:
         raise InputError(f"'{path}' is a directory; name {what}")
     if kind is not Kind.FILE:
-        raise InputError(
-            f"'{path}' is not a regular file but a {kind}; save what is in it to a file first"
+        instead = (
+            f"name {what}" if kind is Kind.DEVICE else "save what comes from it to a file first"
         )
+        raise InputError(f"'{path}' is not a regular file but a {kind}; {instead}")
     if not os.access(path, os.R_OK):
         raise InputError(f"'{path}' cannot be read (no permission)")
     return Path(path)

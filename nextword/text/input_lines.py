@@ -16,6 +16,7 @@ from .encoding import BOM, other_encoding, wrong_encoding
 from .source import STANDARD_INPUT, compression_of, decompressed, read_piece, undecided
 
 _BYTES = 1 << 16  # the most that one call reads
+LONGEST = 1 << 25  # bytes of a line; an endless one would fill the memory
 
 
 class InputLines(Iterator[str]):
@@ -89,6 +90,11 @@ class InputLines(Iterator[str]):
             data = self._begin(data)
         *whole, self._rest = (self._rest + data).split(b"\n")
         self._lines += whole
+        if len(self._rest) > LONGEST:
+            raise InputError(
+                f"line {self._number + len(self._lines) + 1} of the input has more than "
+                f"{LONGEST >> 20} MB; is it text?"
+            )
         if not data:
             self._ended = True
             if self._rest:

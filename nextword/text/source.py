@@ -135,7 +135,20 @@ def open_stream(path: Path) -> BinaryIO:
         return path.open("rb")
     if sys.stdin is None or sys.stdin.closed:
         raise InputError("standard input is closed; name a file instead of -")
+    if _is_endless(sys.stdin.buffer):
+        raise InputError("standard input is a device, which may have no end; name a file")
     return sys.stdin.buffer
+
+
+def _is_endless(stream: BinaryIO) -> bool:
+    """Whether a stream comes from a device like /dev/zero, which is no terminal and not empty."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # a stream in memory
+        return False
+    if stream.isatty() or kind_of(number) is not Kind.DEVICE:
+        return False
+    return os.fstat(number).st_rdev != os.stat(os.devnull).st_rdev
 
 
 # ---------------------------------------------------------------- copies

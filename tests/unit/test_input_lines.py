@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 import nextword
 from nextword.errors import InputError
+from nextword.text import input_lines
 from nextword.text.input_lines import InputLines, take
+from nextword.text.source import open_stream
 
 
 def ignore() -> None:
@@ -119,3 +121,20 @@ def test_a_verb_answers_each_line_as_it_comes(tmp_path: Path) -> None:
     process.stdin.close()
     assert process.wait() == 0
     assert process.stdout.read() == ""
+
+
+def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_lines, "LONGEST", 1 << 20)
+    with open("/dev/zero", "rb") as endless, pytest.raises(InputError, match="line 1 of the input"):
+        next(InputLines(endless, lambda: None))
+
+
+def test_standard_input_from_an_endless_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from it, or copied until the disk is full; the null device is empty."""
+    with open("/dev/urandom") as device, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", device)
+        with pytest.raises(InputError, match="may have no end"):
+            open_stream(Path("-"))
+    with open("/dev/null") as device:
+        monkeypatch.setattr("sys.stdin", device)
+        assert open_stream(Path("-")).read() == b""
