@@ -9,7 +9,8 @@ from . import registry
 from .arguments import checked
 from .errors import InputError
 from .files import AnyPath
-from .run import Run, is_arpa
+from .ngram.arpa_header import ENDINGS, names_arpa
+from .run import Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,7 @@ def export(
     Args:
         run: an n-gram model for "arpa", a BERT for "hf".
         format: "arpa" = an ARPA file; "hf" = a folder that the library transformers reads.
-        out: a file that ends in .arpa, .arpa.gz or .arpa.xz; for "hf" a folder.
+        out: a file that ends in .arpa, .arpa.gz, .arpa.xz or .arpa.bz2; for "hf" a folder.
         overwrite: replace what an earlier export wrote.
         quiet: show no progress.
 
@@ -68,16 +69,16 @@ def check_target(format: str, out: Path, overwrite: bool) -> Path:
         return check_folder(out, hub.FILES, overwrite)
     from .outputs import check_file
 
-    if not is_arpa(out) and not out.is_dir():
-        raise InputError(f"'{out}' must end in .arpa, .arpa.gz or .arpa.xz")
+    if not names_arpa(out) and not out.is_dir():
+        raise InputError(f"'{out}' must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     check_file(out, overwrite)
     return out
 
 
 def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
     from .files import write
-    from .ngram.arpa import open_to_write, write_arpa
-    from .screen import progress_bar
+    from .ngram.arpa import for_other_programs, open_to_write, write_arpa
+    from .screen import progress_bar, speaker
     from .text.lexicon import Lexicon
 
     model, tokenizer = cast("NgramLM", run.model), run.tokenizer
@@ -85,10 +86,13 @@ def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
     with progress_bar("writing", quiet, "n-grams") as bar:
 
         def save(path: Path) -> None:
+            progress = bar(sum(model.table.sizes))
             with open_to_write(path) as file:
-                write_arpa(model.table, lexicon, file, bar(sum(model.table.sizes)))
+                write_arpa(model.table, lexicon, file, progress, tokenizer=tokenizer)
 
         write(out, save)
+    for note in for_other_programs(tokenizer, lexicon):
+        speaker(quiet)(note)
 
 
 def _hub(run: Run, out: Path) -> None:

@@ -130,7 +130,8 @@ def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
     from .text.wordpiece import WordPieceTokenizer
 
     if (folder / VOCABULARY).is_file():
-        tokens = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
+        text = (folder / VOCABULARY).read_text(encoding="utf-8")
+        tokens = text.removesuffix("\n").split("\n")  # a token may be another end of a line
     elif (folder / TOKENIZER).is_file():
         model = _json(folder / TOKENIZER).get("model", {})
         if model.get("type", "WordPiece") != "WordPiece" or not isinstance(

@@ -30,6 +30,7 @@ from .arguments import checked
 from .config import Config
 from .errors import InputError
 from .files import read_tensors, write_tensors
+from .ngram.arpa_header import cutting, is_arpa, read_tokenizer
 from .parsing import read_json
 from .scratch import repair
 from .text.tokenizer import Tokenizer, load_tokenizer
@@ -42,7 +43,6 @@ if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 SOURCE_TOKENIZER = "source-tokenizer.json"
 WEIGHTS, STATE = "model.safetensors", "state.safetensors"
-_ARPA = (".arpa", ".arpa.gz", ".arpa.xz")
 SERIES = "settings.json"  # in a directory of several trainings (seeds, ablation)
 METRICS, DATA, PLOTS, MEMBERS = "metrics.jsonl", "data", "plots", "members"
 TENSORBOARD = "tensorboard"
@@ -101,8 +101,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a trained model.
 
     Args:
-        path: a run directory, an ARPA file (.arpa, .arpa.gz, .arpa.xz), or a folder with a BERT in
-            the Hugging Face format.
+        path: a run directory, an ARPA file (plain, gzip, xz or bzip2; any name), or a folder with a
+            BERT in the Hugging Face format.
         device: "cpu", "cuda" or "cuda:N".
 
     Returns:
@@ -147,12 +147,16 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 
 def settings_of(folder: Path) -> Config:
-    """Read the settings of a run directory, or of a BERT in the Hugging Face format."""
+    """Read the settings of a run, of an ARPA file, or of a BERT in the Hugging Face format."""
+    if is_arpa(folder):
+        return load_arpa(folder).config
     return hub.read_config(folder) if hub.is_hub(folder) else read_config(folder)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
-    """Read the tokenizer of a run directory, or of a BERT in the Hugging Face format."""
+    """Read the tokenizer of a run, of an ARPA file, or of a BERT in the Hugging Face format."""
+    if is_arpa(folder):
+        return load_arpa(folder).tokenizer
     if hub.is_hub(folder):
         return hub.read_tokenizer(folder)[0]
     return load_tokenizer(folder / TOKENIZER)
@@ -208,26 +212,19 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
     return Run(folder.name or str(folder), config, tokenizer, model, where)
 
 
-def is_arpa(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path has the extension of an ARPA file and is not a directory."""
-    return str(path).lower().endswith(_ARPA) and not os.path.isdir(path)
-
-
-def load_arpa(path: Path) -> Run:
-    """Open an n-gram model from an ARPA file, which any toolkit may have written."""
+def load_arpa(path: Path, *, add_marks: bool = False) -> Run:
+    """Open an n-gram model from an ARPA file, which any toolkit may have written; for `add_marks`
+    see `read_arpa`."""
     from .models.ngram import NgramConfig
     from .ngram.arpa_reading import read_arpa
-    from .text.word import WordTokenizer
 
-    table, lexicon = read_arpa(path)
-    tables = {
-        "text": {"tokenizer": "word", "split": "whitespace", "vocab_size": None},
-        "model": {"name": "ngram", "order": table.order},
-    }
-    config = Config.parse(tables, "ngram")
-    model = NgramConfig(order=table.order).build(table.vocab_size)
-    model.table, model.lexicon = table, lexicon
-    return Run(path.name, config, WordTokenizer(lexicon.words(), "whitespace", False), model)
+    table, lexicon = read_arpa(path, add_marks=add_marks)
+    tokenizer = read_tokenizer(path, lexicon.words())
+    model = {"name": "ngram", "order": table.order}
+    config = Config.parse({"text": cutting(tokenizer), "model": model}, "ngram")
+    ngrams = NgramConfig(order=table.order).build(table.vocab_size)
+    ngrams.table, ngrams.lexicon = table, lexicon
+    return Run(path.name, config, tokenizer, ngrams)
 
 
 def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str) -> Run:
@@ -240,7 +237,7 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
     if len(members) != len(config.model.weights):
         raise InputError(f"'{folder}' lacks some of its members; train it again")
     for member in members:
-        if member.tokenizer.fingerprint != tokenizer.fingerprint:
+        if not tokenizer.same_ids(member.tokenizer):
             raise InputError(f"'{folder}' has a member of another vocabulary; train it again")
     model = MixtureLM(config.model, [member.model for member in members], tokenizer.vocab_size)
     return Run(folder.name or str(folder), config, tokenizer, model, pick_device(device))

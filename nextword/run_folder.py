@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import InputError
 from .files import locked
+from .ngram.arpa_header import names_arpa
 from .outputs import Folder, check_folder
 from .run import (
     CONFIG,
@@ -20,7 +21,6 @@ from .run import (
     TENSORBOARD,
     TOKENIZER,
     WEIGHTS,
-    is_arpa,
 )
 from .scratch import replace_folder, work_folder
 
@@ -56,7 +56,7 @@ def check_target(out: Path, overwrite: bool) -> Path:
     Raises:
         InputError: no run may be written to `out`; `overwrite`: it may replace a run.
     """
-    if is_arpa(out):
+    if names_arpa(out):
         raise InputError(f"'{out}': only n-gram models can be an ARPA file; name a directory")
     resumes = "--resume to continue it or " if (out / STATE).is_file() else ""
     real = check_folder(out, RUN, overwrite, resumes)

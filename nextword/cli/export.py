@@ -16,9 +16,18 @@ def command(
     out: Annotated[
         Path,
         typer.Option(
-            metavar="PATH", help="A file ending in .arpa, .arpa.gz or .arpa.xz; a folder for hf."
+            metavar="PATH",
+            help="A file ending in .arpa, .arpa.gz, .arpa.xz or .arpa.bz2; a folder for hf.",
         ),
     ],
+    add_marks: Annotated[
+        bool,
+        typer.Option(
+            "--add-marks",
+            help="RUN is an ARPA file without <s> or </s>: what is missing counts as an unknown "
+            "word.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -27,8 +36,13 @@ def command(
     `arpa` writes an n-gram model as an ARPA file. `hf` writes a BERT as a folder that the library
     transformers reads.
     """
+    from ..errors import InputError
     from ..exporting import check_target, export
-    from ..run import load
+    from ..ngram.arpa_header import is_arpa
+    from ..run import load, load_arpa
 
     check_target(format, out, overwrite)  # first, so that a wrong path fails before loading
-    export(load(run), format, out, overwrite=overwrite, quiet=quiet)
+    if add_marks and (format != "arpa" or not is_arpa(run)):
+        raise InputError("--add-marks is for an ARPA file that is written with --format arpa")
+    opened = load_arpa(run, add_marks=True) if add_marks else load(run)
+    export(opened, format, out, overwrite=overwrite, quiet=quiet)

@@ -119,10 +119,11 @@ class TextConfig(Section):
         "occur less often are not merged",
     )
     lower: bool = Field(False, description="the text is lower-cased first")
-    split: Literal["auto", "whitespace", "words"] = Field(
+    split: Literal["auto", "whitespace", "ascii", "words"] = Field(
         "auto",
-        description="where the word tokenizer cuts: at white space alone (whitespace), or also "
-        "around punctuation and between Chinese characters (words); auto decides by the text",
+        description="where the word tokenizer cuts: at white space alone (whitespace: all that "
+        "Unicode has; ascii: the blanks of ASCII, as KenLM), or also around punctuation and "
+        "between Chinese characters (words); auto = whitespace or words, by the text",
     )
     sentences: bool = Field(
         False,

@@ -257,14 +257,14 @@ def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
 
 
 def _parts(run: Run, number: int, text: str) -> list[str]:
-    """Return the one or two texts of an example."""
+    """Return the one or two texts of an example, as in training without white space around them."""
     text = text.replace("\n", " ")
     if not run.config.model.pairs:
-        return [text.replace("\t", " ")]
+        return [text.replace("\t", " ").strip()]
     first, tab, second = text.partition("\t")
     if not tab:
         raise InputError(f"line {number} has no tab; '{run.name}' labels pairs: text, tab, text")
-    return [first, second.replace("\t", " ")]
+    return [first.strip(), second.replace("\t", " ").strip()]
 
 
 def longest(run: Run) -> int:

@@ -70,7 +70,7 @@ def score_pair_lines(
                     f"line {number} has no tab; '{run.name}' scores source, tab, target"
                 )
             source, target = (
-                tokenizer.encode(side)
+                tokenizer.encode(side.strip())  # as in training
                 for tokenizer, side in zip(
                     (run.source, run.tokenizer), line.split("\t")[:2], strict=True
                 )

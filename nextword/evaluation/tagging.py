@@ -21,7 +21,7 @@ from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
 from ..text.input_lines import take
 from ..text.reader import open_texts
-from ..text.tagged import NONE, encode_words, prepare_tagged
+from ..text.tagged import NONE, cut_words, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
 from ..types import Ability, Labeller
 from .classification import Quality, draw_confusion, labeller, measure, quality_first
@@ -226,7 +226,7 @@ def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
     names = run.config.model.labels
     lines = iter(texts)
     while block := take(lines, _ROWS):
-        sentences = [text.split() for text in block]
+        sentences = [cut_words(text) for text in block]
         ids: list[int] = []
         labels: list[int] = []
         for words in filter(None, sentences):

@@ -1,4 +1,4 @@
-"""Writes ARPA files, the text format that every n-gram toolkit reads; plain, .gz or .xz.
+"""Writes ARPA files, the text format that every n-gram toolkit reads; plain, .gz, .xz or .bz2.
 `arpa_reading` reads them.
 
     \\data\\
@@ -16,6 +16,7 @@ Numbers have the fewest digits from which the same float32 can be read.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -27,7 +28,8 @@ import numpy as np
 
 from ..compiled import Int, chunks, compiled, parallel_imap
 from ..text.lexicon import Lexicon
-from ..text.tokenizer import EOS
+from ..text.tokenizer import EOS, Tokenizer
+from .arpa_header import comment, cuts_as_kenlm
 from .decimals import TENS, put_float, shortest_decimal
 from .progress import Progress
 from .table import Table
@@ -47,6 +49,7 @@ def write_arpa(
     out: IO[bytes],
     progress: Progress | None = None,
     workers: int | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> None:
     """Write a table as ARPA text.
 
@@ -56,15 +59,20 @@ def write_arpa(
         out: a binary file.
         progress: called with the number of n-grams just written.
         workers: the number of threads (default: one per core).
+        tokenizer: is described in a comment, so that we read text as it does; see `arpa_header`.
     """
-    spelled = _spelled(lexicon)
+    odd = odd_words(lexicon)
+    spelled = _with_boundaries(lexicon, odd)
+    if tokenizer:
+        out.write(comment(tokenizer, spelled, odd))
     out.write(b"\\data\\\n")
     for order, size in enumerate(table.sizes, start=1):
         out.write(f"ngram {order}={size + (order == 1)}\n".encode())
     for order in range(1, table.order + 1):
         out.write(f"\n\\{order}-grams:\n".encode())
         if order == 1:  # the beginning of a line is never predicted
-            out.write(f"0\t{BEGINNING}{_weight_of_beginning(table)}\n".encode())
+            log_prob = shortest_decimal(table.beginning)
+            out.write(f"{log_prob}\t{BEGINNING}{_weight_of_beginning(table)}\n".encode())
         for texts, ngrams in _sections(table, order, spelled, workers):
             for text in texts:
                 out.write(text.data)
@@ -211,8 +219,8 @@ def _path_to(table: Table, node: int, order: int) -> Array:
 
 
 def spelling(word: str) -> str:
-    """A word as it is written in an ARPA file. White space, which separates words there, is written
-    by name; a word that is a boundary mark there gets a backslash.
+    """A word as it is written in an ARPA file. The blanks of ASCII, which separate words there, are
+    written by name; a word that is a boundary mark there gets a backslash.
 
     Example:
         >>> spelling(" "), spelling("word")
@@ -220,25 +228,41 @@ def spelling(word: str) -> str:
     """
     if word in (BEGINNING, END):
         return "\\" + word
-    if word.split() != [word] or any(mark in word for mark in "\t\n\r "):
-        return "".join(_NAMES.get(c, f"<U+{ord(c):04X}>") if c.isspace() else c for c in word) or (
-            "<empty>"
-        )
-    return word
+    return word.translate(_NAMES) or "<empty>"
 
 
-_NAMES = {" ": "<space>", "\t": "<tab>", "\n": "<newline>", "\r": "<return>"}
+_NAMES = {
+    ord(" "): "<space>",
+    ord("\t"): "<tab>",
+    ord("\n"): "<newline>",
+    ord("\r"): "<return>",
+    ord("\v"): "<U+000B>",
+    ord("\f"): "<U+000C>",
+}
 
 
-def _spelled(lexicon: Lexicon) -> Lexicon:
+def _with_boundaries(lexicon: Lexicon, odd: dict[str, str]) -> Lexicon:
     """The words as they are written in the file, then `<s>` and `</s>`."""
     boundaries = BEGINNING.encode() + END.encode()
-    if lexicon.has_plain_words() and BEGINNING not in lexicon and END not in lexicon:
+    if not odd:
         ends = lexicon.ends[-1] + np.array([len(BEGINNING), len(boundaries)], np.uint64)
         blob = np.concatenate(
             [lexicon.blob[: int(lexicon.ends[-1])], np.frombuffer(boundaries, np.uint8)]
         )
         return Lexicon(blob, np.concatenate([lexicon.ends, ends]))
+    return Lexicon.of([*spelled_words(lexicon), BEGINNING, END])
+
+
+def odd_words(lexicon: Lexicon) -> dict[str, str]:
+    """The words that are written differently in the file, by what is written."""
+    if lexicon.has_plain_words() and BEGINNING not in lexicon and END not in lexicon:
+        return {}
+    pairs = zip(spelled_words(lexicon), lexicon.words(), strict=True)
+    return {written: word for written, word in pairs if written != word}
+
+
+def spelled_words(lexicon: Lexicon) -> list[str]:
+    """The words, in the order of their ids, as they are written in the file; no two are alike."""
     words: list[str] = []
     taken = {BEGINNING, END}
     for index, word in enumerate(lexicon.words()):
@@ -247,7 +271,25 @@ def _spelled(lexicon: Lexicon) -> Lexicon:
             spelled = f"{spelled}<{index}>"
         taken.add(spelled)
         words.append(spelled)
-    return Lexicon.of([*words, BEGINNING, END])
+    return words
+
+
+def for_other_programs(tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]:
+    """What the user should know who gives the ARPA file of a model to another program."""
+    notes = []
+    if not cuts_as_kenlm(tokenizer):
+        how = ", ".join([tokenizer.name, *tokenizer.choices])
+        notes.append(
+            f"the file says in a comment how text becomes its tokens ({how}), and nextword reads "
+            "text so; other programs take what stands between blanks"
+        )
+    odd = odd_words(lexicon)
+    for written, word in list(odd.items())[:1]:
+        notes.append(
+            f"{len(odd):,} tokens are written differently, such as {word!r} as {written}; other "
+            "programs know them by what is written"
+        )
+    return notes
 
 
 def open_to_write(path: Path) -> IO[bytes]:
@@ -257,4 +299,6 @@ def open_to_write(path: Path) -> IO[bytes]:
         return io.BufferedWriter(gzip.open(path, "wb", compresslevel=5), 1 << 20)
     if name.endswith(".xz"):
         return io.BufferedWriter(lzma.open(path, "wb", preset=1), 1 << 20)
+    if name.endswith(".bz2"):
+        return io.BufferedWriter(bz2.open(path, "wb"), 1 << 20)
     return path.open("wb", buffering=1 << 20)

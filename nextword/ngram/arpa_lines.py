@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import zlib
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -13,6 +11,7 @@ from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.lexicon import find_word
 from ..text.word_bytes import hash_word
+from .arpa_header import DAMAGED
 from .decimals import parse_number
 from .progress import Progress
 
@@ -46,7 +45,7 @@ class Lines:
     def _read(self, size: int) -> None:
         try:
             more = self.file.read(size)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        except DAMAGED as error:
             raise InputError(
                 f"'{self.path}' is damaged or cut off after line {self.number:,} ({error})"
             ) from None
@@ -92,13 +91,13 @@ class Lines:
 
 
 #: the errors of `parse_ngrams`
-OK, _NO_NUMBER, _NO_WORDS, _UNKNOWN_WORD, _NO_WEIGHT, _WEIGHT, _EXTRA, _POSITIVE = range(8)
+OK, _NO_NUMBER, _NO_WORDS, _UNKNOWN_WORD, NO_WEIGHT, WEIGHT, _EXTRA, _POSITIVE = range(8)
 MESSAGES = {
     _NO_NUMBER: "does not begin with a number",
     _NO_WORDS: "has too few words for a {order}-gram",
     _UNKNOWN_WORD: "has a word that is not among the 1-grams",
-    _NO_WEIGHT: "ends in something that is no back-off weight",
-    _WEIGHT: "has a back-off weight, which the highest order has none of",
+    NO_WEIGHT: "ends in something that is no back-off weight",
+    WEIGHT: "has a back-off weight that is not 0, although no n-gram of the file is longer",
     _EXTRA: "goes on after the back-off weight",
     _POSITIVE: "has a log-probability above zero",
 }
@@ -161,11 +160,11 @@ def parse_ngrams(
         here = _skip_gap(text, here, stop)
         backoffs[put] = 0
         if here < stop:
-            if highest:
-                return put, lines, at, _WEIGHT
             good, backoff, here = parse_number(text, here, stop, tens)
             if not good or backoff > LARGEST_BACKOFF:
-                return put, lines, at, _NO_WEIGHT
+                return put, lines, at, NO_WEIGHT
+            if highest and backoff != 0:
+                return put, lines, at, WEIGHT
             backoffs[put] = backoff
             if _skip_gap(text, here, stop) < stop:
                 return put, lines, at, _EXTRA

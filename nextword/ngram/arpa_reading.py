@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
 import re
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +13,8 @@ from ..paths import readable
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, SPECIALS, UNK
 from .arpa import BEGINNING, END, UNKNOWN
-from .arpa_lines import LARGEST_BACKOFF, MESSAGES, OK, Lines, parse_ngrams
+from .arpa_header import BYTE_ORDER_MARK, open_to_read
+from .arpa_lines import LARGEST_BACKOFF, MESSAGES, NO_WEIGHT, OK, WEIGHT, Lines, parse_ngrams
 from .decimals import TENS
 from .progress import Progress
 from .table import Table
@@ -28,7 +26,10 @@ _LEAST = -1e30  # the smallest logarithm: two of them added are finite in single
 
 
 def read_arpa(
-    path: str | os.PathLike[str], progress: Progress | None = None
+    path: str | os.PathLike[str],
+    progress: Progress | None = None,
+    *,
+    add_marks: bool = False,
 ) -> tuple[Table, Lexicon]:
     """Read the table and the vocabulary of an ARPA file. `<unk>` has the id 0; `<s>` and `</s>`
     have the id 1.
@@ -37,32 +38,26 @@ def read_arpa(
     If the file has no `<unk>`, unknown words have the probability 1e-100, as in KenLM.
 
     Args:
-        path: plain text, .gz or .xz.
+        path: plain text or compressed (gzip, xz, bzip2), whatever its name.
         progress: called with the number of bytes just read.
+        add_marks: in a file without `<s>` or `</s>`, the mark counts as an unknown word; KenLM can
+            be told the same (`sentence_marker_missing`).
 
     Raises:
         InputError: the file is missing, cut off or malformed; the message names the line.
     """
     path = readable(path, "an ARPA file")
-    with _open(path) as file:
+    with open_to_read(path) as file:
         lines = Lines(file, path, progress)
         counts = _header(lines)
-        lexicon, unigrams = _unigrams(lines, counts)
+        lexicon, unigrams, beginning = _unigrams(lines, counts, add_marks)
         orders = [unigrams]
         for order in range(2, len(counts) + 1):
             orders.append(_section(lines, order, counts, lexicon))
         _end(lines)
-    return table_from_ngrams(path, orders, lexicon), lexicon
-
-
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        magic = file.read(6)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if magic == b"\xfd7zXZ\x00":
-        return lzma.open(path, "rb")
-    return path.open("rb")
+    table = table_from_ngrams(path, orders, lexicon)
+    table.beginning = beginning
+    return table, lexicon
 
 
 def _filled(lines: Lines) -> str | None:
@@ -74,6 +69,8 @@ def _filled(lines: Lines) -> str | None:
 
 
 def _header(lines: Lines) -> list[int]:
+    lines.fill()
+    lines.buffer = lines.buffer.removeprefix(BYTE_ORDER_MARK)
     line = _filled(lines)
     while line is not None and line.strip() != "\\data\\":
         if lines.number > 1000 or "\0" in line:
@@ -119,8 +116,10 @@ def _check_count(lines: Lines, order: int, found: int, said: int) -> None:
         lines.wrong(f"ends the {order}-grams: {found:,} of them, but \\data\\ says {said:,}{cut}")
 
 
-def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
-    """The vocabulary and the unigrams, in the order of the ids."""
+def _unigrams(
+    lines: Lines, counts: list[int], add_marks: bool = False
+) -> tuple[Lexicon, NgramList, float]:
+    """The vocabulary, the unigrams in the order of the ids, and log10 p of `<s>`."""
     _begin_section(lines, 1)
     words: dict[str, tuple[float, float]] = {}
     while True:
@@ -142,11 +141,14 @@ def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
             "rename it"
         )
     _check_count(lines, 1, len(words), counts[0])
-    for needed in (BEGINNING, END):
-        if needed not in words:
-            raise InputError(f"'{lines.path}' has no {needed} among its 1-grams")
-    begin, end = words.pop(BEGINNING), words.pop(END)
     unknown = words.pop(UNKNOWN, None) or words.pop("<UNK>", None) or (NO_UNKNOWN, 0.0)
+    for needed in (BEGINNING, END):
+        if needed not in words and not add_marks:
+            raise InputError(
+                f"'{lines.path}' has no {needed} among its 1-grams. To count it as an unknown "
+                f"word: nextword export {lines.path} --format arpa --add-marks --out marked.arpa"
+            )
+    begin, end = (words.pop(mark, (unknown[0], 0.0)) for mark in (BEGINNING, END))
     names = [*SPECIALS, *words]
     values = [unknown, (end[0], begin[1]), *words.values()]
     unigrams = NgramList(
@@ -154,7 +156,7 @@ def _unigrams(lines: Lines, counts: list[int]) -> tuple[Lexicon, NgramList]:
         np.array([log_prob for log_prob, _ in values], np.float32),
         np.array([backoff for _, backoff in values], np.float32),
     )
-    return Lexicon.of(names), unigrams
+    return Lexicon.of(names), unigrams, begin[0]
 
 
 def _unigram(lines: Lines, line: str, highest: bool) -> tuple[str, float, float]:
@@ -169,11 +171,11 @@ def _unigram(lines: Lines, line: str, highest: bool) -> tuple[str, float, float]
         lines.wrong("has too few words for a 1-gram")
     backoff = 0.0
     if len(parts) > 2:
-        if highest:
-            lines.wrong("has a back-off weight, which the highest order has none of")
         given = _float(parts[2])
         if given is None or given > LARGEST_BACKOFF:
-            lines.wrong("ends in something that is no back-off weight")
+            lines.wrong(MESSAGES[NO_WEIGHT])
+        if highest and given != 0:
+            lines.wrong(MESSAGES[WEIGHT])
         backoff = given
     if len(parts) > 3:
         lines.wrong("goes on after the back-off weight")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,17 +22,21 @@ import numpy as np
 
 from ..errors import InputError
 from ..text.lexicon import Lexicon
-from ..text.tokenizer import EOS, UNK
-from .arpa import BEGINNING, END
+from ..text.tokenizer import EOS, SPECIALS, UNK
+from .arpa import BEGINNING, END, spelled_words
+from .arpa_header import split_of
 from .arpa_reading import read_arpa
 from .file import read
 from .table import Table
-from .trie import NEXT_STATE
 
 Array = np.ndarray[Any, Any]
 
 _WEIGHTS = "model.safetensors"
 _MANY = 1 << 15  # sentences that `score_many` scores at a time
+_BEGINNING = -1  # stands for `<s>` among ids; in a table, `<s>` is only a context
+#: words of a sentence that are not looked up: the marks, and our name for the end of a line
+_IDS = {BEGINNING.encode(): _BEGINNING, END.encode(): EOS, SPECIALS[EOS].encode(): UNK}
+_MARKS = re.compile("|".join(re.escape(word.decode()) for word in _IDS))
 
 
 class FullScoreReturn(NamedTuple):
@@ -81,10 +86,19 @@ class ARPALoadComplain:
     ALL, EXPENSIVE, NONE = range(3)
 
 
+class WarningAction:
+    """What happens if a file has no `<s>` or no `</s>`: it is refused, or the mark counts as an
+    unknown word."""
+
+    THROW_UP, COMPLAIN, SILENT = range(3)
+
+
 class Config:
-    """Options of KenLM; they have no effect here and do not change results."""
+    """Options of KenLM. Only `sentence_marker_missing`, which KenLM has in C++, changes results;
+    the others have no effect here."""
 
     def __init__(self) -> None:
+        self.sentence_marker_missing = WarningAction.THROW_UP
         self.load_method = LoadMethod.LAZY
         self.show_progress = False
         self.arpa_complain = ARPALoadComplain.NONE
@@ -99,14 +113,19 @@ class Model:
 
     def __init__(self, path: str | bytes | os.PathLike[str], config: Config | None = None) -> None:
         given = Path(os.fsdecode(path))
+        marks = config is not None and config.sentence_marker_missing != WarningAction.THROW_UP
         self.path = os.fsencode(given.absolute())
         try:
             if given.is_dir():
                 stored = read(given / _WEIGHTS)
                 self.table: Table = stored.table
-                self.lexicon: Lexicon = stored.lexicon
+                self.lexicon: Lexicon = _as_in_a_file(stored.lexicon, stored.meta)
+                old = "whitespace" if stored.meta.get("whitespace") else None
+                split = stored.meta.get("split", old)
             else:
-                self.table, self.lexicon = read_arpa(given)
+                self.table, self.lexicon = read_arpa(given, add_marks=marks)
+                split = split_of(given)
+            self._ascii_only = split != "whitespace"
         except InputError as error:
             raise OSError(f"Cannot read model '{given}' ({error})") from error
 
@@ -121,7 +140,7 @@ class Model:
             bos: the words follow the beginning of a line; False = they have no context.
             eos: the end of the line is included.
         """
-        log_probs, _, _ = self.table.score(self._ids(sentence, eos), self._begin(bos))
+        log_probs, _, _ = self._follow(self._ids(sentence, eos), self._begin(bos))
         return float(log_probs.sum(dtype=np.float64))
 
     def score_many(self, sentences: Iterable[str], workers: int | None = None) -> Array:
@@ -144,14 +163,24 @@ class Model:
     def _score_batch(self, sentences: list[str], workers: int | None) -> Array:
         if not sentences:
             return np.zeros(0)
-        text = "\n".join(sentence.removesuffix("\n") for sentence in sentences) + "\n"
-        if text.count("\n") != len(sentences):
+        lines = [sentence.removesuffix("\n") for sentence in sentences]
+        text = "\n".join(lines) + "\n"
+        if text.count("\n") != len(lines):
             raise ValueError("a sentence has a line end in it")
-        return self.table.score_text(text.encode("utf-8"), self.lexicon, workers)[0]
+        marked = []
+        if _MARKS.search(text):  # sentences with marks in them are scored one by one
+            marked = [index for index, line in enumerate(lines) if _MARKS.search(line)]
+            text = "".join("\n" if _MARKS.search(line) else f"{line}\n" for line in lines)
+        scores: Array = self.table.score_text(
+            text.encode("utf-8"), self.lexicon, workers, self._ascii_only
+        )[0]
+        for index in marked:
+            scores[index] = self.score(lines[index])
+        return scores
 
     def perplexity(self, sentence: str | bytes) -> float:
         """10^(-score / words); the end of the sentence counts as a word."""
-        words = len(_split(sentence)) + 1
+        words = len(self._split(sentence)) + 1
         return float(10.0 ** (-self.score(sentence) / words))
 
     def full_scores(
@@ -160,8 +189,7 @@ class Model:
         """Yield for each word (log10 p, the length of the n-gram that was found, whether the word
         is unknown)."""
         ids = self._ids(sentence, eos)
-        log_probs, found, _ = self.table.score(ids, self._begin(bos))
-        lengths = self.table.order_of(found)
+        log_probs, lengths, _ = self._follow(ids, self._begin(bos))
         for log_prob, length, word in zip(log_probs, lengths, ids, strict=True):
             yield float(log_prob), int(length), bool(word == UNK)
 
@@ -182,13 +210,9 @@ class Model:
     ) -> FullScoreReturn:
         """`BaseScore`, with the length of the n-gram that was found and whether the word is
         unknown."""
-        ids = np.array([self._id(word)], np.uint32)
-        log_probs, found, _ = self.table.score(ids, in_state.node)
-        node = int(found[0])
-        out_state.node = int(self.table.nodes[node, NEXT_STATE])
-        return FullScoreReturn(
-            float(log_probs[0]), int(self.table.order_of(node)), bool(ids[0] == UNK)
-        )
+        index = self._id(word)
+        log_probs, lengths, out_state.node = self._follow([index], in_state.node)
+        return FullScoreReturn(float(log_probs[0]), int(lengths[0]), index == UNK)
 
     def distribution(self, state: State) -> Array:
         """log10 p (V,) float32 of every word after a state. The index is the id of the word in
@@ -211,22 +235,62 @@ class Model:
         return self._of_word(_as_bytes(word))
 
     def _of_word(self, word: bytes) -> int:
-        if word in (BEGINNING.encode(), END.encode()):
-            return EOS
+        if word in _IDS:
+            return _IDS[word]
         return self.lexicon.id_of(word)
 
-    def _ids(self, sentence: str | bytes, eos: bool) -> Array:
-        ids = [self._of_word(word) for word in _split(sentence)]
-        return np.array([*ids, EOS] if eos else ids, np.uint32)
+    def _split(self, sentence: str | bytes) -> list[bytes]:
+        raw = _as_bytes(sentence)
+        if self._ascii_only or raw.isascii():
+            return raw.split()
+        return [word.encode() for word in raw.decode("utf-8").split()]
+
+    def _ids(self, sentence: str | bytes, eos: bool) -> list[int]:
+        ids = [self._of_word(word) for word in self._split(sentence)]
+        return [*ids, EOS] if eos else ids
+
+    def _follow(self, ids: list[int], state: int) -> tuple[Array, Array, int]:
+        """Read words from a state on. A `<s>` among them has the probability that the file gives
+        it, and leads to the beginning of a line; a `</s>` leads to the empty context.
+
+        Returns:
+            log10 p (N,) of each word, the length (N,) of the n-gram found, and the last state.
+        """
+        log_probs, lengths = np.empty(len(ids), np.float32), np.ones(len(ids), np.int64)
+        start = 0
+        for stop in _ends_of_pieces(ids):
+            last = ids[stop - 1]
+            words = stop - 1 if last == _BEGINNING else stop
+            piece = np.array(ids[start:words], np.uint32)
+            log_probs[start:words], found, state = self.table.score(piece, state)
+            lengths[start:words] = self.table.order_of(found)
+            if last == _BEGINNING:
+                log_probs[words] = self.table.beginning + self.table.backed_off(state)
+                state = self.table.start
+            elif last == EOS:
+                state = 0
+            start = stop
+        return log_probs, lengths, state
+
+
+def _ends_of_pieces(ids: list[int]) -> list[int]:
+    """The indices after each mark among the ids, and their number."""
+    ends = [index + 1 for index, word in enumerate(ids) if word in (_BEGINNING, EOS)]
+    return ends if not ids or ends[-1:] == [len(ids)] else [*ends, len(ids)]
 
 
 class LanguageModel(Model):
     """The older name of `Model` in KenLM."""
 
 
+def _as_in_a_file(lexicon: Lexicon, meta: dict[str, Any]) -> Lexicon:
+    """The vocabulary of a run with its words as they are written in an ARPA file: `<s>` is a mark
+    there, and the word `<s>` is `\\<s>`."""
+    plain = meta["whitespace"] if "whitespace" in meta else lexicon.has_plain_words()
+    if plain and BEGINNING not in lexicon and END not in lexicon:
+        return lexicon
+    return Lexicon.of(spelled_words(lexicon))
+
+
 def _as_bytes(text: str | bytes) -> bytes:
     return text.encode("utf-8") if isinstance(text, str) else text
-
-
-def _split(sentence: str | bytes) -> list[bytes]:
-    return _as_bytes(sentence).split()

@@ -14,11 +14,13 @@ from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK
 from . import queries
 from .trie import (
+    BACKOFF,
     CONTEXT_COLUMNS,
     FIRST_FOLLOWER,
     LOG_PROB,
     NEXT_STATE,
     NODE_COLUMNS,
+    SHORTER,
     WORD,
     ZERO,
 )
@@ -46,6 +48,7 @@ class Table:
     nodes: Array  # (N, 3) uint32
     contexts: Array  # (C + 1, 3) uint32
     offsets: Array  # (n + 1,) int64: the first node of each order, then N
+    beginning: float = 0.0  # log10 p of a `<s>` within a sentence, which no text of ours has
     _best_known: Array | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -127,10 +130,14 @@ class Table:
         return sums, np.diff(starts).astype(np.int32), unknown
 
     def score_text(
-        self, text: bytes, lexicon: Lexicon, workers: int | None = None
+        self,
+        text: bytes,
+        lexicon: Lexicon,
+        workers: int | None = None,
+        ascii_only: bool = False,
     ) -> tuple[Array, Array, Array]:
-        """`score_lines` for a UTF-8 text, whose words are separated by white space; every line ends
-        in a newline."""
+        """`score_lines` for a UTF-8 text, whose words are separated by white space, or by the
+        blanks of ASCII alone; every line ends in a newline."""
         if not text:
             return self.score_lines(np.zeros(0, np.uint32))
         data = np.frombuffer(text, np.uint8)
@@ -141,12 +148,20 @@ class Table:
             cuts.append(end or len(data))
 
         def work(piece: tuple[int, int]) -> tuple[Array, Array, Array]:
-            ids = lexicon.ids_of_bytes(data[piece[0] : piece[1]])
+            ids = lexicon.ids_of_bytes(data[piece[0] : piece[1]], ascii_only)
             return self.score_lines(ids, 1)
 
         done = parallel_map(work, list(pairwise(cuts)), workers)
         sums, words, unknown = (np.concatenate(column) for column in zip(*done, strict=True))
         return sums, words, unknown
+
+    def backed_off(self, state: int) -> float:
+        """The sum of the log10 back-off weights from a state down to the empty context."""
+        total = 0.0
+        while state:
+            total += float(self.contexts.view(np.float32)[state, BACKOFF])
+            state = int(self.contexts[state, SHORTER])
+        return total
 
     def advance(self, ids: Array, state: int) -> int:
         """The state after ids (N,)."""

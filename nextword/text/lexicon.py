@@ -1,7 +1,8 @@
 """A fixed vocabulary that looks up the words of a text directly in its bytes, by compiled loops.
 
-It is the fast version of `WordTokenizer` with `split = "whitespace"`: the same vocabulary gives the
-same ids, at tens of millions of words a second. The arrays may be mapped from a file.
+It is the fast version of `WordTokenizer` with `split = "whitespace"` or `"ascii"`: the same
+vocabulary gives the same ids, at tens of millions of words a second. The arrays may be mapped from
+a file.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
     for index in range(ends.size):
         stop = np.int64(ends[index])
         for at in range(first, stop):
-            if white_space_at(blob, at):
+            if white_space_at(blob, at, True):
                 return False
         value = hash_word(blob, first, stop)
         if first == stop or find_word(blob, first, stop, value, slots, blob, ends)[1] != index:
@@ -85,12 +86,14 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
 
 
 @compiled
-def _look_up(text: Array, slots: Array, blob: Array, ends: Array, ids: Array) -> Int:
+def _look_up(
+    text: Array, ascii_only: bool, slots: Array, blob: Array, ends: Array, ids: Array
+) -> Int:
     """Write the ids of a text's words into `ids`, newlines as `<eos>`; returns how many."""
     put = 0
     at: Int = 0
     while True:
-        kind, start, stop, value = next_token(text, at)
+        kind, start, stop, value = next_token(text, at, ascii_only)
         at = stop
         if kind == END_OF_TEXT:
             return put
@@ -141,14 +144,18 @@ class Lexicon:
     def __len__(self) -> int:
         return len(self.ends)
 
-    def ids(self, text: str) -> Array:
-        """The ids (N,) uint32 of the words of a text, newlines as `<eos>`."""
-        return self.ids_of_bytes(as_bytes(text))
+    def ids(self, text: str, ascii_only: bool = False) -> Array:
+        """The ids (N,) uint32 of the words of a text, newlines as `<eos>`.
 
-    def ids_of_bytes(self, data: Array) -> Array:
+        Args:
+            ascii_only: words are cut at the blanks of ASCII alone.
+        """
+        return self.ids_of_bytes(as_bytes(text), ascii_only)
+
+    def ids_of_bytes(self, data: Array, ascii_only: bool = False) -> Array:
         """`ids` of a text that is given as UTF-8 bytes (N,) uint8."""
         ids = np.empty(len(data) + 1, np.uint32)
-        return ids[: _look_up(data, self.hash_table, self.blob, self.ends, ids)]
+        return ids[: _look_up(data, ascii_only, self.hash_table, self.blob, self.ends, ids)]
 
     def words(self, first: int = 0, stop: int | None = None) -> list[str]:
         """The words with the ids `first` to `stop` - 1 (default: all words)."""
@@ -169,5 +176,5 @@ class Lexicon:
         return bool(_find_bytes(as_bytes(word), self.hash_table, self.blob, self.ends) >= 0)
 
     def has_plain_words(self) -> bool:
-        """Whether all words are different, and none is empty or contains white space."""
+        """Whether all words are different, and none is empty or contains a blank of ASCII."""
         return bool(_plain_words(self.hash_table, self.blob, self.ends))

@@ -1,6 +1,9 @@
 """Reads files of tagged words. Each line is word, tab (or spaces), tag; an empty line ends a
 sentence. If a line has more columns, as in CoNLL files, the first is the word and the last the
-tag."""
+tag.
+
+A word has no blank of ASCII in it, because blanks separate the words of a text to be tagged; other
+white space, such as a no-break space, may be part of a word."""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from .labelled import LABELS, find_labels, open_labelled
 from .pairs import write_lines
 from .reader import lines
 from .tokenizer import EOS, UNK, Tokenizer
-from .word import CJK_CHARACTER
+from .word import BETWEEN_BLANKS, CJK_CHARACTER
 
 NONE = -1  # the tag of a token that is not the first of its word
 _BLOCK = 2000
@@ -54,14 +57,14 @@ def read_tagged(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
     """The sentences of a file.
 
     Raises:
-        InputError: a word has no tag; the message names the line.
+        InputError: a word has no tag, or a blank in it; the message names the line.
     """
     path = Path(path)
     words: list[str] = []
     tags: list[str] = []
     first = 1
     for number, line in enumerate(lines(path), start=1):
-        parts = line.split("\t") if "\t" in line else line.split()
+        parts = line.split("\t") if "\t" in line else BETWEEN_BLANKS.findall(line)
         parts = [part.strip() for part in parts]
         if not any(parts):
             if words:
@@ -73,11 +76,27 @@ def read_tagged(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
                 f"line {number} of '{path}' has no tag; each line is word, tab, tag, and an empty "
                 "line ends a sentence"
             )
+        if len(cut_words(parts[0])) > 1:
+            raise InputError(
+                f"line {number} of '{path}' has the word '{parts[0]}' with a blank in it; words of "
+                "a text to be tagged are cut at blanks, so write it without one, for example "
+                f"'{'_'.join(cut_words(parts[0]))}'"
+            )
         first = first if words else number
         words.append(parts[0])
         tags.append(parts[-1])
     if words:
         yield TaggedSentence(first, tuple(words), tuple(tags))
+
+
+def cut_words(text: str) -> list[str]:
+    """The words of a text to be tagged, which blanks of ASCII separate.
+
+    Example:
+        >>> cut_words("10\\u00a0000 words")
+        ['10\\xa0000', 'words']
+    """
+    return BETWEEN_BLANKS.findall(text)
 
 
 def spaced(words: Sequence[str]) -> list[str]:

@@ -84,6 +84,11 @@ class Tokenizer(ABC):
     def token(self, index: int) -> str:
         """One id in readable form, for tables and plots."""
 
+    def same_ids(self, other: Tokenizer) -> bool:
+        """Whether both tokenizers give every token the same id, so that models with them can be
+        mixed."""
+        return self.fingerprint == other.fingerprint
+
     @property
     def choices(self) -> tuple[str, ...]:
         """How text is cut, as parts of the signature of an evaluation, such as `split:words`."""
@@ -151,13 +156,21 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         InputError: the file is missing, cut off or not a tokenizer.
     """
     try:
-        settings = read_json(path)
-        kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
-        return kind.restore(settings)
+        return restore_tokenizer(read_json(path))
     except FileNotFoundError:
         raise InputError(f"no file '{path}'; the run is incomplete, train it again") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+
+
+def restore_tokenizer(settings: dict[str, Any]) -> Tokenizer:
+    """Make a tokenizer from its settings and its "kind", the name in the registry.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, InputError: the settings are damaged.
+    """
+    kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
+    return kind.restore(settings)
 
 
 def build_vocabulary(counts: Counter[str], size: int | None, min_count: int) -> list[str]:

@@ -21,14 +21,21 @@ Array = np.ndarray[Any, Any]
 
 @compiled
 def _add_words(
-    text: Array, at: Int, slots: Array, blob: Array, ends: Array, counts: Array, ids: Array
+    text: Array,
+    at: Int,
+    ascii_only: bool,
+    slots: Array,
+    blob: Array,
+    ends: Array,
+    counts: Array,
+    ids: Array,
 ) -> tuple[Int, Int]:
     """Write the ids of the words from byte `at` on; a new word gets the next id. Stops at the end
     of the text or when an array is full. counts[0] is the number of types, counts[1 + t] how often
     type t occurred. Returns (the byte where it stopped, how many ids were written)."""
     put = 0
     while True:
-        kind, start, stop, value = next_token(text, at)
+        kind, start, stop, value = next_token(text, at, ascii_only)
         if kind == END_OF_TEXT:
             return text.size, put
         if kind == LINE_END:
@@ -73,7 +80,12 @@ class VocabularyBuilder:
         [3, 2, 1, 2, 1]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ascii_only: bool = False) -> None:
+        """
+        Args:
+            ascii_only: words are cut at the blanks of ASCII alone.
+        """
+        self._ascii_only = ascii_only
         self._slots = np.zeros(1 << 16, np.uint64)
         self._blob = np.zeros(1 << 18, np.uint8)
         self._ends = np.zeros(1 << 15, np.uint64)
@@ -103,7 +115,14 @@ class VocabularyBuilder:
         put = 0
         while True:
             at, written = _add_words(
-                data, at, self._slots, self._blob, self._ends, self._counts, ids[put:]
+                data,
+                at,
+                self._ascii_only,
+                self._slots,
+                self._blob,
+                self._ends,
+                self._counts,
+                ids[put:],
             )
             put += written
             if at >= len(data):

@@ -34,6 +34,8 @@ _LEFT_BY_TOKENISERS = re.compile(
     r"(?!\S)",
     re.IGNORECASE,
 )
+#: A word between blanks of ASCII, as `bytes.split` and KenLM find it.
+BETWEEN_BLANKS = re.compile(r"[^ \t\n\r\v\f]+")
 #: One Chinese character or kana.
 CJK_CHARACTER = re.compile(f"[{CJK}]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
@@ -41,8 +43,9 @@ _NO_SPACE_AFTER = frozenset("([{‘“（【《「『")
 
 
 class WordTokenizer(Tokenizer):
-    """Cuts text into words: at white space (`split = "whitespace"`), or so that also punctuation
-    marks and single Chinese characters are tokens of their own (`split = "words"`).
+    """Cuts text into words: at white space (`split = "whitespace"`), at the blanks of ASCII alone,
+    as KenLM does (`split = "ascii"`), or so that also punctuation marks and single Chinese
+    characters are tokens of their own (`split = "words"`).
 
     `split = "auto"` decides by the beginning of the training text: corpora that are already
     tokenised (WikiText, Penn Treebank) are cut at white space, others into words; see
@@ -110,7 +113,7 @@ class WordTokenizer(Tokenizer):
     def _spaced(self, left: str, right: str) -> bool:
         if left == "\n" or right == "\n":
             return False
-        if self.split == "whitespace":
+        if self.split != "words":
             return True
         if right in _NO_SPACE_BEFORE or left in _NO_SPACE_AFTER:
             return False
@@ -123,6 +126,10 @@ class WordTokenizer(Tokenizer):
         words = chain.from_iterable(_lines(text, self.split, self.lower))
         return [word for word in words if word not in self._ids]
 
+    def same_ids(self, other: Tokenizer) -> bool:
+        mine = isinstance(other, WordTokenizer) and other.vocabulary == self.vocabulary
+        return mine or super().same_ids(other)
+
     def known(self, word: str) -> int | None:
         return self._ids.get(word)
 
@@ -133,6 +140,8 @@ class WordTokenizer(Tokenizer):
     def restore(cls, settings: dict[str, Any]) -> Self:
         if tuple(settings["vocabulary"][:2]) != SPECIALS:
             raise ValueError("the vocabulary does not begin with <unk> <eos>")
+        if settings["split"] not in ("whitespace", "ascii", "words"):
+            raise ValueError(f"no split '{settings['split']}'")
         return cls(settings["vocabulary"], settings["split"], settings["lower"])
 
 
@@ -142,6 +151,8 @@ def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
     lines = text.split("\n")
     if split == "whitespace":
         return (line.split() for line in lines)
+    if split == "ascii":
+        return (BETWEEN_BLANKS.findall(line) for line in lines)
     return (_WORDS.findall(line) for line in lines)
 
 

@@ -17,19 +17,20 @@ from ..config import Config, parse_size
 from ..errors import InputError
 from ..files import write, write_text
 from ..ngram import file
+from ..ngram.arpa_header import names_arpa
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, return_freed_memory
 from ..ngram.table import Table, natural
 from ..numerals import fixed, json_text
 from ..outputs import check_file
-from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, is_arpa
+from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, as_json, tokenizer_of
 from ..run_folder import replacing
 from ..scratch import work_folder
 from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
 from ..text.lexicon import Lexicon
 from ..text.reader import Span, blocks
-from ..text.tokenizer import EOS, SPECIALS, Tokenizer, load_tokenizer, train_tokenizer
+from ..text.tokenizer import EOS, SPECIALS, Tokenizer, train_tokenizer
 from ..text.vocabulary_builder import VocabularyBuilder
 from ..text.word import CJK_CHARACTER, RECOGNISED, WordTokenizer, beginning, guess_split
 from .request import Job
@@ -38,6 +39,7 @@ Array = np.ndarray[Any, Any]
 Encode = Callable[[str], Array]
 
 _BOUNDARIES = ("<s>", "</s>")
+_BLANKS = ("whitespace", "ascii")  # splits between words, which leave punctuation where it is
 _WORDS_AT_A_TIME = 1 << 14  # words of a vocabulary that are written together
 
 
@@ -54,11 +56,14 @@ def train_by_counting(job: Job, out: Path) -> None:
     """
     began = time.perf_counter()
     overwrite, quiet = job.request.overwrite, job.request.quiet
-    if is_arpa(out):
+    if names_arpa(out):
         real = check_file(out, overwrite)
+        notes: list[str] = []
         with work_folder(real) as folder, progress_bars(quiet) as bars:
             made = _estimate(job, folder, began, bars, keep_table=False)
-            write(out, lambda path: _write_arpa(made, path, bars))
+            write(out, lambda path: notes.extend(made.write_arpa(path, bars)))
+        for note in notes:
+            speaker(quiet)(note)
     else:
         with replacing(out, overwrite) as fresh, progress_bars(quiet) as bars:
             made = _estimate(job, fresh, began, bars, keep_table=True)
@@ -69,12 +74,30 @@ def train_by_counting(job: Job, out: Path) -> None:
 
 @dataclass
 class _Made:
-    """An estimated model, its vocabulary, its line of metrics.jsonl, and where its arrays are."""
+    """An estimated model, its vocabulary and tokenizer, its line of metrics.jsonl, and where its
+    arrays are."""
 
     table: Table
     lexicon: Lexicon
+    tokenizer: Tokenizer  # perhaps without its words
     record: dict[str, Any]
     storage: Storage
+
+    def write_arpa(self, path: Path, bars: Bars) -> list[str]:
+        """Write the model as an ARPA file; returns notes for the user."""
+        from ..ngram.arpa import for_other_programs, open_to_write, write_arpa
+
+        advance = bars("writing", sum(self.table.sizes), "n-grams")
+        self.storage.release()
+
+        def progress(done: int) -> None:
+            self.storage.release()
+            advance(done)
+
+        workers = self.storage.workers
+        with open_to_write(path) as target:
+            write_arpa(self.table, self.lexicon, target, progress, workers, self.tokenizer)
+        return for_other_programs(self.tokenizer, self.lexicon)
 
 
 def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bool) -> _Made:
@@ -92,14 +115,15 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
         return_freed_memory()
     folder = fresh / "tmp"
     folder.mkdir()
-    ids, lexicon, encode, notes = _read(
+    ids, lexicon, tokenizer, notes = _read(
         config, parent, job.train, fresh, folder if memory is not None else None, bars
     )
     for note in notes:
         say(note)
     storage = Storage(folder if memory is not None else None, memory)
     storage.track(ids)
-    meta = {"whitespace": _by_white_space(fresh / TOKENIZER), "tokens": len(ids)}
+    encode, split = encoder(tokenizer, lexicon), _split_of(tokenizer)
+    meta = {"whitespace": split in _BLANKS, "split": split, "tokens": len(ids)}
 
     def allocate(offsets: Array) -> tuple[Array, Array]:
         return file.reserve(fresh / WEIGHTS, offsets, lexicon, meta)
@@ -130,21 +154,7 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
     del ids
     shutil.rmtree(folder)
     record["seconds"] = round(time.perf_counter() - began, 3)
-    return _Made(result.table, lexicon, record, storage)
-
-
-def _write_arpa(made: _Made, path: Path, bars: Bars) -> None:
-    from ..ngram.arpa import open_to_write, write_arpa
-
-    advance = bars("writing", sum(made.table.sizes), "n-grams")
-    made.storage.release()
-
-    def progress(done: int) -> None:
-        made.storage.release()
-        advance(done)
-
-    with open_to_write(path) as target:
-        write_arpa(made.table, made.lexicon, target, progress, made.storage.workers)
+    return _Made(result.table, lexicon, tokenizer, record, storage)
 
 
 def _summary(config: Config, out: Path, made: _Made) -> str:
@@ -174,15 +184,17 @@ def _read(
     fresh: Path,
     folder: Path | None,
     bars: Bars,
-) -> tuple[Array, Lexicon, Encode, list[str]]:
+) -> tuple[Array, Lexicon, Tokenizer, list[str]]:
     """Load the tokenizer of `parent` or train one, write it into `fresh`, and encode the text:
-    ids (N,) uint32 (in a file if `folder` is given), vocabulary, encoder and notes."""
+    ids (N,) uint32 (in a file if `folder` is given), vocabulary, tokenizer (perhaps without its
+    words) and notes."""
     text, size = config.text, sum(span.size for span in spans)
     sample, _ = beginning(block for block, _ in blocks(spans))
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
-    if parent is None and text.tokenizer == "word" and split == "whitespace":
-        builder = VocabularyBuilder()
+    if parent is None and text.tokenizer == "word" and split in _BLANKS:
+        tokenizer: Tokenizer = WordTokenizer(list(SPECIALS), split, text.lower)
+        builder = VocabularyBuilder(split == "ascii")
         advance = bars("reading", size)
         for span in spans:
             sink.end_line()
@@ -190,11 +202,10 @@ def _read(
                 sink.add(builder.add(block.lower() if text.lower else block))
         lexicon, renumber = builder.finish(text.limit(), text.min_count)
         ids = sink.close(renumber)
-        _write_words(fresh / TOKENIZER, lexicon, text.lower)
-        encode = _encoder(lexicon, text.lower)
+        _write_words(fresh / TOKENIZER, lexicon, tokenizer)
     else:
         tokenizer = (
-            load_tokenizer(parent / TOKENIZER)
+            tokenizer_of(parent)
             if parent
             else train_tokenizer(texts_of(spans, bars("learning the vocabulary", size)), text, size)
         )
@@ -209,16 +220,16 @@ def _read(
         ids = sink.close(None)
     if not len(ids) or not _any_word(ids):
         raise InputError(f"no words in '{spans[0].path}'; give a file with text in it")
-    notes = _notes(config, sample, fresh / TOKENIZER, lexicon)
+    notes = _notes(config, sample, tokenizer, lexicon)
     if parent is None and text.tokenizer == "word" and text.split == "auto":
         notes.insert(0, RECOGNISED[split])
-    return ids, lexicon, encode, notes
+    return ids, lexicon, tokenizer, notes
 
 
-def _notes(config: Config, sample: str, tokenizer: Path, lexicon: Lexicon) -> list[str]:
+def _notes(config: Config, sample: str, tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]:
     """What the user should know about how the text was cut into words."""
     notes = []
-    if config.text.split != "auto" and _by_white_space(tokenizer):
+    if config.text.split != "auto" and _split_of(tokenizer) in _BLANKS:
         if len(CJK_CHARACTER.findall(sample)) > len(sample) // 2:
             notes.append(
                 "words are split at white space only, and this text has hardly any; "
@@ -286,18 +297,17 @@ def _any_word(ids: Array) -> bool:
 
 def encoder(tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> Encode:
     """Return a function text → ids (N,) uint32, fast for words between white space."""
-    if isinstance(tokenizer, WordTokenizer) and tokenizer.split == "whitespace":
-        return _encoder(lexicon or Lexicon.of(tokenizer.vocabulary), tokenizer.lower)
+    if isinstance(tokenizer, WordTokenizer) and tokenizer.split in _BLANKS:
+        words = lexicon or Lexicon.of(tokenizer.vocabulary)
+        lower, ascii_only = tokenizer.lower, tokenizer.split == "ascii"
+        return lambda text: words.ids(text.lower() if lower else text, ascii_only)
     return lambda text: np.asarray(tokenizer.encode(text), np.uint32)
 
 
-def _encoder(lexicon: Lexicon, lower: bool) -> Encode:
-    return lambda text: lexicon.ids(text.lower() if lower else text)
-
-
-def _write_words(path: Path, lexicon: Lexicon, lower: bool) -> None:
-    """Write the JSON of a `WordTokenizer` without holding the whole vocabulary in memory."""
-    head = WordTokenizer(list(SPECIALS), "whitespace", lower).to_json()
+def _write_words(path: Path, lexicon: Lexicon, empty: Tokenizer) -> None:
+    """Write the JSON of a tokenizer, which is given without its words, without holding the whole
+    vocabulary in memory."""
+    head = empty.to_json()
     end = "]}"
     assert head.endswith(end)
 
@@ -312,11 +322,9 @@ def _write_words(path: Path, lexicon: Lexicon, lower: bool) -> None:
     write(path, save)
 
 
-def _by_white_space(path: Path) -> bool:
-    """Return whether a tokenizer's file is of words that are split at white space only."""
-    with path.open(encoding="utf-8") as file:
-        head = file.read(200)
-    return '"kind": "word"' in head and '"split": "whitespace"' in head
+def _split_of(tokenizer: Tokenizer) -> str | None:
+    """Return how a tokenizer splits words; None if its tokens are no words."""
+    return tokenizer.split if isinstance(tokenizer, WordTokenizer) else None
 
 
 def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:

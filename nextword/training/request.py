@@ -9,7 +9,8 @@ from typing import Any, Self
 from ..config import Config, Overrides, Use, configure, override_items, refuse_unused
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
-from ..run import is_arpa, settings_of
+from ..ngram.arpa_header import is_arpa
+from ..run import settings_of
 from ..tasks import task_of
 from ..tasks.task import Origin
 

@@ -9,7 +9,8 @@ from ..arguments import checked
 from ..config import Overrides
 from ..errors import InputError
 from ..files import AnyPath, Paths
-from ..run import Run, is_arpa, load, pick_device, read_config
+from ..ngram.arpa_header import names_arpa
+from ..run import Run, load, pick_device, read_config
 from ..run_folder import check_target
 from ..text.source import streams_kept
 from .request import Request, check
@@ -91,7 +92,7 @@ def make(request: Request, out: AnyPath) -> None:
     if method == "counting":
         from .by_counting import train_by_counting
 
-        if not is_arpa(out):
+        if not names_arpa(out):
             check_target(out, request.overwrite)
         train_by_counting(job, out)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -17,16 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nextword
 from nextword.errors import InputError
-from nextword.ngram import arpa, arpa_lines, arpa_reading, decimals
+from nextword.ngram import arpa, arpa_lines, arpa_reading, decimals, kenlm
 from nextword.ngram.arpa import open_to_write, spelling, write_arpa
+from nextword.ngram.arpa_header import is_arpa, names_arpa
 from nextword.ngram.arpa_reading import read_arpa
 from nextword.ngram.estimate import estimate
 from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
 from nextword.ngram.table_from_ngrams import table_from_ngrams
 from nextword.ngram.trie import BACKOFF, LOG_PROB
-from nextword.run import is_arpa
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS, UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
@@ -172,7 +174,7 @@ def test_round_trip_of_random_text(seed: int, order: int) -> None:
         io.BytesIO(written(table, lexicon)), Path("it"), None
     )  # without a file
     counts = arpa_reading._header(lines)
-    words, first = arpa_reading._unigrams(lines, counts)
+    words, first, _ = arpa_reading._unigrams(lines, counts)
     rest = [arpa_reading._section(lines, k, counts, words) for k in range(2, len(counts) + 1)]
     assert same(table, table_from_ngrams(Path("it"), [first, *rest], words))
 
@@ -206,9 +208,37 @@ def test_progress_is_told_of_everything(tmp_path: Path) -> None:
 
 
 def test_is_arpa() -> None:
-    """The ending decides, in capitals too."""
-    assert all(map(is_arpa, ("a.arpa", "b/c.ARPA", "a.arpa.gz", "a.arpa.xz", Path("x.arpa"))))
-    assert not any(map(is_arpa, ("arpa", "a.arpa.bz2", "a.gz", "a.arpa/b", "")))
+    """Of what is not there the ending decides, in capitals too."""
+    there = ("a.arpa", "b/c.ARPA", "a.arpa.gz", "a.arpa.xz", "a.arpa.bz2", Path("x.arpa"))
+    assert all(map(is_arpa, there)) and all(map(names_arpa, there))
+    other = ("arpa", "a.arpa.zip", "a.gz", "a.arpa/b", "")
+    assert not any(map(is_arpa, other)) and not any(map(names_arpa, other))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
+@pytest.mark.parametrize("name", ["model.lm", "model", "model.txt", "model.gz", "model.arpa.gz"])
+@pytest.mark.parametrize("before", ["", "\ufeff", "# by SRILM\n\n", "\ufeff\n\n"])
+def test_a_file_is_known_by_its_content(
+    before: str, name: str, compress: Callable[[bytes], bytes], tmp_path: Path, plain: Table
+) -> None:
+    """Whatever its name, with a byte order mark or a comment, compressed or not."""
+    path = put(tmp_path, compress((before + PLAIN).encode()), name)
+    assert is_arpa(path)
+    assert same(read_arpa(path)[0], plain)
+    run = nextword.load(path)
+    assert run.name == name and run.config.text.split == "ascii"
+    assert kenlm.Model(path).order == 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"the \\data\\ of\n", b"word 0.1 0.2\n", b"\x1f\x8b123", b"BZh9", b"\0" * 9]
+)
+def test_what_is_no_arpa_file(content: bytes, tmp_path: Path) -> None:
+    """Text, vectors, damaged and binary files are not taken for one."""
+    path = put(tmp_path, content, "model.lm")
+    assert not is_arpa(path)
+    with pytest.raises(InputError, match="not a run"):
+        nextword.load(path)
 
 
 # ---------------------------------------------------------------- numbers
@@ -577,11 +607,23 @@ def test_missing_contexts_of_missing_contexts(tmp_path: Path) -> None:
 
 
 def test_spelling() -> None:
-    """Boundaries get a backslash, white space a name; other words stay as they are."""
+    """Boundaries get a backslash, blanks of ASCII a name; other words stay as they are."""
     assert (spelling("<s>"), spelling("</s>")) == ("\\<s>", "\\</s>")
     assert (spelling(" "), spelling(" the")) == ("<space>", "<space>the")
-    assert spelling("\t\r\u3000") == "<tab><return><U+3000>"
-    for word in ("<unk>", "a", "中", "\\", "<S>", "-1.5", "\\end\\", "a\0b", "é"):
+    assert spelling("\t\r\v\f") == "<tab><return><U+000B><U+000C>"
+    for word in (
+        "<unk>",
+        "\u3000",
+        "a\u00a0b",
+        "a",
+        "中",
+        "\\",
+        "<S>",
+        "-1.5",
+        "\\end\\",
+        "a\0b",
+        "é",
+    ):
         assert spelling(word) == word
 
 
@@ -589,7 +631,7 @@ def test_spelling() -> None:
 def test_every_word_has_a_spelling(word: str) -> None:
     """Whatever it is, it is written as something that a line can hold as one word."""
     spelled = spelling(word)
-    assert spelled.split() == [spelled]
+    assert spelled.encode().split() == [spelled.encode()]
     assert spelled not in ("<s>", "</s>")
 
 

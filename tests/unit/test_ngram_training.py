@@ -624,9 +624,14 @@ def test_windows_line_ends(text: Path, tmp_path: Path) -> None:
 
 
 def test_control_characters(tmp_path: Path) -> None:
-    """Those that separate words in Python separate them here; the others are letters."""
+    """Those that separate words in Python separate them here, unless text.split=ascii, which the
+    recipe has, leaves it to the blanks of ASCII; the others are letters."""
     content = "a\x01b c\x1cd\x0be\x85f \x7f \u200b g\x1b[0m\n" * 3
-    run = fit(write(tmp_path / "text.txt", content), tmp_path / "run")
+    ascii_blanks = fit(write(tmp_path / "text.txt", content), tmp_path / "ascii")
+    assert set(ascii_blanks.tokenizer.vocabulary[2:]) == {
+        word.decode() for word in content.encode().split()
+    }
+    run = fit(tmp_path / "text.txt", tmp_path / "run", text__split="whitespace")
     words = set(content.split())
     assert {"a\x01b", "\x7f", "\u200b", "d", "e", "f"} <= words
     assert run.tokenizer.unknown(" ".join(words)) == []
@@ -709,7 +714,7 @@ def test_farewell_and_quiet(cli: Cli, text: Path, other: Path, tmp_path: Path) -
 
 def make_bad_files(folder: Path) -> None:
     write(folder / "empty.txt", "")
-    write(folder / "blank.txt", "   \n \u3000\n")
+    write(folder / "blank.txt", "   \n \t\n")
     write(folder / "spaces.txt", " \t ")
     write(folder / "eos.txt", "<eos> <eos>")
     write(folder / "latin.txt", b"caf\xc3\xa9 " * 10 + b"caf\xe9 ")

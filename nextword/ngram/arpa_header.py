@@ -1,0 +1,144 @@
+"""What stands before the n-grams of an ARPA file: how to open it, whether it is one, and the
+comment in which we write how its text was cut into tokens.
+
+    # nextword tokenizer: {"kind": "char", "lower": false, "spelled": {"<space>": " "}}
+    \\data\\
+    …
+
+Other programs skip the comment. Without it the words of a file are cut at the blanks of ASCII, as
+KenLM and lmplz do.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ..config import TextConfig
+from ..errors import InputError
+from ..parsing import parse_json
+from ..text.lexicon import Lexicon
+from ..text.tokenizer import Tokenizer, restore_tokenizer
+
+ENDINGS = (".arpa", ".arpa.gz", ".arpa.xz", ".arpa.bz2")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: what reading a damaged compressed file raises
+DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
+#: how text becomes the words of a file without a comment
+_AS_KENLM = {"kind": "word", "split": "ascii", "lower": False, "spelled": {}}
+_COMMENT = b"# nextword tokenizer: "
+_START = 1 << 16  # bytes in which the beginning of the data is looked for
+_DATA = re.compile(rb"^[ \t]*\\data\\\s*$", re.MULTILINE)
+
+
+def open_to_read(path: Path) -> IO[bytes]:
+    """Open a file that may be compressed with gzip, xz or bzip2, whatever its name says."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if magic == b"\xfd7zXZ\x00":
+        return lzma.open(path, "rb")
+    if magic[:3] == b"BZh":
+        return bz2.open(path, "rb")
+    return path.open("rb")
+
+
+def names_arpa(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path has the name of an ARPA file and is not a directory."""
+    return str(path).lower().endswith(ENDINGS) and not os.path.isdir(path)
+
+
+def is_arpa(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is an ARPA file, by its content, or has the name of one."""
+    path = Path(path)
+    if names_arpa(path) or not path.is_file():
+        return names_arpa(path)
+    try:
+        with open_to_read(path) as file:
+            start = file.read(_START)
+    except DAMAGED:
+        return False
+    return start.startswith(_COMMENT) or bool(_DATA.search(start.removeprefix(BYTE_ORDER_MARK)))
+
+
+def comment(tokenizer: Tokenizer, spelled: Lexicon, odd: dict[str, str]) -> bytes:
+    """The line that says how text becomes the tokens of a file; empty if it is as in KenLM.
+
+    Args:
+        tokenizer: its vocabulary may end after any word.
+        spelled: the tokens as they are written, in the order of the ids.
+        odd: the tokens that are written differently, by what is written.
+    """
+    settings: dict[str, Any] = {"kind": tokenizer.name} | tokenizer.settings()
+    if "vocabulary" in settings:  # the words are those of the file, but for some
+        words = settings.pop("vocabulary")
+        pairs = zip(spelled.words(0, len(words)), words, strict=True)
+        settings["spelled"] = odd | {written: word for written, word in pairs if written != word}
+    if settings == _AS_KENLM:
+        return b""
+    return _COMMENT + json.dumps(settings).encode() + b"\n"
+
+
+def read_tokenizer(path: Path, words: list[str]) -> Tokenizer:
+    """The tokenizer of an ARPA file, whose 1-grams are `words`, by id.
+
+    Raises:
+        InputError: the comment is damaged, or does not fit the words.
+    """
+    try:
+        settings = _settings(path)
+        if "spelled" in settings:
+            spelled = settings.pop("spelled")
+            settings["vocabulary"] = [spelled.get(word, word) for word in words]
+        tokenizer = restore_tokenizer(settings)
+        if tokenizer.vocab_size != len(words):
+            raise ValueError(f"{tokenizer.vocab_size} tokens, {len(words)} words")
+        return tokenizer
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+        raise InputError(
+            f"the first line of '{path}', which says how text is cut, is damaged ({error}); "
+            "without that line, text is cut as KenLM does"
+        ) from None
+
+
+def split_of(path: Path) -> str:
+    """Where the words of the sentences are cut that an ARPA file scores: "whitespace" or "ascii".
+
+    Raises:
+        InputError: the comment is damaged.
+    """
+    try:
+        return "whitespace" if _settings(path).get("split") == "whitespace" else "ascii"
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"the first line of '{path}' is damaged ({error})") from None
+
+
+def cuts_as_kenlm(tokenizer: Tokenizer) -> bool:
+    """Return whether tokens are the words between blanks of ASCII."""
+    mine = {"kind": tokenizer.name} | tokenizer.settings()
+    return all(mine.get(key) == _AS_KENLM[key] for key in ("kind", "split", "lower"))
+
+
+def cutting(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings in a table `[text]` that say how a tokenizer cuts."""
+    own = tokenizer.settings()
+    cuts = {key: value for key, value in own.items() if key in TextConfig.model_fields}
+    return {"tokenizer": tokenizer.name, "vocab_size": None} | cuts
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """What the comment says, or what holds without one."""
+    with open_to_read(path) as file:
+        line = file.readline().removeprefix(BYTE_ORDER_MARK)
+    if not line.startswith(_COMMENT):
+        return dict(_AS_KENLM)
+    settings: dict[str, Any] = parse_json(line.removeprefix(_COMMENT).decode("utf-8"))
+    return settings
