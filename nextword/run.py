@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, cast
 
 from . import hub, registry
@@ -248,7 +249,8 @@ def read_config(folder: Path) -> Config:
     if not folder.exists():
         repair(folder)  # a training may have been killed while it replaced the run
     if not folder.exists():
-        raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {folder}`")
+        new = quote(str(folder))
+        raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {new}`")
     if is_arpa(folder):
         raise InputError(
             f"'{folder}' is an ARPA file; a run directory is needed here: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -142,11 +143,12 @@ def _unigrams(
         )
     _check_count(lines, 1, len(words), counts[0])
     unknown = words.pop(UNKNOWN, None) or words.pop("<UNK>", None) or (NO_UNKNOWN, 0.0)
+    path = quote(str(lines.path))
     for needed in (BEGINNING, END):
         if needed not in words and not add_marks:
             raise InputError(
                 f"'{lines.path}' has no {needed} among its 1-grams. To count it as an unknown "
-                f"word: nextword export {lines.path} --format arpa --add-marks --out marked.arpa"
+                f"word: nextword export {path} --format arpa --add-marks --out marked.arpa"
             )
     begin, end = (words.pop(mark, (unknown[0], 0.0)) for mark in (BEGINNING, END))
     names = [*SPECIALS, *words]

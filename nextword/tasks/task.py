@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .. import registry
@@ -128,7 +129,7 @@ class Task(ABC):
     @classmethod
     def refusal(cls, run: str, ability: Ability, path: str) -> InputError:
         """Return the error for a run that lacks an ability; see `require`."""
-        usage = next(iter(cls.abilities.values())).format(run=path)
+        usage = next(iter(cls.abilities.values())).format(run=quote(str(path)))
         return InputError(f"'{run}' {cls.does}; it cannot {ability}. Use it with: {usage}")
 
     @classmethod
@@ -286,7 +287,7 @@ class Task(ABC):
     def usage(self, run: AnyPath) -> str:
         """Return commands to suggest after a training, for the run `run`."""
         commands = list(self.abilities.values())[:2]
-        return "   or: ".join(command.format(run=run) for command in commands)
+        return "   or: ".join(command.format(run=quote(str(run))) for command in commands)
 
 
 def _all_tasks() -> list[type[Task]]:

@@ -47,7 +47,7 @@ class TextTask(Task):
         Ability.SCORE: "nextword score {run} FILE",
         Ability.PREDICT: "nextword evaluate {run} --data FILE",
         Ability.EMBED: "nextword embed {run} FILE",
-        Ability.MIX: "nextword train mixture {run} RUN --valid FILE",
+        Ability.MIX: "nextword train mixture {run} RUN --valid FILE --out RUN",
         Ability.GRADIENTS: "nextword inspect {run} gradients --out FILE",
     }
     ranked_by = "bits per byte"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
 def _summary(config: Config, out: Path, made: _Made) -> str:
     record = made.record
     kept = " + ".join(f"{n:,}" for n in record["kept"])
-    model = config.model
+    model, run = config.model, quote(str(out))
     valid = ""
     if "valid_perplexity" in record:
         figure = record["valid_perplexity"]
@@ -170,7 +171,7 @@ def _summary(config: Config, out: Path, made: _Made) -> str:
     return (
         f"{config.recipe}: order {model.order}, {model.smoothing}, {record['tokens']:,} tokens, "
         f"{kept} n-grams, {made.table.nbytes / 1e6:,.0f} MB{valid}, {record['seconds']:.1f} s. "
-        f"Try: nextword evaluate {out} --data FILE   or: nextword score {out} FILE"
+        f"Try: nextword evaluate {run} --data FILE   or: nextword score {run} FILE"
     )
 
 

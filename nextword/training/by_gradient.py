@@ -6,6 +6,7 @@ import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import nn
@@ -220,7 +221,7 @@ def _how_to_continue(out: Path) -> str:
     """What to say after Ctrl-C."""
     if not (out / STATE).is_file():
         return "stopped before the first step; the same command with --overwrite starts again"
-    return f"stopped and saved; continue with: nextword train --out {out} --resume"
+    return f"stopped and saved; continue with: nextword train --out {quote(str(out))} --resume"
 
 
 def _adjusted(config: Config, overrides: Overrides) -> Config:
@@ -249,7 +250,7 @@ def _notes(training: Training) -> list[str]:
     if minutes is not None and taken > minutes:
         notes.append(
             f"the preparation took longer than train.minutes={minutes:g}: only one step is made; "
-            f"then go on with: nextword train --out {training.folder} --resume "
+            f"then go on with: nextword train --out {quote(str(training.folder))} --resume "
             f"--set train.minutes={math.ceil(2 * taken)}"
         )
     if config.train.graphs and not training.by_graphs:

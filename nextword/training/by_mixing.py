@@ -141,7 +141,9 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
     if config.model.trained_by != "mixing":
         raise InputError("the model.name of a mixture cannot change; leave it out")
     if len(runs) < 2:
-        raise InputError("a mixture needs two runs or more: nextword train mixture RUN RUN …")
+        raise InputError(
+            "a mixture needs two runs: nextword train mixture RUN RUN --valid FILE --out RUN"
+        )
     if config.model.weights and len(config.model.weights) != len(runs):
         raise InputError(f"{len(config.model.weights)} weights for {len(runs)} runs")
     if not request.valid and not config.model.weights:

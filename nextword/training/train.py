@@ -88,7 +88,9 @@ def make(request: Request, out: AnyPath) -> None:
     job = check(request)
     method = job.config.model.trained_by
     if method == "mixing":
-        raise InputError("a mixture is made of runs: nextword train mixture RUN RUN --valid FILE")
+        raise InputError(
+            "a mixture is made of runs: nextword train mixture RUN RUN --valid FILE --out RUN"
+        )
     if method == "counting":
         from .by_counting import train_by_counting
 

@@ -489,8 +489,8 @@ def test_given_weights(cli: Cli, runs: Runs, tmp_path: Path) -> None:
 
 MIX = "train mixture"
 BAD = {
-    "one run": (f"{MIX} FOUR --valid VALID --out new", "two runs or more"),
-    "no run": (f"{MIX} --valid VALID --out new", "two runs or more"),
+    "one run": (f"{MIX} FOUR --valid VALID --out new", "needs two runs"),
+    "no run": (f"{MIX} --valid VALID --out new", "needs two runs"),
     "vocabularies": (f"{MIX} FOUR LOWER --valid VALID --out new", "different vocabularies"),
     "no text": (f"{MIX} FOUR LSTM --out new", "--valid"),
     "missing run": (f"{MIX} FOUR nowhere --valid VALID --out new", "no run 'nowhere'"),
