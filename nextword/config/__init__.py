@@ -17,7 +17,8 @@ from .recipe import (
     read_recipe,
     recipe_path,
 )
-from .settings import Part, Section, SourceConfig, TextConfig, TrainConfig, Use, parse_size
+from .section import Part, Section, Use
+from .settings import SourceConfig, TextConfig, TrainConfig, parse_size
 from .unused import refuse_unused
 
 __all__ = [

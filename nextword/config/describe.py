@@ -12,7 +12,7 @@ from .. import registry
 from ..arguments import checked
 from .parse import PARTS, Config
 from .recipe import configure, read_recipe
-from .settings import Part, Section
+from .section import Part, Section
 
 _WORDS = {"integer": "integer", "number": "number", "string": "string", "null": "none"}
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from .. import registry
 from ..errors import InputError
-from .settings import Section, SourceConfig, TextConfig, TrainConfig
+from .section import Section
+from .settings import SourceConfig, TextConfig, TrainConfig
 
 SectionT = TypeVar("SectionT", bound=Section)
 

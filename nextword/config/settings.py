@@ -1,97 +1,14 @@
-"""The tables of settings that every run has, and what every table of settings is."""
+"""The tables of settings that every run has."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from .. import registry
-
-
-class Tables(Protocol):
-    """The tables of a `Config` that other tables ask about."""
-
-    @property
-    def model(self) -> Part: ...
-    @property
-    def optimizer(self) -> Section: ...
-    @property
-    def schedule(self) -> Section: ...
-
-
-class Use(NamedTuple):
-    """What a training uses its settings for."""
-
-    config: Tables  # all settings, a `Config`
-    device: str = "cpu"
-    starts_from: bool = False  # from another run (`--from`)
-    same_model: bool = False  # which is of the same kind, so that its weights are taken
-
-
-class Section(BaseModel):
-    """A table of settings: unknown keys are refused, nothing changes after parsing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def nested(self) -> dict[str, Section]:
-        """Tables within this table, such as a classifier's encoder: key → checked settings."""
-        return {}
-
-    def unused(self, key: str, use: Use) -> str | None:
-        """What a key of this table would need to do anything, given the other settings.
-
-        Args:
-            key: the key within this table: "cutoffs", "encoder.hidden".
-            use: all settings, and what they are used for.
-
-        Returns:
-            The need in words, as in "model.cutoffs is for … and would do nothing here"; None if the
-            key does something.
-
-        Example:
-            >>> from nextword.config import configure
-            >>> config = configure("lstm")
-            >>> config.train.unused("checkpoints", Use(config))
-            'train.average=checkpoints'
-        """
-        return None
-
-
-class Part(Section):
-    """A table whose `name` says which registered part it sets."""
-
-    name: str
-
-    #: of a model: how `train` makes it
-    trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "gradient"
-    #: of a model: the registered task that it is for
-    task: ClassVar[str] = "text"
-    #: of a model: the formats of other programs that it can be written in
-    exports: ClassVar[tuple[str, ...]] = ()
-    #: of a model: whether a classifier can stand on it
-    encodes: ClassVar[bool] = False
-    #: of a model: whether its layers can learn at rates of their own
-    layered: ClassVar[bool] = False
-    #: of a model: whether its outputs before dropout are known (for objective.tar)
-    gives_raw: ClassVar[bool] = False
-
-    @property
-    def trains_layers(self) -> bool:
-        """Of a model: whether its layers learn at rates of their own."""
-        return self.layered
-
-    @property
-    def by_backend(self) -> bool:
-        """Of a model: whether `train.backend` computes its layers."""
-        return False
-
-    @property
-    def by_graphs(self) -> bool:
-        """Of a model: whether CUDA graphs can run its steps."""
-        return False
-
+from .section import Section, Use
 
 #: keys of [text] that not every tokenizer reads
 _OF_SOME_TOKENIZERS = ("vocab_size", "min_count", "split")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InputError
-from .settings import Section, Use
+from .section import Section, Use
 
 _OF_GRADIENTS = ("objective", "optimizer", "schedule")  # tables that models without them ignore
 
