@@ -52,7 +52,7 @@ class Table:
     _best_known: Array | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self._arrays = (
+        self.arrays = (
             self.contexts,
             self.contexts.view(np.float32),
             self.nodes,
@@ -95,7 +95,7 @@ class Table:
         log_probs = np.empty(len(ids), np.float32)
         found = np.empty(len(ids), np.uint32)
         begin = self.start if state is None else state
-        last = queries.score(*self._arrays, np.ascontiguousarray(ids), begin, log_probs, found)
+        last = queries.score(*self.arrays, np.ascontiguousarray(ids), begin, log_probs, found)
         return log_probs, found, int(last)
 
     def score_lines(self, ids: Array, workers: int | None = None) -> tuple[Array, Array, Array]:
@@ -118,7 +118,7 @@ class Table:
         def work(piece: tuple[int, int]) -> None:
             first, last = piece
             queries.sum_lines(
-                *self._arrays,
+                *self.arrays,
                 ids,
                 starts[first : last + 1],
                 begin,
@@ -178,7 +178,7 @@ class Table:
             probabilities = 10 ** table.distribution(table.start)
         """
         out = np.empty(self.vocab_size, np.float32) if out is None else out
-        queries.distribution(*self._arrays, state, out)
+        queries.distribution(*self.arrays, state, out)
         return out
 
     def best(self, states: Array) -> Array:
@@ -187,7 +187,7 @@ class Table:
             self._best_known = np.zeros(len(self.contexts), np.uint32)
         out = np.empty(len(states), np.int64)
         scratch = np.empty(64, np.int64)
-        queries.best_words(*self._arrays, states, self._best_known, out, scratch)
+        queries.best_words(*self.arrays, states, self._best_known, out, scratch)
         return out
 
     @overload

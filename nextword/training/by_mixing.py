@@ -16,7 +16,9 @@ from ..config import Config, Overrides, Use, configure, refuse_unused
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list, write_text
+from ..ngram.arpa_header import names_arpa
 from ..numerals import fixed, json_text
+from ..outputs import check_file
 from ..run import (
     CONFIG,
     DATA,
@@ -36,6 +38,7 @@ from ..text.corpus import prepare
 from ..text.reader import Span, open_texts
 from ..text.source import streams_kept
 from ..types import Ability
+from .by_merging import merge_runs, refuse_merging
 from .mixture_weights import weigh
 from .request import Request
 
@@ -90,12 +93,13 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
     """Find the mixture weights that make held-out text most probable, and write the mixture.
 
     The new run contains copies of its members; large files are hard links where the file system
-    allows.
+    allows. n-gram models of different vocabularies are merged into one n-gram model instead, and so
+    are those that are to become an ARPA file.
 
     Args:
         request: the request; its validation text is the held-out text, and it has no training text.
         runs: the runs to mix, at least two.
-        out: the directory of the new run.
+        out: the directory of the new run, or an ARPA file.
 
     Raises:
         InputError: there are fewer than two runs, their vocabularies differ, a run cannot be mixed,
@@ -112,7 +116,10 @@ def mix_runs(request: Request, runs: Sequence[Path], out: Path) -> None:
     members = [load(path, request.device) for path in runs]
     for member in members:
         member.require(Ability.MIX)
-    _check_vocabularies(members)
+    if names_arpa(out) or not _same_vocabulary(members):
+        refuse_merging(members, config)
+        merge_runs(request, config, members, spans, out)
+        return
     weights, record = config.model.weights, dict[str, Any](step=0)
     if spans:
         found = weigh(members, _encoded(spans, members[0]), config.model)
@@ -148,7 +155,8 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
         raise InputError(f"{len(config.model.weights)} weights for {len(runs)} runs")
     if not request.valid and not config.model.weights:
         raise InputError("name held-out text to find the weights on: --valid FILE")
-    real = check_target(out, request.overwrite)
+    arpa = names_arpa(out)
+    real = (check_file if arpa else check_target)(out, request.overwrite)
     for run in runs:
         if run.resolve() in real.resolve().parents:
             raise InputError(f"'{out}' is within the run '{run}'; name another directory")
@@ -163,14 +171,9 @@ def _encoded(spans: list[Span], run: Run) -> Ids:
     return ids
 
 
-def _check_vocabularies(members: list[Run]) -> None:
-    first = members[0]
-    for other in members[1:]:
-        if other.tokenizer.fingerprint != first.tokenizer.fingerprint:
-            raise InputError(
-                f"'{first.name}' and '{other.name}' have different vocabularies; train one with "
-                "--from the other"
-            )
+def _same_vocabulary(members: list[Run]) -> bool:
+    first = members[0].tokenizer
+    return all(first.same_ids(other.tokenizer) for other in members[1:])
 
 
 def _copy(run: Path, target: Path) -> None:
