@@ -31,6 +31,7 @@ from .arguments import checked
 from .config import Config
 from .errors import InputError
 from .files import read_tensors, write_tensors
+from .models.building import build_model, load_weights
 from .ngram.arpa_header import cutting, is_arpa, read_tokenizer
 from .parsing import read_json
 from .scratch import repair
@@ -128,12 +129,13 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     if config.model.trained_by == "mixing":
         return load_mixture(folder, config, tokenizer, device)
     source = load_source_tokenizer(folder, config)
-    model = build_model(config, tokenizer, source)
-    if isinstance(model, Stored):
+    if config.model.trained_by == "counting":
+        model = build_model(config, tokenizer, source)
         model.read(folder / WEIGHTS)
         model.to(where)
-        return Run(folder.name or str(folder), config, tokenizer, model, where, folder)  # type: ignore[arg-type]
+        return Run(folder.name or str(folder), config, tokenizer, model, where, folder)
     weights, _ = read_tensors(folder / WEIGHTS)
+    model = build_model(config, tokenizer, source, weights, folder / WEIGHTS)
     load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(
@@ -183,19 +185,6 @@ def _numbered(paths: Iterable[Path], name: str) -> list[Path]:
     return [path for _, path in sorted(named)]
 
 
-def build_model(config: Config, tokenizer: Tokenizer, source: Tokenizer | None) -> Any:
-    """Build the model that the settings describe, with newly initialised weights."""
-    if config.model.trained_by != "gradient":  # n-gram models need no torch
-        return config.model.build(tokenizer.vocab_size)
-    from .nn.randomness import initialising
-
-    with initialising():
-        if source is None:
-            return config.model.build(tokenizer.vocab_size)
-        assert config.source is not None
-        return config.model.build(tokenizer.vocab_size, source.vocab_size, config.source.joint)
-
-
 def load_source_tokenizer(folder: Path, config: Config) -> Tokenizer | None:
     """Read the tokenizer of the source side; None if the run does not read sentence pairs."""
     if config.source is None:
@@ -207,8 +196,9 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
     """Open a BERT in the Hugging Face format; raise InputError if it cannot be read."""
     where = pick_device(device)
     config, tokenizer = settings_of(folder), tokenizer_of(folder)
-    model = build_model(config, tokenizer, None)
-    load_weights(model, weights_of(folder), folder / WEIGHTS)
+    weights = weights_of(folder)
+    model = build_model(config, tokenizer, None, weights, folder / WEIGHTS)
+    load_weights(model, weights, folder / WEIGHTS)
     model.to(where).eval()
     return Run(folder.name or str(folder), config, tokenizer, model, where)
 
@@ -327,15 +317,6 @@ def as_json(tables: dict[str, Any]) -> str:
 def count_parameters(model: nn.Module | Predictor) -> int:
     """Count the trainable parameters of a model; shared ones count once."""
     return sum(p.numel() for p in model.parameters())
-
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Load weights that were read from `path`; raise InputError if they do not fit the model."""
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = str(error).split("\n")[-1].strip()
-        raise InputError(f"'{path}' does not fit the settings beside it ({detail})") from None
 
 
 def write_weights(folder: Path, model: nn.Module, meta: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import bounds
 from .options import Device, Json, Quiet, Set, print_json
 
 Recipe = Annotated[
@@ -30,6 +31,7 @@ FineTune = Annotated[
     int,
     typer.Option(
         min=0,
+        max=bounds.COUNT,
         metavar="EPOCHS",
         help="Fine-tune each model with ASGD for at most this many epochs; 0 skips it.",
     ),

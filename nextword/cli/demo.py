@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import bounds
 from .options import Quiet
 
 
@@ -14,7 +15,9 @@ def command(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Directory for runs and figures.")
     ] = Path("demo-out"),
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of every training.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=bounds.SEED, help="Random seed of every training.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train a ladder of models, from unigram to Transformer.

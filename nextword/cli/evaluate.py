@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from .. import bounds
 from .options import (
     Alpha,
     Beam,
@@ -122,7 +123,10 @@ Tune = Annotated[
     ),
 ]
 McDropout = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Average over N passes with dropout on.")
+    int,
+    typer.Option(
+        min=0, max=bounds.SAMPLES, metavar="N", help="Average over N passes with dropout on."
+    ),
 ]
 PlotFile = Annotated[
     Path | None,

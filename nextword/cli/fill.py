@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from .. import bounds
 from .options import Device, Json, RunPath
 
 
 def command(
     run: RunPath,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with [MASK] for each gap.")],
-    top: Annotated[int, typer.Option(min=1, help="Number of words for each gap.")] = 5,
+    top: Annotated[
+        int, typer.Option(min=1, max=bounds.COUNT, help="Number of words for each gap.")
+    ] = 5,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:

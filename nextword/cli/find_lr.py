@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import bounds
 from .options import Device, Json, Quiet, Set
 
 
@@ -28,9 +29,15 @@ def command(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")
     ] = Path("lr.png"),
-    steps: Annotated[int, typer.Option(min=10, help="Number of training steps.")] = 100,
-    low: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-6,
-    high: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
+    steps: Annotated[
+        int, typer.Option(min=10, max=bounds.COUNT, help="Number of training steps.")
+    ] = 100,
+    low: Annotated[
+        float, typer.Option(max=bounds.NUMBER, help="Learning rate of the first step.")
+    ] = 1e-6,
+    high: Annotated[
+        float, typer.Option(max=bounds.NUMBER, help="Learning rate of the last step.")
+    ] = 10.0,
     settings: Set = [],  # noqa: B006
     json: Json = False,
     device: Device = "cpu",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import bounds
 from .options import Device
 
 if TYPE_CHECKING:
@@ -23,29 +24,41 @@ class Weights(StrEnum):
 
 
 Prompt = Annotated[str, typer.Option(help="The text to continue.")]
-Tokens = Annotated[int, typer.Option(help="Maximum number of new tokens.")]
+Tokens = Annotated[int, typer.Option(min=0, max=bounds.COUNT, help="Maximum number of new tokens.")]
 Temperature = Annotated[
     float | None,
     typer.Option(
+        min=0,
+        max=bounds.TEMPERATURE,
         help="Divide the logits by this number (default: 1). Below 1 favours probable tokens, "
-        "above 1 flattens the distribution, 0 always takes the most probable token."
+        "above 1 flattens the distribution, 0 always takes the most probable token.",
     ),
 ]
-TopK = Annotated[int | None, typer.Option(help="Sample from the k most probable tokens only.")]
+TopK = Annotated[
+    int | None,
+    typer.Option(min=1, max=bounds.COUNT, help="Sample from the k most probable tokens only."),
+]
 TopP = Annotated[
     float | None,
     typer.Option(
+        min=0,
+        max=1,
         help="Sample from the most probable tokens whose probabilities add up to this number "
-        "(nucleus sampling)."
+        "(nucleus sampling).",
     ),
 ]
 MinP = Annotated[
     float | None,
     typer.Option(
-        help="Sample only from tokens at least this fraction as probable as the most probable one."
+        min=0,
+        max=1,
+        help="Sample only from tokens at least this fraction as probable as the most probable one.",
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="Random seed; without it every call differs.")]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=bounds.SEED, help="Random seed; without it every call differs."),
+]
 Stop = Annotated[
     list[str],
     typer.Option(help="Stop before this text appears; \\n is a line end; repeatable."),
@@ -53,11 +66,17 @@ Stop = Annotated[
 AllowUnk = Annotated[bool, typer.Option("--allow-unk", help="Let the token <unk> be generated.")]
 Samples = Annotated[
     int | None,
-    typer.Option(help="Number of texts (default: 1); a blank line is printed between two.", min=1),
+    typer.Option(
+        help="Number of texts (default: 1); a blank line is printed between two.",
+        min=1,
+        max=bounds.SAMPLES,
+    ),
 ]
 Beam = Annotated[
     int | None,
-    typer.Option(help="Use beam search with this width instead of sampling.", min=1),
+    typer.Option(
+        help="Use beam search with this width instead of sampling.", min=1, max=bounds.BEAM
+    ),
 ]
 Method = Annotated[
     str | None,
@@ -70,8 +89,10 @@ Method = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
+        min=1,
+        max=bounds.SAMPLES,
         help="BERT runs: predictions of the text (mask-predict), or draws for each token (gibbs); "
-        "default: 10."
+        "default: 10.",
     ),
 ]
 Precision = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import bounds
 from .options import Device, RunPath
 
 What = Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")]
@@ -37,11 +38,19 @@ Heads = Annotated[
 ]
 Length = Annotated[
     int | None,
-    typer.Option(min=2, help="Tokens in each excerpt of running text (gradients; default: 100)."),
+    typer.Option(
+        min=2,
+        max=bounds.COUNT,
+        help="Tokens in each excerpt of running text (gradients; default: 100).",
+    ),
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of examples to average over (gradients; default: 64)."),
+    typer.Option(
+        min=1,
+        max=bounds.SAMPLES,
+        help="Number of examples to average over (gradients; default: 64).",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import bounds
+
 if TYPE_CHECKING:
     from ..evaluation.dynamic import Dynamic
     from ..generation.translate import Decoding
@@ -47,6 +49,7 @@ Stripes = Annotated[
     int,
     typer.Option(
         min=1,
+        max=bounds.SAMPLES,
         help="Number of parts of the text to read in parallel. More than 1 is faster but changes "
         "the figures slightly; the signature says so.",
     ),
@@ -62,12 +65,16 @@ Target = Annotated[
 ]
 Beam = Annotated[
     int | None,
-    typer.Option(min=1, help="Beam width of a translator (default: 4); 1 is greedy search."),
+    typer.Option(
+        min=1, max=bounds.BEAM, help="Beam width of a translator (default: 4); 1 is greedy search."
+    ),
 ]
 Alpha = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Length penalty of a translator's beam search (default: 0.6); 0 is none."
+        min=0,
+        max=bounds.ALPHA,
+        help="Length penalty of a translator's beam search (default: 0.6); 0 is none.",
     ),
 ]
 

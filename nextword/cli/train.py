@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import bounds
 from .options import Device, Overwrite, Quiet, Set
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ Seeds = Annotated[
     int,
     typer.Option(
         min=0,
+        max=bounds.TRAININGS,
         metavar="N",
         help="Train with seeds 1 to N into RUN/seed1 to RUN/seedN; the same command continues "
         "them.",

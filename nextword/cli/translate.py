@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import bounds
 from .options import Device, RunPath
 
 File = Annotated[
@@ -16,36 +17,51 @@ File = Annotated[
     ),
 ]
 Beam = Annotated[
-    int | None, typer.Option(min=1, help="Beam width (default: 4); 1 is greedy search.")
+    int | None,
+    typer.Option(min=1, max=bounds.BEAM, help="Beam width (default: 4); 1 is greedy search."),
 ]
 Alpha = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Length penalty (default: 0.6); a larger one gives longer translations."
+        min=0,
+        max=bounds.ALPHA,
+        help="Length penalty (default: 0.6); a larger one gives longer translations.",
     ),
 ]
 NBest = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of translations to print for each sentence (default: 1)."),
+    typer.Option(
+        min=1,
+        max=bounds.BEAM,
+        help="Number of translations to print for each sentence (default: 1).",
+    ),
 ]
 Sample = Annotated[bool, typer.Option("--sample", help="Sample instead of beam search.")]
 Temperature = Annotated[
     float | None,
     typer.Option(
         min=0,
+        max=bounds.TEMPERATURE,
         help="With --sample: divide the logits by this number (default: 1). Below 1 favours "
         "probable tokens, above 1 flattens the distribution.",
     ),
 ]
-TopK = Annotated[int | None, typer.Option(help="With --sample: only the k most probable tokens.")]
+TopK = Annotated[
+    int | None,
+    typer.Option(min=1, max=bounds.COUNT, help="With --sample: only the k most probable tokens."),
+]
 TopP = Annotated[
     float | None,
     typer.Option(
+        min=0,
+        max=1,
         help="With --sample: only the most probable tokens whose probabilities add up to this "
-        "number."
+        "number.",
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="With --sample: the random seed.")]
+SeedOption = Annotated[
+    int | None, typer.Option(min=0, max=bounds.SEED, help="With --sample: the random seed.")
+]
 Attention = Annotated[
     bool,
     typer.Option("--attention", help="With --json: add the attention weights."),

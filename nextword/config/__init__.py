@@ -17,7 +17,7 @@ from .recipe import (
     read_recipe,
     recipe_path,
 )
-from .section import Part, Section, Use
+from .section import Part, Section, Share, Use
 from .settings import SourceConfig, TextConfig, TrainConfig, parse_size
 from .unused import refuse_unused
 
@@ -29,6 +29,7 @@ __all__ = [
     "Overrides",
     "Part",
     "Section",
+    "Share",
     "SourceConfig",
     "TextConfig",
     "TrainConfig",

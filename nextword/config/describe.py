@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .. import registry
+from .. import bounds, registry
 from ..arguments import checked
 from .parse import PARTS, Config
 from .recipe import configure, read_recipe
@@ -16,6 +16,18 @@ from .section import Part, Section
 
 _WORDS = {"integer": "integer", "number": "number", "string": "string", "null": "none"}
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+#: Bounds far beyond what is useful are not worth a reader's time.
+_FAR = (
+    bounds.COUNT,
+    bounds.SEED,
+    bounds.NUMBER,
+    bounds.MINUTES,
+    bounds.WIDTH,
+    bounds.LAYERS,
+    bounds.CONTEXT,
+)
 
 
 class Setting(NamedTuple):
@@ -103,6 +115,7 @@ def _allowed(schema: dict[str, Any]) -> str:
     if schema["type"] == "array":
         if "prefixItems" in schema:
             return f"a list of {len(schema['prefixItems'])} numbers"
-        return f"a list of {_allowed(schema['items'])}s"
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
-    return " ".join([_WORDS[schema["type"]], ", ".join(bounds)]).strip()
+        return f"a list of {_WORDS[schema['items']['type']]}s"
+    given = [(sign, schema[key]) for key, sign in _BOUNDS.items() if key in schema]
+    listed = [f"{sign} {value:g}" for sign, value in given if value not in _FAR]
+    return " ".join([_WORDS[schema["type"]], ", ".join(listed)]).strip()

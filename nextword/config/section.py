@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+#: From 0 to 1, 1 excluded.
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Tables(Protocol):
@@ -30,7 +33,7 @@ class Use(NamedTuple):
 class Section(BaseModel):
     """A table of settings: unknown keys are refused, nothing changes after parsing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def nested(self) -> dict[str, Section]:
         """Tables within this table, such as a classifier's encoder: key → checked settings."""

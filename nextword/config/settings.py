@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from .. import registry
+from .. import bounds, registry
 from .section import Section, Use
 
 #: keys of [text] that not every tokenizer reads
@@ -24,7 +25,7 @@ class TextConfig(Section):
         description="what a token is: a word, a character, a byte, or a piece of a word",
         json_schema_extra={"kind": "tokenizer"},
     )
-    vocab_size: Annotated[int, Field(ge=3)] | Literal["auto"] | None = Field(
+    vocab_size: Annotated[int, Field(ge=3, le=bounds.COUNT)] | Literal["auto"] | None = Field(
         "auto",
         description="largest vocabulary, <unk> and <eos> included; auto = 8000, and for bpe and "
         "wordpiece one token for every 200 bytes of a small text; none = no limit",
@@ -32,6 +33,7 @@ class TextConfig(Section):
     min_count: int = Field(
         1,
         ge=1,
+        le=bounds.COUNT,
         description="tokens that occur less often become <unk>; with bpe and wordpiece, pairs that "
         "occur less often are not merged",
     )
@@ -78,34 +80,39 @@ class TextConfig(Section):
 class TrainConfig(Section):
     """How long, how much at a time, and what is kept."""
 
-    epochs: int = Field(10, ge=1, description="passes over the training text")
+    epochs: int = Field(10, ge=1, le=bounds.COUNT, description="passes over the training text")
     minutes: float | None = Field(
         None,
         gt=0,
+        le=bounds.MINUTES,
         description="wall time of the training, preparation included, in the place of epochs; the "
         "learning-rate schedule then runs over this time",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
+        le=bounds.COUNT,
         description="sequences in a batch; none = 4 to 32, so that a pass has about 100 steps or "
         "more",
     )
     batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=bounds.COUNT,
         description="sentence pairs: the most tokens that a batch has on either side, padding "
         "included; none = 256 to 2048, so that a pass has about 100 steps or more",
     )
     longest: int = Field(
         200,
         ge=1,
+        le=bounds.COUNT,
         description="sentence pairs: pairs with a longer sentence, in tokens, are left out, and "
         "their number is printed",
     )
     bleu_lines: int = Field(
         0,
         ge=0,
+        le=bounds.COUNT,
         description="sentence pairs: how many are translated (greedily) at each validation to "
         "measure BLEU",
     )
@@ -117,6 +124,7 @@ class TrainConfig(Section):
     bptt: int = Field(
         64,
         ge=1,
+        le=bounds.COUNT,
         description="tokens of a training sequence: the gradient reaches back no further; longer "
         "labelled texts are cut",
     )
@@ -132,6 +140,7 @@ class TrainConfig(Section):
     stride: int | None = Field(
         None,
         ge=1,
+        le=bounds.COUNT,
         description="windows: tokens from the start of one window to the start of the next; none = "
         "bptt",
     )
@@ -140,22 +149,30 @@ class TrainConfig(Section):
         description="batches are read in random order (all streams but stripes and variable)",
     )
     seed: int = Field(
-        1, ge=0, description="start of all random numbers: the same seed gives the same run"
+        1,
+        ge=0,
+        le=bounds.SEED,
+        description="start of all random numbers: the same seed gives the same run",
     )
     clip: float | None = Field(
         1.0,
         gt=0,
+        le=bounds.NUMBER,
         description="gradients are scaled down together so that their norm is at most this",
     )
     clip_value: float | None = Field(
-        None, gt=0, description="each single gradient is cut to this size"
+        None, gt=0, le=bounds.NUMBER, description="each single gradient is cut to this size"
     )
     accumulate: int = Field(
-        1, ge=1, description="batches whose gradients are added up for one optimizer step"
+        1,
+        ge=1,
+        le=bounds.COUNT,
+        description="batches whose gradients are added up for one optimizer step",
     )
     patience: int | None = Field(
         None,
         ge=1,
+        le=bounds.COUNT,
         description="training stops after this many validations without a better one; none = never",
     )
     average: Literal["none", "non-monotone", "always", "checkpoints"] = Field(
@@ -165,11 +182,15 @@ class TrainConfig(Section):
         "NT-ASGD), or over the last validations (checkpoints)",
     )
     checkpoints: int = Field(
-        5, ge=1, description="average=checkpoints: how many validations the mean is taken over"
+        5,
+        ge=1,
+        le=bounds.COUNT,
+        description="average=checkpoints: how many validations the mean is taken over",
     )
     non_monotone: int = Field(
         5,
         ge=1,
+        le=bounds.COUNT,
         description="n: validation has stopped getting better when its loss is worse than the best "
         "of those more than n validations ago",
     )
@@ -187,10 +208,14 @@ class TrainConfig(Section):
     eval_every: int | None = Field(
         None,
         ge=1,
+        le=bounds.COUNT,
         description="steps from one validation to the next; none = one after every epoch",
     )
     save_every_minutes: float = Field(
-        5.0, gt=0, description="minutes between savings of the state that --resume goes on from"
+        5.0,
+        gt=0,
+        le=bounds.MINUTES,
+        description="minutes between savings of the state that --resume goes on from",
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "fp32",
@@ -215,6 +240,11 @@ class TrainConfig(Section):
         description="n-grams: the most memory that the process may take, for example 500MB; none = "
         "no bound",
     )
+
+    @field_validator("clip", "clip_value", mode="before")
+    @classmethod
+    def _unclipped(cls, value: Any) -> Any:
+        return None if value == math.inf else value
 
     @field_validator("average", mode="before")
     @classmethod

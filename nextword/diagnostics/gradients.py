@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .. import plot
+from .. import bounds, plot
 from ..data.stream import Ids, excerpts
 from ..errors import InputError
 from ..models.base import TrainableModel
@@ -201,6 +201,8 @@ def measure_run(
         samples: the number of examples, spread evenly over the text.
     """
     run.require(Ability.GRADIENTS)
+    bounds.check("length", length, 2, bounds.COUNT)
+    bounds.check("samples", samples, 1, bounds.SAMPLES)
     model = _recurrent(unwrapped(run.model), run.name)  # the window would hide the state
     with temporary_folder() as folder:
         batches = task_of(run.config).examples(

@@ -20,6 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from .. import bounds
 from ..config import Section
 from ..data.stream import Ids
 
@@ -34,10 +35,13 @@ Array = np.ndarray[Any, Any]
 class Cache(Section):
     """Settings of a neural cache."""
 
-    window: int = Field(2000, ge=1, description="number of past tokens in the cache")
+    window: int = Field(
+        2000, ge=1, le=bounds.COUNT, description="number of past tokens in the cache"
+    )
     theta: float = Field(
         0.3,
         ge=0,
+        le=bounds.NUMBER,
         allow_inf_nan=False,
         description="θ: how strongly it prefers the most similar hidden vectors",
     )

@@ -26,6 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from .. import bounds
 from ..config import Section
 from ..data.stream import Ids, rows
 from ..state import detach
@@ -46,13 +47,16 @@ class Dynamic(Section):
 
     method: Literal["running", "rms", "sgd"] = "running"
     lr: float | None = Field(
-        None, gt=0, description="learning rate; none: 3e-4, for rms 5e-5, for sgd 0.1"
+        None,
+        gt=0,
+        le=bounds.NUMBER,
+        description="learning rate; none: 3e-4, for rms 5e-5, for sgd 0.1",
     )
-    segment: int = Field(16, ge=1, description="tokens between two updates")
+    segment: int = Field(16, ge=1, le=bounds.COUNT, description="tokens between two updates")
     decay: float = Field(
         0.0, ge=0, lt=1, description="decay towards the trained weights after each update"
     )
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, allow_inf_nan=True, description="largest norm of the gradient")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of running and sgd")
 
     @model_validator(mode="after")

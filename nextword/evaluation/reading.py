@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .. import bounds
 from ..errors import InputError
 from .cache import Cache
 from .dynamic import Dynamic
@@ -19,10 +20,12 @@ class Reading:
     stripes: int = 1  # parts that are read in parallel
     warmup: int = 256  # tokens that each stripe reads before its own
 
+    def __post_init__(self) -> None:
+        """Raise InputError if a number is out of its range."""
+        check_numbers(self.mc_dropout, self.stripes, self.warmup)
+
     def check(self) -> None:
         """Raise InputError if options exclude each other."""
-        if self.mc_dropout < 0:
-            raise InputError(f"mc_dropout = {self.mc_dropout}: give the number of passes")
         one_stream = [("dynamic evaluation", self.dynamic), ("a cache", self.cache)]
         for what, wanted in one_stream:
             if wanted and self.stripes > 1:
@@ -39,3 +42,10 @@ class Reading:
             f"mc-dropout:{self.mc_dropout}" if self.mc_dropout else "",
         ]
         return [part for part in parts if part]
+
+
+def check_numbers(mc_dropout: int, stripes: int, warmup: int) -> None:
+    """Raise InputError if one of these numbers is out of its range; see `Reading`."""
+    bounds.check("mc_dropout", mc_dropout, 0, bounds.SAMPLES)
+    bounds.check("stripes", stripes, 1, bounds.SAMPLES)
+    bounds.check("warmup", warmup, 0, bounds.COUNT)

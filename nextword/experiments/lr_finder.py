@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import plot
+from .. import bounds, plot
 from ..arguments import checked
 from ..config import Overrides
 from ..errors import InputError
@@ -118,6 +118,8 @@ def range_test(
     Args:
         progress: called with the number of steps just done.
     """
+    bounds.check("steps", steps, 3, bounds.COUNT)
+    bounds.check("high", high, 0.0, bounds.NUMBER)
     if not 0 < low < high:
         raise InputError(f"--low {low:g} must be above 0 and below --high {high:g}")
     device = pick_device(request.device)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .. import bounds
 from ..arguments import checked
 from ..config import Overrides
 from ..errors import InputError
@@ -81,8 +82,7 @@ def train_seeds(
 @streams_kept()
 def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatistics]:
     """Train several seeds of a request; see `train_seeds`."""
-    if seeds < 1:
-        raise InputError(f"seeds = {seeds}: give 1 or more")
+    bounds.check("seeds", seeds, 1, bounds.TRAININGS)
     if "train.seed" in request.changes:
         raise InputError("--seeds sets train.seed itself; leave it out")
     config = check(request).config

@@ -97,6 +97,7 @@ def beam_search(
 
     Raises:
         ValueError: `beam` or a limit is below 1.
+        InputError: the model gives no probabilities.
     """
     if beam < 1 or min(limits, default=1) < 1:
         raise ValueError("a beam and its limits are at least 1")
@@ -108,7 +109,7 @@ def beam_search(
     while rows:
         step += 1
         output = model.forward(last.view(-1, 1), state)
-        log_probs = output.logits[:, -1].float().log_softmax(dim=-1)
+        log_probs = filters.check(output.logits[:, -1].float()).log_softmax(dim=-1)
         if not allow_unk:
             log_probs = filters.forbid(log_probs, [UNK])
         totals, parents, grown = _candidates(scores, written, log_probs, 2 * beam)

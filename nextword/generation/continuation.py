@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import InputError
+from .. import bounds
 from ..text.tokenizer import EOS, Tokenizer
 
 
@@ -15,10 +15,9 @@ class Continuation:
         """Begin after `prompt`.
 
         Raises:
-            InputError: `tokens` is negative.
+            InputError: `tokens` is negative, or no number.
         """
-        if tokens < 0:
-            raise InputError(f"tokens = {tokens}: give 0 or more")
+        bounds.check("tokens", tokens, 0, bounds.COUNT)
         self.ids = [EOS, *tokenizer.encode(prompt)]  # the tokens to read first
         self.over = tokens == 0
         self._left = tokens

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 
 def top_k(logits: Tensor, k: int) -> Tensor:
     """Keep the k most probable tokens (Fan et al. 2018, arXiv:1805.04833)."""
@@ -23,7 +25,8 @@ def top_p(logits: Tensor, p: float) -> Tensor:
     (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751, section 3.1)."""
     ranked, order = logits.sort(descending=True, dim=-1)
     probs = ranked.softmax(-1)
-    keep = probs.cumsum(-1) - probs < p  # mass before the token: the first one stays
+    keep = probs.cumsum(-1) - probs < p  # mass before the token
+    keep[..., 0] = True  # a tiny p may be 0 in the precision of the logits
     return _keep(logits, torch.zeros_like(keep).scatter(-1, order, keep))
 
 
@@ -38,6 +41,20 @@ def forbid(logits: Tensor, ids: list[int]) -> Tensor:
     """Exclude the tokens with the given ids."""
     logits = logits.clone()
     logits[..., ids] = -torch.inf
+    return logits
+
+
+def check(logits: Tensor) -> Tensor:
+    """Return the logits if they are those of a distribution: no NaN, no +∞, not all -∞.
+
+    Raises:
+        InputError: they are not; weights or back-offs of the model are damaged.
+    """
+    if not torch.isfinite(logits.amax(dim=-1)).all():
+        raise InputError(
+            "the model gives no probabilities (its numbers are infinite or not numbers, or every "
+            "token is impossible): its file is damaged or its training diverged; train it again"
+        )
     return logits
 
 

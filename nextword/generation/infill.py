@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import torch
 
+from .. import bounds
 from ..arguments import checked
 from ..errors import InputError
 from ..run import Run
 from ..text.tokenizer import EOS
 from ..text.wordpiece import CLS, MARKS, MASK
 from ..types import Ability, MaskedLanguageModel
+from .filters import check
 
 GAP = MARKS[MASK]
 
@@ -57,8 +59,7 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
         fill(nextword.load("runs/bert"), "a [MASK] film").best
     """
     model = gap_filler(run)
-    if top < 1:
-        raise InputError(f"top = {top}: give 1 or more")
+    bounds.check("top", top, 1, bounds.COUNT)
     parts = text.split(GAP)
     if len(parts) < 2:
         raise InputError(f"no {GAP} in the text; write it where a word is missing")
@@ -73,7 +74,7 @@ def fill(run: Run, text: str, top: int = 5) -> Filled:
         )
     hidden = model(torch.tensor([ids], device=run.device))[0]  # (T, H)
     gaps = torch.tensor([place for place, index in enumerate(ids) if index == MASK])
-    logits = model.logits(hidden[gaps.to(run.device)]).float()
+    logits = check(model.logits(hidden[gaps.to(run.device)]).float())
     logits[:, : len(MARKS)] = -torch.inf  # a mark is no word
     found = logits.softmax(dim=-1).topk(min(top, logits.shape[1] - len(MARKS)), dim=-1)
     return Filled(

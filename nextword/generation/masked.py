@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from .. import bounds
 from ..config import Section
 from ..errors import InputError
 from ..run import Run
@@ -37,6 +38,7 @@ class MaskedDecoding(Section):
     steps: int = Field(
         10,
         ge=1,
+        le=bounds.SAMPLES,
         description="mask-predict: T, predictions of the text; gibbs: draws for each token",
     )
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from .. import registry
+from .. import bounds, registry
 from ..arguments import checked
 from ..config import Section, parse_section
 from ..errors import InputError
@@ -37,8 +37,10 @@ class Sampling(Section):
         [2]
     """
 
-    temperature: float = Field(1.0, ge=0, description="0 = always the most probable token")
-    top_k: int | None = Field(None, ge=1)
+    temperature: float = Field(
+        1.0, ge=0, le=bounds.TEMPERATURE, description="0 = always the most probable token"
+    )
+    top_k: int | None = Field(None, ge=1, le=bounds.COUNT)
     top_p: float | None = Field(None, gt=0, le=1)
     min_p: float | None = Field(None, ge=0, le=1)
     allow_unk: bool = False
@@ -62,6 +64,7 @@ class Sampling(Section):
         logits = logits.float()
         if not self.allow_unk:
             logits = filters.forbid(logits, [UNK])
+        filters.check(logits)
         if self.temperature < _COLDEST:
             return logits.argmax(-1)
         logits = logits / self.temperature
@@ -154,6 +157,8 @@ def sample_texts(
     batch."""
     run.require(Ability.GENERATE)
     sampling = sampling or Sampling()
+    bounds.check("the number of prompts", len(prompts), 0, bounds.SAMPLES)
+    bounds.check("seed", seed, 0, bounds.SEED)
     texts = [Continuation(run.tokenizer, prompt, tokens, stop) for prompt in prompts]
     drawing = [_generator(None if seed is None else seed + i) for i in range(len(texts))]
     written = ["" for _ in texts]
@@ -303,8 +308,7 @@ def search_text(
         InputError: a number is out of its range, or the run does not generate text.
     """
     run.require(Ability.GENERATE)
-    if beam < 1:
-        raise InputError(f"beam = {beam}: give 1 or more")
+    bounds.check("beam", beam, 1, bounds.BEAM)
     text = Continuation(run.tokenizer, prompt, tokens, stop)
     if text.over:
         return ""
@@ -327,6 +331,7 @@ def _type(precision: str) -> torch.dtype:
 
 
 def _generator(seed: int | None) -> torch.Generator:
+    bounds.check("seed", seed, 0, 2 * bounds.SEED)  # of one of many texts: the first one's + i
     generator = torch.Generator()
     if seed is None:
         generator.seed()

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from .. import bounds
 from ..arguments import checked
 from ..config import Section
 from ..data.pairs import pad
@@ -32,13 +33,15 @@ _BLOCK = 256  # sentences that are sorted by length together
 class Decoding(Section):
     """How a translation is found: by beam search, or with `sample` by drawing token by token."""
 
-    beam: int = Field(4, ge=1, description="1 = greedy")
-    alpha: float = Field(0.6, ge=0, description="length penalty; 0 = none")
-    n_best: int = Field(1, ge=1)
+    beam: int = Field(4, ge=1, le=bounds.BEAM, description="1 = greedy")
+    alpha: float = Field(0.6, ge=0, le=bounds.ALPHA, description="length penalty; 0 = none")
+    n_best: int = Field(1, ge=1, le=bounds.BEAM)
     sample: Sampling | None = None
-    seed: int | None = None
-    ratio: float = Field(3.0, ge=0, description="most tokens per source token, ...")
-    extra: int = Field(50, ge=1, description="... plus this number")
+    seed: int | None = Field(None, ge=0, le=bounds.SEED)
+    ratio: float = Field(
+        3.0, ge=0, le=bounds.NUMBER, description="most tokens per source token, ..."
+    )
+    extra: int = Field(50, ge=1, le=bounds.COUNT, description="... plus this number")
     attention: bool = Field(False, description="also return the attention weights of the best")
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from .. import bounds
 from ..config import Use
 from ..nn.dropout import dropout
 from ..nn.heads import SoftmaxHead
@@ -35,16 +36,24 @@ class BertConfig(Sizes, EncoderConfig):
     of_the_head: ClassVar[frozenset[str]] = frozenset({"predicts"})
 
     context: int = Field(
-        128, ge=8, description="the most tokens of a sequence, [CLS] and [SEP] included"
+        128,
+        ge=8,
+        le=bounds.CONTEXT,
+        description="the most tokens of a sequence, [CLS] and [SEP] included",
     )
     segments: int = Field(
-        2, ge=1, description="number of segment embeddings; a pair of texts needs 2"
+        2,
+        ge=1,
+        le=bounds.LAYERS,
+        description="number of segment embeddings; a pair of texts needs 2",
     )
     activation: Activation = Field("gelu", description="non-linearity of the feed-forward part")
     dropout_attention: float = Field(
         0.1, ge=0, lt=1, description="dropout of the attention weights"
     )
-    epsilon: float = Field(1e-12, gt=0, description="added to the variance in layer normalisation")
+    epsilon: float = Field(
+        1e-12, gt=0, le=bounds.NUMBER, description="added to the variance in layer normalisation"
+    )
     predicts: bool = Field(
         True, description="the model has the layers that predict masked words and next sentences"
     )

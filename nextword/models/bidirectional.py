@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .. import registry
+from .. import bounds, registry
 from ..config import Use
 from ..nn.bidirectional import Bidirectional
 from ..nn.dropout import dropout
@@ -27,10 +27,12 @@ class BidirectionalConfig(EncoderConfig):
         "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
     )
     embedding: int | None = Field(
-        None, ge=1, description="width of the word vectors; none = hidden"
+        None, ge=1, le=bounds.WIDTH, description="width of the word vectors; none = hidden"
     )
-    hidden: int = Field(256, ge=2, description="width of a layer, both directions together")
-    layers: int = Field(1, ge=1, description="number of recurrent layers")
+    hidden: int = Field(
+        256, ge=2, le=bounds.WIDTH, description="width of a layer, both directions together"
+    )
+    layers: int = Field(1, ge=1, le=bounds.LAYERS, description="number of recurrent layers")
     dropout_input: float = Field(
         0.3, ge=0, lt=1, description="dropout between the embedding and the first layer"
     )

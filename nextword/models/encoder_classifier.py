@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from .. import registry
+from .. import bounds, registry
 from ..config import Part, Section, Use
 from ..errors import InputError
 from ..nn.dropout import mask_like
@@ -29,7 +29,10 @@ class EncoderClassifierConfig(Part):
     )
     labels: list[str] = Field([], description="the labels; learnt from the training texts")
     inner: int | None = Field(
-        None, ge=1, description="width of a layer before the softmax; none = no such layer"
+        None,
+        ge=1,
+        le=bounds.WIDTH,
+        description="width of a layer before the softmax; none = no such layer",
     )
     dropout: float = Field(
         0.2, ge=0, lt=1, description="dropout before each layer that is put on the encoder"

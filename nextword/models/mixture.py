@@ -9,13 +9,13 @@ p_i is the distribution of member i. The state is the tuple of the members' stat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .. import bounds
 from ..config import Part
 from ..types import LanguageModel, Output, Scored, State, Stored
 
@@ -36,15 +36,13 @@ class MixtureConfig(Part):
         "linear",
         description="whether probabilities are added (linear) or multiplied (log-linear)",
     )
-    weights: tuple[float, ...] = Field(
+    weights: tuple[Annotated[float, Field(ge=-bounds.NUMBER, le=bounds.NUMBER)], ...] = Field(
         (), description="one weight for each member; empty = found on the --valid text"
     )
 
     @model_validator(mode="after")
     def _a_distribution(self) -> Self:
         weights = self.weights
-        if not all(math.isfinite(weight) for weight in weights):
-            raise ValueError("weights must be finite numbers")
         linear = self.kind == "linear" and weights
         if linear and (min(weights) < 0 or abs(sum(weights) - 1) > 1e-6):
             raise ValueError("weights of a linear mixture are not negative and add up to 1")

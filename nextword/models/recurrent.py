@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .. import registry
+from .. import bounds, registry
 from ..config import Use
 from ..nn.dropout import drop_words, dropout
 from ..nn.recurrent import RecurrentLayer, RecurrentStack
@@ -38,16 +38,17 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
         "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
     )
     embedding: int | None = Field(
-        None, ge=1, description="width of the word vectors; none = hidden"
+        None, ge=1, le=bounds.WIDTH, description="width of the word vectors; none = hidden"
     )
-    hidden: int = Field(256, ge=1, description="width of the layers")
-    layers: int = Field(1, ge=1, description="number of recurrent layers")
+    hidden: int = Field(256, ge=1, le=bounds.WIDTH, description="width of the layers")
+    layers: int = Field(1, ge=1, le=bounds.LAYERS, description="number of recurrent layers")
     embedding_std: float = Field(
-        0.05, gt=0, description="standard deviation of the initial word vectors"
+        0.05, gt=0, le=bounds.NUMBER, description="standard deviation of the initial word vectors"
     )
     recurrent_gain: float = Field(
         1.0,
         gt=0,
+        le=bounds.NUMBER,
         description="the initial recurrent matrices are multiplied by this; with a large gain "
         "gradients explode, with a small one they vanish",
     )
@@ -78,11 +79,15 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
     mogrify: int = Field(
         0,
         ge=0,
+        le=bounds.LAYERS,
         description="Mogrifier: rounds in which a layer's input and state gate each other; 0 = "
         "none, 5 is usual",
     )
     mogrify_rank: int = Field(
-        64, ge=0, description="Mogrifier: rank of the gating matrices; 0 = full rank"
+        64,
+        ge=0,
+        le=bounds.WIDTH,
+        description="Mogrifier: rank of the gating matrices; 0 = full rank",
     )
     locked: bool = Field(
         True, description="dropout keeps one mask for all steps of a sequence (variational dropout)"

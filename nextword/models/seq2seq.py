@@ -20,7 +20,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from .. import registry
+from .. import bounds, registry
 from ..config import Use
 from ..nn.attention import Score, attend_by_score
 from ..nn.bidirectional import Bidirectional, OneWay
@@ -42,10 +42,12 @@ class Seq2SeqConfig(SoftmaxSettings):
         "lstm", description="kind of recurrent cell", json_schema_extra={"kind": "cell"}
     )
     embedding: int | None = Field(
-        None, ge=1, description="width of the word vectors; none = hidden"
+        None, ge=1, le=bounds.WIDTH, description="width of the word vectors; none = hidden"
     )
-    hidden: int = Field(256, ge=2, description="width of the layers")
-    layers: int = Field(1, ge=1, description="number of layers of the encoder, and of the decoder")
+    hidden: int = Field(256, ge=2, le=bounds.WIDTH, description="width of the layers")
+    layers: int = Field(
+        1, ge=1, le=bounds.LAYERS, description="number of layers of the encoder, and of the decoder"
+    )
     bidirectional: bool = Field(True, description="the encoder reads the source in both directions")
     attention: str | None = Field(
         "dot",
@@ -56,6 +58,7 @@ class Seq2SeqConfig(SoftmaxSettings):
     attention_positions: int = Field(
         200,
         ge=1,
+        le=bounds.COUNT,
         description="attention=location: places of the source that the decoder can attend to, "
         "from its beginning",
     )

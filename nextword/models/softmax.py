@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .. import bounds
 from ..config import Part, Use
 from ..errors import InputError
 from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
@@ -27,16 +28,18 @@ class SoftmaxSettings(Part):
         "training counts the frequent words, the batch's own and a sample of the others; adaptive "
         "= rare words have narrower vectors",
     )
-    cutoffs: list[int] = Field(
+    cutoffs: list[Annotated[int, Field(ge=1, le=bounds.COUNT)]] = Field(
         [2000, 10000],
         min_length=1,
         description="softmax=adaptive: the first id of each cluster of rare words; "
         "softmax=sampled: the first number is how many frequent words always count",
     )
     softmaxes: int = Field(
-        1, ge=1, description="number of softmaxes that are mixed; 1 = no mixture"
+        1, ge=1, le=bounds.LAYERS, description="number of softmaxes that are mixed; 1 = no mixture"
     )
-    samples: int = Field(2000, ge=1, description="softmax=sampled: rare words drawn for each batch")
+    samples: int = Field(
+        2000, ge=1, le=bounds.COUNT, description="softmax=sampled: rare words drawn for each batch"
+    )
 
     @model_validator(mode="after")
     def _one_kind_of_softmax(self) -> Self:

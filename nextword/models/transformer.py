@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from .. import bounds
 from ..nn.transformer import TransformerLayer
 from ..types import State
 from .softmax import Headed
@@ -21,7 +22,9 @@ class TransformerConfig(TransformerSettings):
     name: Literal["transformer"] = "transformer"
     task: ClassVar[str] = "pairs"
 
-    layers: int = Field(3, ge=1, description="number of layers of the encoder, and of the decoder")
+    layers: int = Field(
+        3, ge=1, le=bounds.LAYERS, description="number of layers of the encoder, and of the decoder"
+    )
 
     def build(self, vocab_size: int, source_vocab_size: int, joint: bool = False) -> Transformer:
         """Make the model, with new weights."""

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .. import bounds
 from ..config import Part
 from ..nn.dropout import dropout
 from ..nn.transformer import (
@@ -28,13 +29,19 @@ from .softmax import SoftmaxSettings
 class Sizes(Part):
     """The sizes of a stack of Transformer layers."""
 
-    hidden: int = Field(256, ge=2, description="width of every vector")
-    layers: int = Field(4, ge=1, description="number of Transformer layers")
+    hidden: int = Field(256, ge=2, le=bounds.WIDTH, description="width of every vector")
+    layers: int = Field(4, ge=1, le=bounds.LAYERS, description="number of Transformer layers")
     heads: int = Field(
-        4, ge=1, description="attention heads of a layer; hidden must be divisible by their number"
+        4,
+        ge=1,
+        le=bounds.LAYERS,
+        description="attention heads of a layer; hidden must be divisible by their number",
     )
     inner: int | None = Field(
-        None, ge=1, description="width inside the feed-forward part; none = 4 x hidden"
+        None,
+        ge=1,
+        le=bounds.WIDTH,
+        description="width inside the feed-forward part; none = 4 x hidden",
     )
     dropout: float = Field(
         0.1,
@@ -62,7 +69,9 @@ class Sizes(Part):
 class TransformerSettings(Sizes, SoftmaxSettings):
     """The settings of a stack that predicts the next token."""
 
-    context: int = Field(256, ge=2, description="the most tokens that the model sees at once")
+    context: int = Field(
+        256, ge=2, le=bounds.CONTEXT, description="the most tokens that the model sees at once"
+    )
     positions: PositionKind = Field("sinusoidal", description="how a token's place is encoded")
     norm: Literal["pre", "post"] = Field(
         "pre",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from .. import registry
+from .. import bounds, registry
 from ..config import Part, Use
 from ..errors import InputError
 
@@ -33,13 +33,15 @@ class NgramSettings(Part):
         description="seen n-grams too are mixed with the lower order; false = the lower order is "
         "used for unseen n-grams only (back-off)",
     )
-    add_k: float = Field(1.0, gt=0, description="smoothing=add-k: what is added to every count")
+    add_k: float = Field(
+        1.0, gt=0, le=bounds.NUMBER, description="smoothing=add-k: what is added to every count"
+    )
     open: bool = Field(
         True,
         description="<unk> has some probability even if it never occurred; false = unknown words "
         "have 10^-100",
     )
-    prune: tuple[int, ...] = Field(
+    prune: tuple[Annotated[int, Field(ge=0, le=bounds.COUNT)], ...] = Field(
         (),
         description="for each order, the largest count that is left out: '0 0 1' leaves out "
         "trigrams and longer n-grams that occur once",
@@ -70,7 +72,7 @@ class NgramSettings(Part):
             value = str(value)
         if isinstance(value, str):
             parts = value.replace(",", " ").split()
-            if not all(part.isdigit() for part in parts):
+            if not all(part.isdecimal() for part in parts):
                 raise ValueError('give a number per order, for example "0 0 1"')
             return tuple(int(part) for part in parts)
         return value

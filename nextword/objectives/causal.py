@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from .. import bounds
 from ..config import Part, Use
 from ..types import Batch, Predictor, Scored, State, Term
 
@@ -35,11 +36,15 @@ class Causal(Part):
 
     name: Literal["causal"] = "causal"
     ar: float = Field(
-        0.0, ge=0, description="α of activation regularisation: penalty on large activations"
+        0.0,
+        ge=0,
+        le=bounds.NUMBER,
+        description="α of activation regularisation: penalty on large activations",
     )
     tar: float = Field(
         0.0,
         ge=0,
+        le=bounds.NUMBER,
         description="β of temporal activation regularisation: penalty on activations that change "
         "quickly",
     )

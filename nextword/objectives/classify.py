@@ -3,12 +3,13 @@ of each word."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, field_validator
 
+from .. import bounds
 from ..config import Part
 from ..types import Batch, Labeller, State, Term
 
@@ -23,10 +24,12 @@ class Classify(Part):
         lt=1,
         description="ε: share of the target probability that is spread evenly over all labels",
     )
-    weights: list[float] | Literal["none", "balanced"] = Field(
-        "none",
-        description="how much an example of each label counts: none = all alike; balanced = so "
-        "that all labels count alike together; or a number for each label",
+    weights: list[Annotated[float, Field(ge=0, le=bounds.NUMBER)]] | Literal["none", "balanced"] = (
+        Field(
+            "none",
+            description="how much an example of each label counts: none = all alike; balanced = so "
+            "that all labels count alike together; or a number for each label",
+        )
     )
 
     @field_validator("weights", mode="before")

@@ -66,6 +66,12 @@ class Options:
     warmup: int = 256
     bar: Bar | None = None
 
+    def __post_init__(self) -> None:
+        """Raise InputError if a number is out of its range."""
+        from ..evaluation.reading import check_numbers
+
+        check_numbers(self.mc_dropout, self.stripes, self.warmup)
+
     def given(self) -> list[str]:
         """Return the command-line names of the options that differ from their defaults."""
         decoded = set() if self.decoding is None else self.decoding.model_fields_set

@@ -15,6 +15,7 @@ from ..config import Config, Overrides, TextConfig, Use, override_items, refuse_
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
+from ..models.building import build_model, load_weights
 from ..nn.randomness import own_generator
 from ..nn.vectors import put_vectors
 from ..run import (
@@ -24,10 +25,8 @@ from ..run import (
     TOKENIZER,
     WEIGHTS,
     as_json,
-    build_model,
     count_parameters,
     load_source_tokenizer,
-    load_weights,
     multiplies_bf16,
     pick_device,
     read_config,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..config import Part, Use
+from .. import bounds
+from ..config import Part, Share, Use
 
 if TYPE_CHECKING:  # settings are read without torch
     from torch import nn, optim
@@ -24,8 +25,8 @@ _EPS = "ε: added to the denominator, against division by zero"
 class OptimizerPart(Part):
     """The settings that all optimizers share."""
 
-    lr: float = Field(gt=0, description=_LR)
-    weight_decay: float = Field(0.0, ge=0, description=_DECAY)
+    lr: float = Field(gt=0, le=bounds.NUMBER, description=_LR)
+    weight_decay: float = Field(0.0, ge=0, le=bounds.NUMBER, description=_DECAY)
     layer_decay: float = Field(
         1.0,
         gt=0,
@@ -36,6 +37,7 @@ class OptimizerPart(Part):
     unfreeze: int = Field(
         0,
         ge=0,
+        le=bounds.COUNT,
         description="classifiers and recurrent models: epochs until the next layer below is "
         "trained too; 0 = all are trained from the start",
     )
@@ -85,7 +87,7 @@ class SGD(OptimizerPart):
     """Gradient descent; with `momentum` (Polyak 1964) and its `nesterov` form (1983)."""
 
     name: Literal["sgd"] = "sgd"
-    lr: float = Field(1.0, gt=0, description=_LR)
+    lr: float = Field(1.0, gt=0, le=bounds.NUMBER, description=_LR)
     momentum: float = Field(0.0, ge=0, lt=1, description=_MOMENTUM)
     nesterov: bool = Field(False, description="Nesterov's form of momentum")
 
@@ -104,11 +106,11 @@ class RMSProp(OptimizerPart):
     s ← α s + (1 - α) g²,  w ← w - lr g / (√s + ε)."""
 
     name: Literal["rmsprop"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0, description=_LR)
+    lr: float = Field(1e-3, gt=0, le=bounds.NUMBER, description=_LR)
     alpha: float = Field(
         0.9, gt=0, lt=1, description="α: what stays of the mean of squared gradients at each step"
     )
-    eps: float = Field(1e-6, gt=0, description=_EPS)
+    eps: float = Field(1e-6, gt=0, le=bounds.NUMBER, description=_EPS)
     momentum: float = Field(0.0, ge=0, lt=1, description=_MOMENTUM)
 
     kind: ClassVar[str] = "RMSprop"
@@ -118,8 +120,8 @@ class AdaGrad(OptimizerPart):
     """AdaGrad (Duchi et al. 2011)."""
 
     name: Literal["adagrad"] = "adagrad"
-    lr: float = Field(0.1, gt=0, description=_LR)
-    eps: float = Field(1e-10, gt=0, description=_EPS)
+    lr: float = Field(0.1, gt=0, le=bounds.NUMBER, description=_LR)
+    eps: float = Field(1e-10, gt=0, le=bounds.NUMBER, description=_EPS)
 
     kind: ClassVar[str] = "Adagrad"
 
@@ -128,11 +130,11 @@ class AdaDelta(OptimizerPart):
     """AdaDelta (Zeiler 2012, arXiv:1212.5701)."""
 
     name: Literal["adadelta"] = "adadelta"
-    lr: float = Field(1.0, gt=0, description=_LR)
+    lr: float = Field(1.0, gt=0, le=bounds.NUMBER, description=_LR)
     rho: float = Field(
         0.95, gt=0, lt=1, description="ρ: what stays of the mean of squared gradients at each step"
     )
-    eps: float = Field(1e-6, gt=0, description=_EPS)
+    eps: float = Field(1e-6, gt=0, le=bounds.NUMBER, description=_EPS)
 
     kind: ClassVar[str] = "Adadelta"
 
@@ -141,9 +143,9 @@ class Adam(OptimizerPart):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980)."""
 
     name: Literal["adam"] = "adam"
-    lr: float = Field(2e-3, gt=0, description=_LR)
-    betas: tuple[float, float] = Field((0.9, 0.999), description=_BETAS)
-    eps: float = Field(1e-8, gt=0, description=_EPS)
+    lr: float = Field(2e-3, gt=0, le=bounds.NUMBER, description=_LR)
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description=_BETAS)
+    eps: float = Field(1e-8, gt=0, le=bounds.NUMBER, description=_EPS)
 
     kind: ClassVar[str] = "Adam"
     fused = True
@@ -153,7 +155,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
     name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
-    betas: tuple[float, float] = Field((0.9, 0.99), description=_BETAS)
-    weight_decay: float = Field(0.01, ge=0, description=_DECAY)
+    betas: tuple[Share, Share] = Field((0.9, 0.99), description=_BETAS)
+    weight_decay: float = Field(0.01, ge=0, le=bounds.NUMBER, description=_DECAY)
 
     kind: ClassVar[str] = "AdamW"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from ..config import Part, Use
+from .. import bounds
+from ..config import Part, Share, Use
 
 
 class Rates(NamedTuple):
@@ -78,7 +79,7 @@ class OneCycle(Part):
     final: float = Field(
         1e-4, ge=0, le=1, description="factor of the learning rate at the last step"
     )
-    momentum: tuple[float, float] | None = Field(
+    momentum: tuple[Share, Share] | None = Field(
         None,
         description="high and low: momentum (or β₁) falls from high to low while the "
         "learning rate rises, and rises again; none = it stays as the optimizer has it",
@@ -109,7 +110,10 @@ class Plateau(Part):
         0.25, gt=0, lt=1, description="what the learning rate is multiplied by each time"
     )
     patience: int = Field(
-        1, ge=1, description="validations without a better one before the learning rate falls"
+        1,
+        ge=1,
+        le=bounds.COUNT,
+        description="validations without a better one before the learning rate falls",
     )
     smallest: float = Field(
         1e-4,
@@ -134,7 +138,7 @@ class Milestones(Part):
     """Multiply the rate by `factor` at each of some points of the training."""
 
     name: Literal["milestones"] = "milestones"
-    at: list[float] = Field(
+    at: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         [0.6, 0.8],
         min_length=1,
         description="when the learning rate falls, as shares of the training",
@@ -163,7 +167,10 @@ class SlantedTriangles(Part):
         0.1, gt=0, lt=1, description="share of the training in which the learning rate rises"
     )
     ratio: float = Field(
-        32.0, gt=1, description="the highest learning rate divided by the smallest"
+        32.0,
+        gt=1,
+        le=bounds.NUMBER,
+        description="the highest learning rate divided by the smallest",
     )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:
@@ -182,7 +189,10 @@ class InverseSquareRoot(Part):
 
     name: Literal["inverse-sqrt"] = "inverse-sqrt"
     warmup_steps: int = Field(
-        4000, ge=1, description="steps in which the learning rate rises to its highest"
+        4000,
+        ge=1,
+        le=bounds.COUNT,
+        description="steps in which the learning rate rises to its highest",
     )
 
     def __call__(self, step: int, fraction: float, history: Sequence[float]) -> Rates:

@@ -15,6 +15,7 @@ from nextword import registry
 from nextword.files import read_tensors
 from nextword.models import mixture, windowed
 from nextword.models.base import TrainableModel
+from nextword.models.building import load_weights
 from nextword.models.mixture import MixtureConfig, MixtureLM
 from nextword.models.ngram import NgramConfig, NgramLM
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
@@ -23,7 +24,7 @@ from nextword.models.windowed import Windowed
 from nextword.ngram import file
 from nextword.nn.kernels import cross_entropy
 from nextword.nn.vectors import put_vectors
-from nextword.run import count_parameters, load_weights, write_weights
+from nextword.run import count_parameters, write_weights
 from nextword.state import (
     concatenate,
     detach,

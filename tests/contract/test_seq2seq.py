@@ -14,10 +14,11 @@ from nextword import registry
 from nextword.config import Config, configure
 from nextword.errors import InputError
 from nextword.files import read_tensors
+from nextword.models.building import load_weights
 from nextword.models.seq2seq import Seq2SeqConfig
 from nextword.models.transformer import TransformerConfig
 from nextword.nn.attention_weights import record_attention
-from nextword.run import count_parameters, load_weights, write_weights
+from nextword.run import count_parameters, write_weights
 from nextword.state import concatenate, detach, leaves, repeat, select
 from nextword.types import LanguageModel
 from tests.support import same_state, scatter

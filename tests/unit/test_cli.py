@@ -213,7 +213,7 @@ BAD = {
     "dynamic unasked": ("evaluate RUN --data TEXT --dynamic-set lr=1", "--dynamic"),
     "dynamic stripes": ("evaluate RUN --data TEXT --dynamic --stripes 4", "--stripes"),
     "temperature": ("generate RUN --temperature -1", "temperature"),
-    "top-p": ("generate RUN --top-p 3", "top_p"),
+    "top-p": ("generate RUN --top-p 3", "--top-p"),
     "tokens": ("generate RUN --tokens -5", "tokens"),
     "unknown verb": ("generat RUN", "generat"),
     "unknown option": ("generate RUN --tempratur 1", "--temp"),

@@ -14,12 +14,13 @@ from torch.func import functional_call
 from nextword import registry
 from nextword.config import Config
 from nextword.files import read_tensors
+from nextword.models.building import load_weights
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
 from nextword.nn import kernels
 from nextword.nn.dropout import mask_like
 from nextword.nn.mogrifier import Mogrifier
 from nextword.nn.recurrent import RecurrentLayer
-from nextword.run import Run, count_parameters, load_weights, write_weights
+from nextword.run import Run, count_parameters, write_weights
 from nextword.state import select
 from nextword.tasks.verbs import score
 from nextword.text.char import CharTokenizer

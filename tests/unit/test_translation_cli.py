@@ -474,7 +474,7 @@ BAD = {
     "n-best": ("translate RUN EN --n-best 5", "n_best"),
     "beam": ("translate RUN EN --beam 0", "--beam"),
     "seed": ("translate RUN EN --seed 3", "--sample"),
-    "top-p": ("translate RUN EN --sample --top-p 3", "top_p"),
+    "top-p": ("translate RUN EN --sample --top-p 3", "--top-p"),
     "score": ("score RUN EN", "line 1 has no tab"),
     "score long": ("score RUN long.tsv", "line 1 has 100 tokens"),
     "compare kinds": ("compare RUN LSTM --data TSV", "predicts text: there is no figure"),

@@ -19,8 +19,9 @@ from ... import state as trees
 from ...errors import InputError
 from ...files import read_tensors, write_tensors
 from ...models.base import TrainableModel
+from ...models.building import load_weights
 from ...nn.randomness import generator
-from ...run import STATE, load_weights
+from ...run import STATE
 from ...types import LanguageModel, State
 from .averaging import Average
 from .budget import Budget
