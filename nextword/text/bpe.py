@@ -12,13 +12,16 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ..config import TextConfig
 from ..errors import InputError
-from .tokenizer import EOS, SPECIALS, Tokenizer
+from .tokenizer import EOS, SPECIALS, Tokenizer, cut_long_words
 
 _SMALLEST = len(SPECIALS) + 256
 
 
 class BPETokenizer(Tokenizer):
     """Splits words into pieces that are learnt from the training text.
+
+    Words of more than 1,000 characters (text without spaces) are cut while pieces are learnt, which
+    would take time that grows with the square of their length; `encode` never cuts them.
 
     The 256 bytes are tokens too, so every text can be encoded, Chinese included, and `decode` gives
     back exactly the text that `encode` got (in lower case with `lower`).
@@ -50,7 +53,8 @@ class BPETokenizer(Tokenizer):
 
         def lines() -> Iterator[str]:
             for text in texts:
-                yield from (text.lower() if config.lower else text).split("\n")
+                for line in (text.lower() if config.lower else text).split("\n"):
+                    yield from cut_long_words(line)
 
         learner.train_from_iterator(lines(), trainer)
         # Rebuilt without "added tokens": the characters "<eos>" in a text must stay characters.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
-from .. import registry
+from .. import bounds, registry
 from ..config import TextConfig
 from ..errors import InputError
 from ..parsing import read_json
@@ -143,6 +144,11 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
         InputError: there is no tokenizer of that name, or a setting does not fit it.
     """
     kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
+    if kind.learns_pieces and (config.limit() or 0) > bounds.PIECES:
+        raise InputError(
+            f"text.vocab_size = {config.vocab_size:,}: '{config.tokenizer}' learns at most "
+            f"{bounds.PIECES:,} tokens"
+        )
     if config.vocab_size == "auto" and kind.learns_pieces and size is not None:
         limit = max(500, min(8000, size // 200))
         config = config.model_copy(update={"vocab_size": limit})
@@ -171,6 +177,24 @@ def restore_tokenizer(settings: dict[str, Any]) -> Tokenizer:
     """
     kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
     return kind.restore(settings)
+
+
+def cut_long_words(text: str, longest: int = 1000) -> Iterator[str]:
+    """Cut a text inside words of more than `longest` characters; joined, the parts are the text.
+
+    Trainers of word pieces take time that grows with the square of a word's length.
+
+    Example:
+        >>> list(cut_long_words("ab abcdefg", longest=3))
+        ['ab abc', 'def', 'g']
+    """
+    start = 0
+    if len(text) > longest:
+        for word in re.finditer(rf"(?<!\S)\S{{{longest + 1},}}", text):
+            for end in range(word.start() + longest, word.end(), longest):
+                yield text[start:end]
+                start = end
+    yield text[start:]
 
 
 def build_vocabulary(counts: Counter[str], size: int | None, min_count: int) -> list[str]:

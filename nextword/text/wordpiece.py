@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Backend
 
 from ..config import TextConfig
 from .sentences import split_sentences
-from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
+from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, cut_long_words
 
 CLS, MASK, PAD = 2, 3, 4
 _LETTERS = 12_000  # the most single characters that become pieces, Chinese ones included
@@ -104,15 +104,16 @@ class WordPieceTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words with single spaces between them; the spacing of the text is not kept in ids."""
-        lines: list[list[str]] = [[]]
+        written: list[str] = []
+        begins = True  # a line
         for index in ids:
-            if index == EOS:
-                lines.append([])
-            elif self.vocabulary[index].startswith("##") and lines[-1]:
-                lines[-1][-1] += self.vocabulary[index][2:]
+            piece = "\n" if index == EOS else self.vocabulary[index]
+            if begins or index == EOS:
+                written.append(piece)
             else:
-                lines[-1].append(self.vocabulary[index])
-        return "\n".join(" ".join(line) for line in lines)
+                written.append(piece[2:] if piece.startswith("##") else f" {piece}")
+            begins = index == EOS
+        return "".join(written)
 
     def token(self, index: int) -> str:
         return SPECIALS[index] if index < len(SPECIALS) else self.vocabulary[index]
@@ -137,12 +138,14 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def _count_words(texts: Iterable[str], backend: Backend) -> Counter[str]:
-    """How often each word occurs, the words being those that the tokenizer cuts into pieces."""
+    """How often each word occurs, the words being those that the tokenizer cuts into pieces.
+    Those of more than 1,000 characters are cut, see `BPETokenizer`."""
     words = Counter[str]()
     for text in texts:
         for line in text.replace(SPECIALS[UNK], " ").split("\n"):
             normal = backend.normalizer.normalize_str(line)
-            words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+            for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal):
+                words.update(cut_long_words(word))
     return words
 
 
