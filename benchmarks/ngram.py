@@ -92,11 +92,12 @@ def loaded(options: argparse.Namespace, out: Path) -> Any:
     memory."""
     program = (
         "import sys, time\n"
+        "from nextword.training.request import Request\n"
         "from nextword.training.train import make\n"
         "for _ in range(2):\n"
         "    began = time.perf_counter()\n"
-        "    make('ngram', sys.argv[1], sys.argv[2], overrides=[sys.argv[3]], overwrite=True,\n"
-        "         quiet=True)\n"
+        "    make(Request.of('ngram', sys.argv[1], overrides=[sys.argv[3]], overwrite=True,\n"
+        "                    quiet=True), sys.argv[2])\n"
         "print(time.perf_counter() - began)\n"
     )
     command = [sys.executable, "-c", program, str(options.train), str(out)]

@@ -23,6 +23,7 @@ from nextword.evaluation.translation import TranslationEvaluation, quality
 from nextword.numerals import between
 from nextword.run import STATE, load
 from nextword.training.loop.journal import read_metrics
+from nextword.training.request import Request
 from nextword.training.train import make, resume
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -47,14 +48,14 @@ def trained(name: str, data: Path, out: Path, minutes: float, settings: list[str
         resume(run)
     else:
         items = [f"{key}={value}" for key, value in changes.items()]
-        make(
+        request = Request.of(
             recipe,
             data / "train.tsv",
-            run,
             valid=data / "valid.tsv",
             overrides=[f"train.minutes={minutes}", *items, *settings],
             overwrite=True,
         )
+        make(request, run)
     (run / DONE).touch()
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -26,6 +27,32 @@ def test_gpu_benchmark_says_when_there_is_none() -> None:
     )
     assert done.returncode == 0
     assert "no CUDA device here" in done.stdout
+
+
+def test_ngram_estimate_in_a_running_program(tmp_path: Path) -> None:
+    """The side of `benchmarks.ngram estimate` that calls functions instead of commands."""
+    from benchmarks.ngram import loaded
+
+    text, out = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text("the cat sat on the mat .\n" * 20, encoding="utf-8")
+    seconds, _ = loaded(argparse.Namespace(train=text, order=2), out)
+    assert seconds > 0
+    assert (out / "model.safetensors").is_file()
+
+
+def test_translators_are_trained(tmp_path: Path) -> None:
+    """A translator is trained once; when called again it is only opened."""
+    from benchmarks.translation import DONE, trained
+
+    for name in ("train", "valid"):
+        (tmp_path / f"{name}.tsv").write_text("one two\teins zwei\ntwo\tzwei\n" * 20)
+    settings = ["text.tokenizer=char", "source.tokenizer=char", "model.hidden=16"]
+    settings += ["model.embedding=8", "train.bleu_lines=0"]
+    run = trained("rnn-dot", tmp_path, tmp_path / "runs", 0.02, settings)
+    assert (run / DONE).is_file()
+    before = (run / STATE).stat().st_mtime_ns
+    assert trained("rnn-dot", tmp_path, tmp_path / "runs", 0.02, settings) == run
+    assert (run / STATE).stat().st_mtime_ns == before
 
 
 def test_one_cycle_in_pieces(tmp_path: Path) -> None:
