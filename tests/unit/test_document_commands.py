@@ -14,7 +14,16 @@ import typer
 
 from nextword.cli.app import app
 from nextword.cli.options import dynamic_settings
-from nextword.config import RECIPES, SECTIONS, configure, parse_override, parse_section
+from nextword.config import (
+    RECIPES,
+    SECTIONS,
+    Use,
+    configure,
+    override_items,
+    parse_override,
+    parse_section,
+    refuse_unused,
+)
 from nextword.errors import InputError
 from nextword.evaluation.cache import Cache
 from nextword.registry import REGISTRY, load
@@ -61,10 +70,15 @@ def commands_in(script: str) -> Iterator[list[str]]:
                 command.append(word)
 
 
-def check_settings(recipe: str | None, settings: list[str]) -> None:
-    """A recipe takes these settings; without a name (`--resume`) any recipe does."""
+def check_settings(recipe: str | None, settings: list[str], start: object = None) -> None:
+    """A recipe takes these settings, and each does something; without a recipe, any takes them.
+
+    `start` is the run after `--from`.
+    """
     if recipe:
-        configure(recipe, settings)
+        starts_from = start is not None
+        use = Use(configure(recipe, settings), starts_from=starts_from, same_model=starts_from)
+        refuse_unused(override_items(settings), use)
         return
     for settle in RECIPE_FILES:
         try:
@@ -80,7 +94,8 @@ def check_command(words: list[str]) -> None:
     verb, *rest = words
     assert verb in VERBS, verb
     given = VERBS[verb].make_context(verb, rest).params
-    check_settings(given.get("recipe") or given.get("name"), given.get("settings", []))
+    recipe = given.get("recipe") or given.get("name")
+    check_settings(recipe, given.get("settings", []), given.get("start_from"))
     dynamic_settings(given.get("dynamic", False), given.get("dynamic_set", []))
     cache = dict(parse_override(item, "--cache-set") for item in given.get("cache_set", []))
     parse_section(Cache, cache, "--cache-set")
