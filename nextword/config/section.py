@@ -28,6 +28,7 @@ class Use(NamedTuple):
     device: str = "cpu"
     starts_from: bool = False  # from another run (`--from`)
     same_model: bool = False  # which is of the same kind, so that its weights are taken
+    given: frozenset[str] = frozenset()  # the keys that the user gave, "train.minutes"
 
 
 class Section(BaseModel):

@@ -270,8 +270,8 @@ class TrainConfig(Section):
         match key:
             case "memory" if model.trained_by != "counting":
                 return "n-gram models"
-            case "epochs" if self.minutes is not None:
-                return "trainings without train.minutes"
+            case "epochs" if self.minutes is not None and "train.minutes" not in use.given:
+                return "trainings without train.minutes"  # who gives both wants the minutes
             case "vocabulary" if not use.starts_from:
                 return "trainings from another run (--from RUN)"
             case "checkpoints" if average != "checkpoints":

@@ -27,6 +27,7 @@ def refuse_unused(given: Mapping[str, Any], use: Use) -> None:
     Example:
         refuse_unused({"train.stride": 8}, Use(configure("lstm", {"train.stride": 8})))
     """
+    use = use._replace(given=frozenset(given))
     for key, value in given.items():
         needed = needs(key, use)
         if needed and not _asks_for_nothing(key, value, use):

@@ -102,8 +102,6 @@ class RecurrentConfig(SoftmaxSettings, EncoderConfig):
         match key:
             case "mogrify_rank" if not self.mogrify:
                 return "model.mogrify above 0"
-            case "hidden" if self.tied and self.layers == 1 and self.widths[-1] != self.hidden:
-                return "models of several layers (a single tied one is as wide as model.embedding)"
             case "embedding_std" | "recurrent_gain" if use.same_model:
                 return "models with new weights"
         dropouts = (self.dropout_input, self.dropout_output)
