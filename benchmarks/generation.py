@@ -44,7 +44,8 @@ def ours(name: str) -> Any:
 
     import torch
 
-    from nextword.generation.sample import Sampling, sample_ids
+    from nextword.generation.sample import sample_ids
+    from nextword.generation.sampling import Sampling
     from nextword.nn import kernels
 
     model = initial()

@@ -48,22 +48,26 @@ if TYPE_CHECKING:
     from .experiments.lr_finder import find_lr
     from .experiments.seeds import train_seeds
     from .exporting import export
+    from .generation.decoding import Decoding
     from .generation.infill import fill
-    from .generation.sample import Sampling, generate, generate_many
-    from .generation.translate import Decoding, translate, translate_lines
-    from .run import Run, load
+    from .generation.masked import MaskedDecoding, generate_masked
+    from .generation.sample import generate, generate_many
+    from .generation.sampling import Sampling
+    from .generation.translate import translate, translate_lines
+    from .run import Run, load, load_arpa
     from .tasks.verbs import compare, evaluate, evaluate_seeds, score
     from .training.by_mixing import mix
     from .training.train import resume, train
 
 _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "Cache": "evaluation.cache",
-    "Decoding": "generation.translate",
+    "Decoding": "generation.decoding",
     "Dynamic": "evaluation.dynamic",
     "InputError": "errors",
     "Interrupted": "errors",
+    "MaskedDecoding": "generation.masked",
     "Run": "run",
-    "Sampling": "generation.sample",
+    "Sampling": "generation.sampling",
     "TrainingError": "errors",
     "ablate": "experiments.ablation",
     "classify": "evaluation.classification",
@@ -77,10 +81,12 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "find_lr": "experiments.lr_finder",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
+    "generate_masked": "generation.masked",
     "inspect_attention": "diagnostics.inspection",
     "inspect_gradients": "diagnostics.inspection",
     "list_recipes": "config",
     "load": "run",
+    "load_arpa": "run",
     "mix": "training.by_mixing",
     "resume": "training.train",
     "run_demo": "demo",
@@ -99,6 +105,7 @@ __all__ = [
     "Dynamic",
     "InputError",
     "Interrupted",
+    "MaskedDecoding",
     "Run",
     "Sampling",
     "TrainingError",
@@ -115,10 +122,12 @@ __all__ = [
     "find_lr",
     "generate",
     "generate_many",
+    "generate_masked",
     "inspect_attention",
     "inspect_gradients",
     "list_recipes",
     "load",
+    "load_arpa",
     "mix",
     "resume",
     "run_demo",

@@ -198,14 +198,16 @@ def _runs(value: Any) -> Any:
     return listed
 
 
-def _settings(place: str) -> Check:
-    """Return the check of settings; `place` is "module:Class", imported when it is needed."""
-    module, _, name = place.partition(":")
+def _settings(*places: str) -> Check:
+    """Return the check of settings; a place is "module:Class", imported when it is needed."""
 
     def check(value: object) -> Any:
-        if isinstance(value, getattr(import_module(f"nextword.{module}"), name)):
-            return value
-        raise _Refused(f"give settings of the class nextword.{name}")
+        for place in places:
+            module, _, name = place.partition(":")
+            if isinstance(value, getattr(import_module(f"nextword.{module}"), name)):
+                return value
+        names = " or ".join(f"nextword.{place.partition(':')[2]}" for place in places)
+        raise _Refused(f"give settings of the class {names}")
 
     return check
 
@@ -216,7 +218,7 @@ KINDS: dict[str, Check] = {
         ("text", "prompt", "source", "target", "recipe", "device", "precision", "format"), _text
     ),
     "texts": _texts,
-    "prompts": _text_list,
+    **dict.fromkeys(("prompts", "candidates"), _text_list),
     "stop": _stops,
     **dict.fromkeys(("path", "out", "start_from"), _path),
     **dict.fromkeys(
@@ -226,13 +228,17 @@ KINDS: dict[str, Check] = {
         ("tokens", "top_k", "seed", "seeds", "top", "batch_size", "mc_dropout", "stripes"), _count
     ),
     **dict.fromkeys(("warmup", "beam", "length", "samples", "steps", "fine_tune"), _count),
-    **dict.fromkeys(("temperature", "top_p", "min_p", "low", "high"), _number),
-    **dict.fromkeys(("overwrite", "quiet", "allow_unk"), _flag),
+    **dict.fromkeys(
+        ("temperature", "top_p", "min_p", "repetition_penalty", "low", "high"), _number
+    ),
+    **dict.fromkeys(("overwrite", "quiet", "allow_unk", "joint", "add_marks"), _flag),
     **dict.fromkeys(("bar", "bars", "say"), _call),
     "overrides": _overrides,
     "run": _run,
     "runs": _runs,
-    **dict.fromkeys(("decoding", "how"), _settings("generation.translate:Decoding")),
+    "decoding": _settings("generation.decoding:Decoding", "generation.masked:MaskedDecoding"),
+    "how": _settings("generation.decoding:Decoding"),
+    "sampling": _settings("generation.sampling:Sampling"),
     "dynamic": _settings("evaluation.dynamic:Dynamic"),
     "cache": _settings("evaluation.cache:Cache"),
 }

@@ -203,12 +203,18 @@ def load_hub(folder: Path, device: str = "cpu") -> Run:
     return Run(folder.name or str(folder), config, tokenizer, model, where)
 
 
-def load_arpa(path: Path, *, add_marks: bool = False) -> Run:
+@checked
+def load_arpa(path: str | os.PathLike[str], *, add_marks: bool = False) -> Run:
     """Open an n-gram model from an ARPA file, which any toolkit may have written; for `add_marks`
-    see `read_arpa`."""
+    see `read_arpa`.
+
+    Raises:
+        InputError: it is no ARPA file, or it is damaged.
+    """
     from .models.ngram import NgramConfig
     from .ngram.arpa_reading import read_arpa
 
+    path = Path(path)
     table, lexicon = read_arpa(path, add_marks=add_marks)
     tokenizer = read_tokenizer(path, lexicon.words())
     model = {"name": "ngram", "order": table.order}

@@ -55,6 +55,14 @@ MinP = Annotated[
         help="Sample only from tokens at least this fraction as probable as the most probable one.",
     ),
 ]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=bounds.NUMBER,
+        help="Multiply the log-probability of tokens that the text has by this number, 1 or more.",
+    ),
+]
 SeedOption = Annotated[
     int | None,
     typer.Option(min=0, max=bounds.SEED, help="Random seed; without it every call differs."),
@@ -117,6 +125,7 @@ def command(
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None,
     seed: SeedOption = None,
     stop: Stop = [],  # noqa: B006
     allow_unk: AllowUnk = False,
@@ -132,12 +141,19 @@ def command(
     Prints the prompt, then the new text token by token as it is sampled.
     """
     from ..config import parse_section
-    from ..generation.sample import Sampling, check_search, sample_texts, search_text, stream_text
+    from ..generation.sample import check_search, sample_texts, search_text, stream_text
+    from ..generation.sampling import Sampling
     from ..run import load
     from ..types import Ability
     from .options import given
 
-    drawing = given(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    drawing = given(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
     values = {"allow_unk": allow_unk, **drawing}
     sampling = parse_section(Sampling, values, "generate")
     others = given(seed=seed, precision=precision, samples=samples)

@@ -12,7 +12,7 @@ from .. import bounds
 
 if TYPE_CHECKING:
     from ..evaluation.dynamic import Dynamic
-    from ..generation.translate import Decoding
+    from ..generation.decoding import Decoding
 
 RunPath = Annotated[
     Path,
@@ -82,7 +82,7 @@ Alpha = Annotated[
 def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:
     """Parse the options --beam and --alpha of `verb`; None if neither is given."""
     from ..config import parse_section
-    from ..generation.translate import Decoding
+    from ..generation.decoding import Decoding
 
     values = given(beam=beam, alpha=alpha)
     return parse_section(Decoding, values, verb) if values else None

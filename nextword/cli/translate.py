@@ -67,6 +67,27 @@ Attention = Annotated[
     typer.Option("--attention", help="With --json: add the attention weights."),
 ]
 
+Prefix = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Begin every translation with this text."),
+]
+NoRepeat = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=bounds.COUNT,
+        metavar="N",
+        help="Let no N tokens in a row occur twice in a translation.",
+    ),
+]
+ReplaceUnk = Annotated[
+    bool,
+    typer.Option(
+        "--replace-unk",
+        help="Copy the source word that was attended to most wherever <unk> would be written.",
+    ),
+]
+
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per sentence.")]
 
 
@@ -76,6 +97,9 @@ def command(
     beam: Beam = None,
     alpha: Alpha = None,
     n_best: NBest = None,
+    prefix: Prefix = None,
+    no_repeat: NoRepeat = None,
+    replace_unk: ReplaceUnk = False,
     sample: Sample = False,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -93,19 +117,30 @@ def command(
     """
     from ..config import parse_section
     from ..errors import InputError
-    from ..generation.sample import Sampling
-    from ..generation.translate import Decoding, check_translates, translate_lines
+    from ..generation.decoding import Decoding
+    from ..generation.sampling import Sampling
+    from ..generation.translate import check_translates, translate_lines
     from ..run import load
     from .options import given, print_json, text_lines
 
     if attention and not json:
         raise InputError("--attention needs --json; `inspect RUN attention` draws it")
     drawing = given(temperature=temperature, top_k=top_k, top_p=top_p)
-    searching = given(beam=beam, alpha=alpha, n_best=n_best)
+    searching = given(
+        beam=beam,
+        alpha=alpha,
+        n_best=n_best,
+        prefix=prefix,
+        no_repeat=no_repeat,
+        replace_unk=replace_unk or None,
+    )
     if not sample and (drawing or seed is not None):
         raise InputError("--temperature, --top-k, --top-p and --seed need --sample")
     if sample and searching:
-        raise InputError("--sample does not search; leave out --beam, --alpha and --n-best")
+        raise InputError(
+            "--sample does not search; leave out --beam, --alpha, --n-best, --prefix, --no-repeat "
+            "and --replace-unk"
+        )
     how = parse_section(
         Decoding,
         searching

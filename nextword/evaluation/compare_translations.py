@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import plot
 from ..files import AnyPath, Paths
-from ..generation.translate import Decoding
+from ..generation.decoding import Decoding
 from ..numerals import between, fixed
 from ..run import Run
 from ..screen import Bar

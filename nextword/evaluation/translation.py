@@ -14,7 +14,8 @@ import torch
 from ..data.pairs import Sentences
 from ..errors import InputError
 from ..files import Paths, path_list
-from ..generation.translate import Decoding, check_translates, decode, translate_lines, translator
+from ..generation.decoding import Decoding
+from ..generation.translate import check_translates, decode, translate_lines, translator
 from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder

@@ -16,6 +16,7 @@ Example:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -81,6 +82,8 @@ def beam_search(
     n_best: int = 1,
     end: int | None = None,
     allow_unk: bool = False,
+    prefix: Sequence[int] = (),
+    no_repeat: int = 0,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best continuations of each row, best first.
 
@@ -94,6 +97,9 @@ def beam_search(
         alpha: see `length_penalty`.
         end: the end mark; None = every output has as many tokens as its limit.
         allow_unk: whether `<unk>` may occur in an output.
+        prefix: the tokens that every output begins with; they may be `<unk>`.
+        no_repeat: no output has an n-gram of this length twice, after the prefix; 0 = any may
+            repeat.
 
     Raises:
         ValueError: `beam` or a limit is below 1.
@@ -110,8 +116,14 @@ def beam_search(
         step += 1
         output = model.forward(last.view(-1, 1), state)
         log_probs = filters.check(output.logits[:, -1].float()).log_softmax(dim=-1)
-        if not allow_unk:
-            log_probs = filters.forbid(log_probs, [UNK])
+        if step <= len(prefix):
+            log_probs = filters.force(log_probs, prefix[step - 1])
+        else:
+            if not allow_unk:
+                log_probs = filters.forbid(log_probs, [UNK])
+            if no_repeat:
+                again = filters.repeated(written.flatten(0, 1), no_repeat, log_probs.shape[1])
+                log_probs = log_probs.masked_fill(again, -torch.inf)
         totals, parents, grown = _candidates(scores, written, log_probs, 2 * beam)
         going = _finish(searches, rows, totals, grown, beam, end)
         # The `beam` best unfinished candidates, in order; a row may have fewer.

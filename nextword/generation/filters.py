@@ -37,6 +37,23 @@ def min_p(logits: Tensor, p: float) -> Tensor:
     return _keep(logits, probs >= p * probs.amax(-1, keepdim=True))
 
 
+def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Make tokens less probable that a text has already: their log-probabilities are multiplied.
+
+    Keskar et al. (2019, arXiv:1909.05858, section 4.1) multiply scores; log-probabilities are never
+    positive, and do not depend on a constant that a model adds to its scores.
+
+    Args:
+        seen: (B, V) True = the text has the token.
+        penalty: the factor, 1 or more.
+
+    Returns:
+        Log-probabilities (B, V), not normalised.
+    """
+    log_probs = logits.log_softmax(-1)
+    return torch.where(seen.to(logits.device), penalty * log_probs, log_probs)
+
+
 def forbid(logits: Tensor, ids: list[int]) -> Tensor:
     """Exclude the tokens with the given ids."""
     logits = logits.clone()
@@ -56,6 +73,38 @@ def check(logits: Tensor) -> Tensor:
             "token is impossible): its file is damaged or its training diverged; train it again"
         )
     return logits
+
+
+def force(logits: Tensor, index: int) -> Tensor:
+    """Exclude all tokens but the one with the given id."""
+    kept = torch.full_like(logits, -torch.inf)
+    kept[..., index] = logits[..., index]
+    return kept
+
+
+def repeated(written: Tensor, size: int, words: int) -> Tensor:
+    """Find the tokens that would complete an n-gram that a text already has (Paulus et al. 2017,
+    arXiv:1705.04304, section 2.5).
+
+    Args:
+        written: ids of the texts so far (N, T).
+        size: n, the length of the n-grams.
+        words: V, the number of ids.
+
+    Returns:
+        (N, V) True = the token would repeat an n-gram.
+
+    Example:
+        >>> repeated(torch.tensor([[1, 2, 3, 1]]), 2, 5).tolist()
+        [[False, False, True, False, False]]
+    """
+    found = torch.zeros(len(written), words, dtype=torch.bool)
+    for row, ids in enumerate(written.tolist()):
+        last = ids[len(ids) - size + 1 :] if size > 1 else []
+        for start in range(len(ids) - size + 1):
+            if ids[start : start + size - 1] == last:
+                found[row, ids[start + size - 1]] = True
+    return found.to(written.device)
 
 
 def _keep(logits: Tensor, keep: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .. import bounds
+from ..arguments import checked
 from ..config import Section
 from ..errors import InputError
 from ..run import Run
@@ -28,7 +29,7 @@ from ..text.wordpiece import CLS, MARKS, MASK
 from ..types import MaskedLanguageModel
 from .continuation import Continuation
 from .infill import gap_filler
-from .sample import Sampling
+from .sampling import Sampling
 
 
 class MaskedDecoding(Section):
@@ -97,6 +98,7 @@ def _logits(model: MaskedLanguageModel, ids: Tensor, places: Tensor) -> Tensor:
     return logits
 
 
+@checked
 def generate_masked(
     run: Run,
     prompt: str = "",
@@ -122,6 +124,8 @@ def generate_masked(
     """
     model = gap_filler(run)
     decoding = decoding or MaskedDecoding()
+    if sampling is not None and sampling.repetition_penalty > 1:
+        raise InputError("a repetition penalty is for text that is written from left to right")
     text = Continuation(run.tokenizer, prompt, tokens, stop)
     begun = [CLS, *text.ids[1:]]  # instead of `<eos>`
     length = len(begun) + tokens + 1

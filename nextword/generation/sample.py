@@ -4,81 +4,25 @@ found by beam search."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from .. import bounds, registry
 from ..arguments import checked
-from ..config import Section, parse_section
+from ..config import parse_section
 from ..errors import InputError
 from ..nn import kernels
 from ..run import Run
 from ..state import concatenate, select
-from ..text.tokenizer import UNK
 from ..types import Ability, Predictor, State
-from . import filters
 from .beam import beam_search
 from .continuation import Continuation
+from .sampling import Drawing, Sampling, Seen
 
-_COLDEST = 1e-6  # dividing by a temperature below this would overflow
-Drawing = torch.Generator | Sequence[torch.Generator] | None
 Precision = Literal["fp32", "bf16"]  # of the weights during generation
 _TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class Sampling(Section):
-    """How the next token is chosen. Temperature is applied first, then top-k, top-p and min-p.
-
-    Example:
-        >>> Sampling(temperature=0).choose(torch.tensor([[0.0, 1.0, 3.0]])).tolist()
-        [2]
-    """
-
-    temperature: float = Field(
-        1.0, ge=0, le=bounds.TEMPERATURE, description="0 = always the most probable token"
-    )
-    top_k: int | None = Field(None, ge=1, le=bounds.COUNT)
-    top_p: float | None = Field(None, gt=0, le=1)
-    min_p: float | None = Field(None, ge=0, le=1)
-    allow_unk: bool = False
-
-    @model_validator(mode="after")
-    def _finite(self) -> Self:
-        if not self.temperature < float("inf"):
-            raise ValueError("temperature must be a finite number")
-        filters = {"top_k": self.top_k, "top_p": self.top_p, "min_p": self.min_p}
-        used = [name for name, value in filters.items() if value is not None]
-        if used and self.temperature < _COLDEST:
-            raise ValueError(
-                f"{used[0]} does nothing with temperature = 0, which always takes the most "
-                "probable token"
-            )
-        return self
-
-    def choose(self, logits: Tensor, generator: Drawing = None) -> Tensor:
-        """logits (B, V) → ids (B,). `generator` is one for all rows, or one for each row; None =
-        the global generator of torch."""
-        logits = logits.float()
-        if not self.allow_unk:
-            logits = filters.forbid(logits, [UNK])
-        filters.check(logits)
-        if self.temperature < _COLDEST:
-            return logits.argmax(-1)
-        logits = logits / self.temperature
-        if self.top_k is not None:
-            logits = filters.top_k(logits, self.top_k)
-        if self.top_p is not None:
-            logits = filters.top_p(logits, self.top_p)
-        if self.min_p is not None:
-            logits = filters.min_p(logits, self.min_p)
-        probs = logits.softmax(-1).cpu()  # on the CPU a seed draws the same on every device
-        if not isinstance(generator, Sequence):
-            return torch.multinomial(probs, 1, generator=generator)[:, 0].to(logits.device)
-        rows = zip(probs, generator, strict=True)
-        return torch.cat([torch.multinomial(p, 1, generator=g) for p, g in rows]).to(logits.device)
 
 
 @torch.no_grad()
@@ -102,11 +46,13 @@ def sample_ids(
         if prompt.shape[1] > 1:
             state = model.advance(prompt[:, :-1], state)
     last = prompt[:, -1:]
+    seen = Seen(sampling, prompt.tolist(), model.vocab_size)
     while True:
         with frozen:
             output = model.forward(last, state)
         state = output.state
-        chosen = sampling.choose(output.logits[:, -1], generator)
+        chosen = sampling.choose(output.logits[:, -1], generator, seen.mask)
+        seen.add(chosen)
         last = chosen[:, None]
         yield chosen
 
@@ -172,10 +118,12 @@ def sample_texts(
             states.append(run.model.advance(read, start) if read.numel() else start)
     state = concatenate(states) if rows else None
     last = torch.tensor([texts[i].ids[-1] for i in rows], device=run.device)
+    seen = Seen(sampling, [texts[i].ids for i in rows], run.model.vocab_size)
     while rows:
         with frozen:
             output = run.model.forward(last[:, None], state)
-        last = sampling.choose(output.logits[:, -1], [drawing[i] for i in rows])
+        last = sampling.choose(output.logits[:, -1], [drawing[i] for i in rows], seen.mask)
+        seen.add(last)
         for i, index in zip(rows, last.tolist(), strict=True):
             written[i] += texts[i].add(index)
         going = torch.tensor([not texts[i].over for i in rows])
@@ -183,6 +131,7 @@ def sample_texts(
         if not going.all():
             kept = going.nonzero()[:, 0].to(run.device)
             last, state = last[kept], select(state, kept)
+            seen.keep(kept)
             rows = [i for i, stays in zip(rows, going.tolist(), strict=True) if stays]
     return [begun + text.rest() for begun, text in zip(written, texts, strict=True)]
 
@@ -197,6 +146,7 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    repetition_penalty: float | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
     allow_unk: bool = False,
@@ -216,6 +166,7 @@ def generate(
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
+        repetition_penalty=repetition_penalty,
         seed=seed,
         stop=stop,
         allow_unk=allow_unk,
@@ -234,6 +185,7 @@ def generate_many(
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    repetition_penalty: float | None = None,
     seed: int | None = None,
     stop: Sequence[str] = (),
     allow_unk: bool = False,
@@ -246,6 +198,9 @@ def generate_many(
         tokens: the most tokens of each text.
         temperature: divides the logits (None = 1); 0 = always the most probable token.
         top_k, top_p, min_p: filters of the tokens to draw from, see `Sampling`; None = none.
+        repetition_penalty: the log-probability of each token that the text or the prompt has is
+            multiplied by this number, 1 or more (Keskar et al. 2019, arXiv:1909.05858, section 4.1,
+            where scores take the place of log-probabilities); None = 1. Line ends are exempt.
         seed: prompt i uses the seed `seed` + i, and gets the text that `generate` gives with that
             seed; None = every call differs.
         stop: a text ends before the first of these.
@@ -261,7 +216,13 @@ def generate_many(
     Example:
         nextword.generate_many(nextword.load("runs/book"), ["Once upon", "It was"], seed=1)
     """
-    choices = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    choices = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+    }
     drawing = {name: value for name, value in choices.items() if value is not None}
     others = {"seed": seed, "precision": precision}
     check_search(beam, [*drawing, *(name for name, value in others.items() if value is not None)])

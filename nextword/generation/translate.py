@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from .. import bounds
 from ..arguments import checked
-from ..config import Section
 from ..data.pairs import pad
 from ..errors import InputError
 from ..nn.attention_weights import record_attention
@@ -21,42 +18,15 @@ from ..numerals import fixed
 from ..run import Run
 from ..text.input_lines import take
 from ..text.pairs import encode_lines
-from ..text.tokenizer import EOS, Tokenizer
+from ..text.tokenizer import EOS, UNK, Tokenizer
 from ..types import Ability, Seq2Seq, State
 from .beam import Hypothesis, beam_search
-from .sample import Sampling, sample_ids
+from .decoding import Decoding
+from .sample import sample_ids
+from .unknown_words import replace_unknown, surfaces
 
 _TOKENS = 2048  # the most source tokens in a batch, times the beam
 _BLOCK = 256  # sentences that are sorted by length together
-
-
-class Decoding(Section):
-    """How a translation is found: by beam search, or with `sample` by drawing token by token."""
-
-    beam: int = Field(4, ge=1, le=bounds.BEAM, description="1 = greedy")
-    alpha: float = Field(0.6, ge=0, le=bounds.ALPHA, description="length penalty; 0 = none")
-    n_best: int = Field(1, ge=1, le=bounds.BEAM)
-    sample: Sampling | None = None
-    seed: int | None = Field(None, ge=0, le=bounds.SEED)
-    ratio: float = Field(
-        3.0, ge=0, le=bounds.NUMBER, description="most tokens per source token, ..."
-    )
-    extra: int = Field(50, ge=1, le=bounds.COUNT, description="... plus this number")
-    attention: bool = Field(False, description="also return the attention weights of the best")
-
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        if self.sample and (useless := self.model_fields_set & {"beam", "alpha", "n_best"}):
-            raise ValueError(
-                f"{min(useless)} is for beam search; drawing at random has no use of it"
-            )
-        if self.seed is not None and not self.sample:
-            raise ValueError(
-                f"seed = {self.seed} is for drawing at random (sample), not for searching"
-            )
-        if self.n_best > self.beam:
-            raise ValueError(f"n_best = {self.n_best} needs a beam at least as wide")
-        return self
 
 
 @dataclass(frozen=True)
@@ -144,6 +114,11 @@ def translate_lines(
     how = how or Decoding()
     source_tokenizer = check_translates(run)
     lines = iter(texts)
+    prefix = run.tokenizer.encode(_one_line(how.prefix))
+    if run.model.context is not None and len(prefix) >= run.model.context:
+        raise InputError(
+            f"the prefix has {len(prefix)} tokens: shorten it below {run.model.context}"
+        )
     first = 1
     while block := [_one_line(line) for line in take(lines, _BLOCK)]:
         rows = encode_lines(source_tokenizer, block)
@@ -151,18 +126,28 @@ def translate_lines(
             check_fits(run, len(ids), number)
         there = [i for i, text in enumerate(block) if text]
         numbers = [first - 1 + i for i in there]
-        found = decode(translator(run), [rows[i] for i in there], run.device, how, numbers)
+        sources = [rows[i] for i in there]
+        found = decode(translator(run), sources, run.device, how, numbers, prefix)
         answers = dict(zip(there, found, strict=True))
         first += len(block)
         for i, text in enumerate(block):
             best = [
-                Translation(run.tokenizer.decode(h.ids), h.log_prob, h.score, len(h.ids))
+                Translation(_text(run, h, text, rows[i], how), h.log_prob, h.score, len(h.ids))
                 for h in answers.get(i, [])
             ]
             weights = None
             if how.attention and best:
                 weights = _attention(run, rows[i], _written(answers[i][0]))
             yield Translated(text, best, weights)
+
+
+def _text(run: Run, found: Hypothesis, source: str, ids: list[int], how: Decoding) -> str:
+    """The text of a hypothesis for the source `source` with the tokens `ids`."""
+    if not how.replace_unk or UNK not in found.ids:
+        return run.tokenizer.decode(found.ids)
+    weights = _attention(run, ids, _written(found)).mean()
+    words = surfaces(check_translates(run), source, ids)
+    return replace_unknown(run.tokenizer, found.ids, weights, words)
 
 
 @torch.no_grad()
@@ -172,15 +157,17 @@ def decode(
     device: torch.device,
     how: Decoding,
     numbers: list[int] | None = None,
+    prefix: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """The hypotheses for each source, best first. A source is its ids, `<eos>` last. With
-    `how.sample`, source i uses the seed `how.seed` + numbers[i] (default: i)."""
+    `how.sample`, source i uses the seed `how.seed` + numbers[i] (default: i). `prefix` holds the
+    tokens of `how.prefix`."""
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found = dict[int, list[Hypothesis]]()
     for rows in _batches(order, [len(ids) for ids in sources], how.beam):
         ids, mask = pad([sources[i] for i in rows])
         state = model.start(ids.to(device), mask.to(device))
-        limits = [int(how.ratio * len(sources[i])) + how.extra for i in rows]
+        limits = [int(how.ratio * len(sources[i])) + how.extra + len(prefix) for i in rows]
         if model.context is not None:
             limits = [min(limit, model.context) for limit in limits]
         first = torch.full((len(rows),), EOS, device=device)
@@ -194,6 +181,9 @@ def decode(
                 alpha=how.alpha,
                 n_best=how.n_best,
                 end=EOS,
+                allow_unk=how.replace_unk,
+                prefix=prefix,
+                no_repeat=how.no_repeat,
             )
         else:
             seeds = [i if numbers is None else numbers[i] for i in rows]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
-    from ..generation.translate import Decoding
+    from ..generation.decoding import Decoding
     from ..models.encoder_classifier import EncoderClassifier
     from ..run import Run
     from ..text.corpus import Corpus

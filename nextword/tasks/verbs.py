@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
-    from ..generation.translate import Decoding
+    from ..generation.decoding import Decoding
 
 
 @checked

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import nextword
-from nextword.cli.main import app
+from nextword.cli.app import app
 from nextword.diagnostics.inspection import AttentionInspection, GradientInspection
 from nextword.evaluation.classification import ClassifierEvaluation
 from nextword.evaluation.compare_translations import TranslationComparison
@@ -27,7 +27,7 @@ FUNCTIONS = {
     "ablate": ["ablate"],
     "evaluate": ["evaluate", "tune_cache", "evaluate_seeds"],
     "score": ["score"],
-    "generate": ["generate", "generate_many"],
+    "generate": ["generate", "generate_many", "generate_masked"],
     "translate": ["translate", "translate_lines"],
     "fill": ["fill"],
     "classify": ["classify", "tag"],
@@ -35,7 +35,7 @@ FUNCTIONS = {
     "compare": ["compare"],
     "inspect": ["inspect_gradients", "inspect_attention"],
     "find-lr": ["find_lr"],
-    "export": ["export"],
+    "export": ["export", "load_arpa"],
     "recipes": ["list_recipes", "describe_recipe"],
 }
 #: Options that Python calls otherwise: option → parameter.
@@ -64,12 +64,13 @@ SETTINGS: dict[str, list[Any]] = {
     "evaluate": [nextword.Decoding],
     "compare": [nextword.Decoding],
     "translate": [nextword.Decoding, nextword.Sampling],
-    "generate": [nextword.Sampling],
+    "generate": [nextword.Sampling, nextword.MaskedDecoding],
 }
 #: Options that Python needs no counterpart of, since it has the result itself, and another word
 #: for the same argument.
 PLAIN = {"json", "quiet", "device", "embed out", "embed overwrite"}
 OTHER_WORDS = {"generate samples": "prompts", "inspect also": "runs", "train runs": "members"}
+OTHER_WORDS["fill targets"] = "candidates"
 
 
 def counterpart(verb: str, option: str) -> object:

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 import nextword
 from nextword.config import TextConfig
 from nextword.errors import InputError
-from nextword.generation.sample import Sampling, stream_text
+from nextword.generation.sample import stream_text
+from nextword.generation.sampling import Sampling
 from nextword.models.ngram import NgramLM
 from nextword.ngram import storage
 from nextword.ngram.storage import Appender

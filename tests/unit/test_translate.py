@@ -31,7 +31,8 @@ from nextword.evaluation.compare_translations import (
 from nextword.evaluation.pairs import score_pairs
 from nextword.evaluation.translation import evaluate_translation, quality, quick_bleu
 from nextword.generation import translate as module
-from nextword.generation.sample import Sampling, search_text
+from nextword.generation.sample import search_text
+from nextword.generation.sampling import Sampling
 from nextword.generation.translate import (
     Decoding,
     attention,
