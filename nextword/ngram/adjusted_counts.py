@@ -53,12 +53,11 @@ def _count_suffixes(suffix: Array, low: Int, high: Int, out: Array) -> None:
 
 
 def counts_of_counts(orders: list[Order], storage: Storage) -> list[Array]:
-    """For every order an array (5,) int64: how many n-grams have the adjusted count 0, 1, 2, 3,
-    4."""
+    """For every order an array (7,) int64: how many n-grams have the adjusted count 0, 1, … 6."""
     found = []
     for order in orders:
-        of_counts = np.zeros(5, np.int64)
+        of_counts = np.zeros(7, np.int64)
         for start, stop in storage.pieces(len(order)):
-            of_counts += np.bincount(np.minimum(order.adjusted[start:stop], 5), minlength=6)[:5]
+            of_counts += np.bincount(np.minimum(order.adjusted[start:stop], 7), minlength=8)[:7]
         found.append(of_counts)
     return found

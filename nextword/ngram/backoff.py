@@ -99,12 +99,14 @@ def back_off(
     lower: Array,
     prob: Array,
     backoff: Array,
+    spare: bool,
 ) -> None:
     """Fill prob (m,) and backoff (G,): p = c'/N, and the back-off weight is γ / (1 - Σ p'), the sum
     running over the seen words.
 
     An n-gram that keeps nothing of its count, or is pruned (see `interpolate`), counts as unseen.
-    If every word was seen after a context, γ is distributed over the seen words.
+    If every word was seen after a context, γ is distributed over the seen words. With `spare`, a
+    context whose words keep all of their counts has γ = 1 / (N + 1) and p = c' / (N + 1).
     """
     base = begin[0]
     for group in range(begin.size - 1):
@@ -123,10 +125,14 @@ def back_off(
             continue
         gamma = max(over, 0.0) / total
         share = 1.0
+        rest = total
+        if spare and over <= 0:
+            rest = total + 1
+            gamma = 1 / rest
         if seen > 1 - 1e-6:
             share = 1 / max(1 - gamma, 1e-30)
             backoff[group] = 0
         else:
             backoff[group] = gamma / (1 - seen)
         for at in range(low, high):
-            prob[at] = kept[at] / total * share if kept[at] > 0 else backoff[group] * lower[at]
+            prob[at] = kept[at] / rest * share if kept[at] > 0 else backoff[group] * lower[at]

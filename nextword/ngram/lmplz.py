@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 def count_last_as_lmplz(
     of_counts: list[Array], ids: Array, orders: list[Order], storage: Storage
 ) -> None:
-    """Change the counts of counts, an array (5,) for each order, to those of lmplz for the text
+    """Change the counts of counts, an array (7,) for each order, to those of lmplz for the text
     ids (N,)."""
     if len(orders) == 1 or not len(ids):
         return

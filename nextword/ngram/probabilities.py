@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..text.tokenizer import UNK
+from ..text.tokenizer import EOS, UNK
 from .backoff import back_off, context_totals, interpolate
 from .orders import Order, contexts_by_size
 from .pruning import pruned_count
@@ -34,7 +35,7 @@ def smooth_order(
     """Set `prob` of order k and `backoff` of the order below, whose `prob` must be set already.
 
     Args:
-        of_counts: (5,) how many n-grams of order k have the adjusted count 0, 1, 2, 3, 4.
+        of_counts: (7,) how many n-grams of order k have the adjusted count 0, 1, … 6.
 
     Returns:
         The smoothing method, fitted to the order.
@@ -42,7 +43,10 @@ def smooth_order(
     vocab_size = len(orders[0])
     words = vocab_size - (0 if settings.open or orders[0].counts[UNK] else 1)
     if k == 1:
-        return _smooth_unigrams(orders[0], method, settings, of_counts, words)
+        fitted = _smooth_unigrams(orders[0], method, settings, of_counts, words)
+        if method.uniform and len(orders) > 1:
+            orders[0].prob = _uniform(len(orders[0]), words)
+        return fitted
     order, below = orders[k - 1], orders[k - 2]
     lower = storage.gather(below.prob, order.suffix)
     pieces = contexts_by_size(below.begin, storage.piece_size, storage)
@@ -57,7 +61,8 @@ def smooth_order(
     threshold = pruned_count(settings.prune, k)
     prob = storage.zeros(len(order), np.float32)
     backoff = storage.zeros(len(below), np.float32)
-    weigh = interpolate if settings.interpolate else back_off
+    backs_off = method.backs_off or not settings.interpolate
+    weigh = partial(back_off, spare=method.backs_off) if backs_off else interpolate
     discounts = np.array(fitted.discounts, np.float32)
 
     def work(piece: tuple[int, int]) -> None:
@@ -77,7 +82,30 @@ def smooth_order(
 
     storage.each(work, pieces)
     order.prob, below.backoff = prob, backoff
+    if method.uniform and k < len(orders):
+        _forget_context(orders, k, words)
     return fitted
+
+
+def _uniform(vocab_size: int, words: int) -> Array:
+    """1/V for each of the V = `words` words that are possible."""
+    uniform = np.full(vocab_size, 1 / np.float32(words), np.float32)
+    if words < vocab_size:
+        uniform[UNK] = 0
+    return uniform
+
+
+def _forget_context(orders: list[Order], k: int, words: int) -> None:
+    """Make order k, which is not the highest, the uniform distribution, for a method whose unseen
+    n-grams are equally probable. Only at the beginning of a line is an n-gram of order k a whole
+    context and its word, so those that begin one stay."""
+    first, stop = EOS, EOS + 1
+    for lower in orders[: k - 2]:
+        first, stop = int(lower.begin[first]), int(lower.begin[stop])
+    order, below = orders[k - 1], orders[k - 2]
+    begin, end = int(below.begin[first]), int(below.begin[stop])
+    below.backoff[:first] = below.backoff[stop:] = 1
+    order.prob[:begin] = order.prob[end:] = 1 / np.float32(words)
 
 
 @dataclass
@@ -108,9 +136,7 @@ def _smooth_unigrams(
     1/V."""
     count = order.adjusted.astype(np.float32)
     total = np.full(len(count), float(order.adjusted.sum(dtype=np.int64)), np.float32)
-    uniform = np.full(len(count), 1 / np.float32(words), np.float32)
-    if words < len(count):
-        uniform[UNK] = 0
+    uniform = _uniform(len(count), words)
     seen = count > 0
 
     def sweep() -> Iterator[tuple[Array, Array, Array]]:
@@ -124,9 +150,10 @@ def _smooth_unigrams(
         d1, d2, d3 = np.array(fitted.discounts, np.float32)
         n = np.bincount(np.minimum(order.adjusted, 3), minlength=4).astype(np.float32)
         over = (d1 * n[1] + d2 * n[2]) + d3 * n[3]
-    over = over / total[0]
-    kept = kept / total[0]
-    if settings.interpolate:
+    rest = total[0] + 1 if method.backs_off and over <= 0 else total[0]
+    over = np.float32(1) / rest if rest > total[0] else over / rest
+    kept = kept / rest
+    if settings.interpolate and not method.backs_off:
         order.prob = (kept + over * uniform).astype(np.float32)
     else:
         unseen = float(uniform[~seen].sum(dtype=np.float64))

@@ -31,10 +31,14 @@ class NgramSettings(Part):
     interpolate: bool = Field(
         True,
         description="seen n-grams too are mixed with the lower order; false = the lower order is "
-        "used for unseen n-grams only (back-off)",
+        "used for unseen n-grams only (back-off), as katz always does",
     )
     add_k: float = Field(
-        1.0, gt=0, le=bounds.NUMBER, description="smoothing=add-k: what is added to every count"
+        1.0,
+        gt=0,
+        le=bounds.NUMBER,
+        description="smoothing=add-k: k, what is added to every count; smoothing=dirichlet: the "
+        "lower order weighs as much as k occurrences of every word",
     )
     open: bool = Field(
         True,

@@ -26,6 +26,7 @@ from .settings import NgramSettings
 
 Array = np.ndarray[Any, Any]
 
+_TIMES = ("never", "once", "twice", "three times", "four times", "five times", "six times")
 FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz if they cannot be computed from the text
 
 
@@ -35,7 +36,7 @@ class Statistics:
 
     order: int
     vocab_size: int
-    counts_of_counts: Array  # (5,) how many n-grams have the count 0, 1, 2, 3, 4
+    counts_of_counts: Array  # (7,) how many n-grams have the count 0, 1, … 6
     settings: NgramSettings
     #: yields the order in pieces: (count, total of the context, probability in the lower order),
     #: each (m,)
@@ -46,7 +47,7 @@ class Smoothing(ABC):
     """A smoothing method, fitted to one order of one text.
 
     Example:
-        >>> nothing = np.zeros(5, np.int64)
+        >>> nothing = np.zeros(7, np.int64)
         >>> method = WittenBell.fit(Statistics(2, 10, nothing, 1.0, sweep=lambda: iter(())))
         >>> count, total, types = (np.array([x], np.float32) for x in (3, 4, 2))
         >>> method.keep(count, total, types).tolist()  # 3 · 4 / (4 + 2)
@@ -56,6 +57,14 @@ class Smoothing(ABC):
     #: Whether lower orders use continuation counts, the number of different words that precede an
     #: n-gram, instead of occurrences (Kneser and Ney 1995); see `adjusted_counts`.
     continuation: ClassVar[bool] = False
+
+    #: Whether the mass goes to all words alike, 1/V each, instead of to the lower order.
+    uniform: ClassVar[bool] = False
+
+    #: Whether the method always backs off, whatever `interpolate` says. A context whose words keep
+    #: all of their counts then still leaves the mass 1 / (N + 1), else unseen words would be
+    #: impossible after it (so does SRILM: Stolcke 2002).
+    backs_off: ClassVar[bool] = False
 
     #: The discounts of the counts 1, 2, and 3 or more; empty if the method does not discount.
     discounts: tuple[float, ...] = ()
@@ -112,11 +121,10 @@ class MaximumLikelihood(Smoothing):
 
 @dataclass(frozen=True)
 class AddK(Smoothing):
-    """c' = c N / (N + kV): add k to the count of every word (Lidstone; section 2.1).
+    """p = (c + k) / (N + kV): add k to the count of every word, seen or not (Lidstone; section
+    2.1). So c' = c N / (N + kV), and the rest goes to all words alike."""
 
-    At order 1 this gives the textbook formula (c + k) / (N + kV). In higher orders the added mass
-    kV is distributed by the lower order instead of uniformly.
-    """
+    uniform: ClassVar[bool] = True
 
     add: float
     vocab_size: int
@@ -130,6 +138,81 @@ class AddK(Smoothing):
 
     def describe(self) -> dict[str, float]:
         return {"k": self.add}
+
+
+@dataclass(frozen=True)
+class Dirichlet(AddK):
+    """c' = c N / (N + kV), and the mass kV / (N + kV) goes to the lower order:
+
+        p(w|h) = (c + kV p(w|h')) / (N + kV)      (MacKay and Peto 1995, equation 31)
+
+    This is the mean of the posterior under a Dirichlet prior of the weight kV whose mean is the
+    lower order.
+    """
+
+    uniform: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Katz(Smoothing):
+    """c' = d_c c for counts up to k = 5, and c' = c above, with back-off (Katz 1987; section 2.4).
+
+    The ratios are Good and Turing's, c* = (c + 1) n_{c+1} / n_c, reduced so that the mass of all
+    unseen n-grams stays n_1:
+
+        d_c = (c*/c - A) / (1 - A)      A = (k + 1) n_{k+1} / n_1
+
+    k is smaller if a count of counts is zero or a ratio is not between 0 and 1, and `note` says so.
+    """
+
+    backs_off: ClassVar[bool] = True
+    LARGEST: ClassVar[int] = 5
+
+    ratios: tuple[float, ...] = ()  # d_1, … d_k
+    reason: str | None = None  # why k is smaller than 5
+
+    @classmethod
+    def fit(cls, statistics: Statistics) -> Self:
+        n = statistics.counts_of_counts.tolist()
+        reason = None
+        for k in range(cls.LARGEST, 1, -1):
+            ratios, wrong = cls._ratios(n, k)
+            if not wrong:
+                return cls(ratios, reason)
+            reason = reason or wrong
+        return cls((), reason)
+
+    @staticmethod
+    def _ratios(n: list[int], k: int) -> tuple[tuple[float, ...], str | None]:
+        """d_1 to d_k for the counts of counts n, and what is wrong with them, if anything."""
+        for c in range(1, k + 2):
+            if n[c] == 0:
+                return (), f"none was seen {_TIMES[c]}"
+        a = (k + 1) * n[k + 1] / n[1]
+        if a >= 1:
+            return (), f"{k + 1} n{k + 1} is not below n1"
+        ratios = tuple(((c + 1) * n[c + 1] / n[c] / c - a) / (1 - a) for c in range(1, k + 1))
+        for c, ratio in enumerate(ratios, 1):
+            if not 0 < ratio <= 1:
+                return (), f"d{c} would be {ratio:.3g}"
+        return ratios, None
+
+    def keep(self, count: Array, total: Array, types: Array) -> Array:
+        ratio = np.ones(self.LARGEST + 2, np.float32)
+        ratio[1 : len(self.ratios) + 1] = self.ratios
+        kept: Array = count * ratio[np.minimum(count, self.LARGEST + 1).astype(np.uint8)]
+        return kept
+
+    def describe(self) -> dict[str, float]:
+        return {f"d{c}": ratio for c, ratio in enumerate(self.ratios, 1)}
+
+    @property
+    def note(self) -> str | None:
+        if self.reason is None:
+            return None
+        if not self.ratios:
+            return f"{self.reason}: no count is discounted"
+        return f"{self.reason}: counts up to {len(self.ratios)} are discounted"
 
 
 @dataclass(frozen=True)
@@ -255,7 +338,7 @@ class ModifiedKneserNey(Discounting):
         n = statistics.counts_of_counts
         for c in (1, 2, 3):
             if n[c] == 0:
-                return cls(FALLBACK, f"none was seen {('once', 'twice', 'three times')[c - 1]}")
+                return cls(FALLBACK, f"none was seen {_TIMES[c]}")
         # Single precision, as in lmplz, so that the discounts agree to the last bit.
         y = np.float32(np.float32(n[1]) / np.float32(n[1] + 2.0 * n[2]))
         found = []

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pytest
@@ -107,8 +107,16 @@ class Twin:
         least = prune[min(len(gram), len(prune)) - 1] if prune else 0
         return self.raw[len(gram) - 1][gram] > least
 
+    def is_flat(self, context: Gram) -> bool:
+        """Whether all words are equally probable after a context of less than n - 1 words: add-k
+        knows no lower orders. At the beginning of a line there are no more words."""
+        short = len(context) < self.settings.order - 1
+        return self.settings.smoothing == "add-k" and short and context[:1] != (EOS,)
+
     def left(self, context: Gram) -> float:
         """γ: what the n-grams that stay leave over."""
+        if self.is_flat(context):
+            return 1.0
         stay = [gram for gram in self.followers[len(context)][context] if self.stays(gram)]
         return 1 - math.fsum(self.kept[len(context)][gram] for gram in stay)
 
@@ -121,9 +129,13 @@ class Twin:
             return self.p(context[1:], word)
         if gram in self.prob[len(context)] and self.stays(gram):
             return self.prob[len(context)][gram]
-        if self.settings.interpolate:
+        if self.interpolates:
             return self.left(context) * self.p(context[1:], word)
         return self.weight(context) * self.p(context[1:], word)
+
+    @property
+    def interpolates(self) -> bool:
+        return self.settings.interpolate and self.settings.smoothing != "katz"
 
     def unseen(self, context: Gram) -> float:
         """What the lower order says of the words that do not stay after a context."""
@@ -133,6 +145,8 @@ class Twin:
         return 1 - math.fsum(self.p(gram[1:-1], gram[-1]) for gram in stay)
 
     def weight(self, context: Gram) -> float:
+        if self.is_flat(context):
+            return 1.0
         unseen = self.unseen(context)
         return self.left(context) / unseen if unseen > 1e-6 else 0.0
 
@@ -150,6 +164,8 @@ class Twin:
             gram: keep(c, total[gram[:-1]], types[gram[:-1]]) / total[gram[:-1]] if c else 0.0
             for gram, c in adjusted.items()
         }
+        if self.settings.smoothing == "katz":
+            self._leave_something(follow, kept, total)
         self.kept.append(kept)
         self.prob.append({})
         if k == 1:
@@ -157,7 +173,9 @@ class Twin:
             return
         for gram, share in kept.items():
             h, word = gram[:-1], gram[-1]
-            if self.settings.interpolate:
+            if self.is_flat(h):
+                share = 1 / words_of(self)
+            elif self.interpolates:
                 share += self.left(h) * self.below(gram)
             elif share == 0:  # keeps nothing: as good as unseen
                 share = self.weight(h) * self.below(gram)
@@ -169,12 +187,26 @@ class Twin:
         """The lower order's estimate of an n-gram, itself pruned or not."""
         return self.prob[len(gram) - 2][gram[1:]]
 
+    def _leave_something(
+        self, follow: dict[Gram, list[Gram]], kept: dict[Gram, float], total: dict[Gram, int]
+    ) -> None:
+        """A context whose words keep all of their counts is as if one more word had followed."""
+        for h, grams in follow.items():
+            seen = [gram for gram in grams if self.adjusted[len(h)][gram]]
+            whole = math.isclose(math.fsum(kept[gram] for gram in seen), 1)
+            if whole and all(self.stays(gram) for gram in seen):
+                for gram in seen:
+                    kept[gram] *= total[h] / (total[h] + 1)
+
     def _unigrams(self, kept: dict[Gram, float]) -> None:
         flat = {(word,): 1 / words_of(self) for word in range(self.vocab_size)}
         if words_of(self) < self.vocab_size:
             flat[(UNK,)] = 0.0
+        if self.is_flat(()):
+            self.prob[0] = flat
+            return
         over = 1 - math.fsum(kept.values())
-        if self.settings.interpolate:
+        if self.interpolates:
             self.prob[0] = {gram: kept[gram] + over * flat[gram] for gram in kept}
             return
         unseen = math.fsum(flat[gram] for gram in kept if not self.adjusted[0][gram])
@@ -220,7 +252,7 @@ def twin_of(ids: np.ndarray, vocab_size: int, settings: NgramSettings) -> Twin:
         if special and gram in raw[k - 1]:
             counted[adjusted[k - 1][gram]] -= 1
             counted[raw[k - 1][gram]] += 1
-        n = [counted[c] for c in range(5)]
+        n = [counted[c] for c in range(7)]
         keep, note = FITS[settings.smoothing](twin, k, n)
         twin.parameters.append(keep)
         if note and adjusted[k - 1]:
@@ -235,6 +267,28 @@ Keep = Callable[[int, int, int], float]
 def fit_add(twin: Twin, k: int, n: list[int]) -> tuple[Keep, str]:
     much = twin.settings.add_k * words_of(twin)
     return lambda c, N, T: c * N / (N + much), ""
+
+
+def fit_katz(twin: Twin, k: int, n: list[int]) -> tuple[Keep, str]:
+    why = ""
+    for most in (5, 4, 3, 2):
+        missing = [r for r in range(1, most + 2) if n[r] == 0]
+        if missing:
+            times = ("once", "twice", "three times", "four times", "five times", "six times")
+            why = why or f"none was seen {times[missing[0] - 1]}"
+            continue
+        turing = {r: (r + 1) * n[r + 1] / n[r] for r in range(1, most + 1)}
+        a = (most + 1) * n[most + 1] / n[1]
+        if a >= 1:
+            why = why or f"{most + 1} n{most + 1} is not below n1"
+            continue
+        d = {r: (turing[r] / r - a) / (1 - a) for r in turing}
+        bad = [r for r in d if not 0 < d[r] <= 1]
+        if not bad:
+            note = why and f"{why}: counts up to {most} are discounted"
+            return lambda c, N, T, d=d: d.get(c, 1.0) * c, note  # type: ignore[misc]
+        why = why or f"d{bad[0]} would be {d[bad[0]]:.3g}"
+    return lambda c, N, T: c, f"{why}: no count is discounted"
 
 
 def fit_absolute(twin: Twin, k: int, n: list[int]) -> tuple[Keep, str]:
@@ -292,6 +346,8 @@ def fit_jelinek(twin: Twin, k: int, n: list[int]) -> tuple[Keep, str]:
 FITS: dict[str, Callable[[Twin, int, list[int]], tuple[Keep, str]]] = {
     "maximum-likelihood": lambda twin, k, n: (lambda c, N, T: c, ""),
     "add-k": fit_add,
+    "dirichlet": fit_add,
+    "katz": fit_katz,
     "jelinek-mercer": fit_jelinek,
     "witten-bell": lambda twin, k, n: (lambda c, N, T: c * N / (N + T), ""),
     "absolute-discounting": fit_absolute,
@@ -463,11 +519,23 @@ BY_HAND = [
     ("maximum-likelihood", True, "a", 3 / 9),
     ("maximum-likelihood", True, "a b", 2 / 3),
     ("maximum-likelihood", False, "a b", 2 / 3),
-    # (c + k) / (N + kV); above, k V of the lower order's probability
-    ("add-k", True, "a", 4 / 14),
-    ("add-k", True, "<unk>", 1 / 14),
-    ("add-k", True, "a b", 2 / 8 + 5 / 8 * 3 / 14),
-    ("add-k", True, "a a", 5 / 8 * 4 / 14),
+    # (c + k) / (N + kV)
+    ("add-k", True, "a b", (2 + 1) / (3 + 5)),
+    ("add-k", True, "a c", (1 + 1) / (3 + 5)),
+    ("add-k", True, "a a", (0 + 1) / (3 + 5)),
+    ("add-k", True, "a <unk>", (0 + 1) / (3 + 5)),
+    ("add-k", True, "<eos> a", (3 + 1) / (3 + 5)),
+    ("add-k", True, "b <eos>", (2 + 1) / (2 + 5)),
+    # the same at order 1; above, k V of the lower order's probability
+    ("dirichlet", True, "a", 4 / 14),
+    ("dirichlet", True, "<unk>", 1 / 14),
+    ("dirichlet", True, "a b", 2 / 8 + 5 / 8 * 3 / 14),
+    ("dirichlet", True, "a a", 5 / 8 * 4 / 14),
+    # too few counts of counts: N + 1 in both orders, and the rest for unseen words
+    ("katz", True, "a", 3 / 10),
+    ("katz", True, "<unk>", 1 / 10),
+    ("katz", True, "a b", 2 / 4),
+    ("katz", True, "a a", 1 / 4 / (1 - 3 / 10) * 3 / 10),
     # c / (N + T), and T / (N + T) of the lower order's
     ("witten-bell", True, "a", 3 / 13 + 4 / 13 / 5),
     ("witten-bell", True, "a b", 2 / 5 + 2 / 5 * 14 / 65),
@@ -581,7 +649,7 @@ def test_texts_too_small(name: str, text: str) -> None:
                 for state in np.unique(made.table.nodes[:, NEXT_STATE]).tolist():
                     p = 10 ** made.table.distribution(state).astype(np.float64)
                     assert p.sum() == pytest.approx(1, abs=1e-5), (settings, state)
-                if name == "modified-kneser-ney":
+                if name in ("modified-kneser-ney", "katz"):
                     noted = [note.split(":")[0] for note in made.notes]
                     assert noted == [f"order {k}" for k, size in enumerate(made.sizes, 1) if size]
                 elif name not in DISCOUNTING:
@@ -704,3 +772,86 @@ def test_open_and_closed(name: str, interpolate: bool) -> None:
     renamed = np.where(text == UNK, V - 1, np.where(text == V - 1, UNK, text))
     other = estimate(renamed, V, settings).table.distribution(0)
     assert other[V - 1] == pytest.approx(free.distribution(0)[UNK], abs=1e-6)
+
+
+# ---------------------------------------------------------------- two textbook methods once more
+
+
+def long_text(seed: int, size: int = 60, lines: int = 1200) -> tuple[np.ndarray, int]:
+    """Lines of one to nine words, as frequent as Zipf's law has it, and the size of the
+    vocabulary."""
+    rng = np.random.default_rng(seed)
+    words = np.arange(2, size)
+    weights = 1 / np.arange(1, len(words) + 1)
+    lengths = rng.integers(1, 10, lines)
+    drawn = rng.choice(words, int(lengths.sum()), p=weights / weights.sum())
+    ends = np.cumsum(lengths)
+    return np.insert(drawn, ends, EOS).astype(np.uint32), size
+
+
+def counts_after(ids: np.ndarray, order: int) -> dict[Gram, Counter[int]]:
+    """The words after each context of up to order - 1 words, those at a line's beginning too."""
+    after: dict[Gram, Counter[int]] = {}
+    for line in sentences(ids):
+        for at in range(1, len(line)):
+            for length in range(min(order, at + 1)):
+                after.setdefault(tuple(line[at - length : at]), Counter())[line[at]] += 1
+    return after
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_add_k_is_the_textbooks(order: int) -> None:
+    """(c + k) / (N + kV) for every word after every context of n - 1 words, seen or not; at the
+    beginning of a line the context is shorter."""
+    ids, size = long_text(order)
+    k = 0.3
+    made = estimate(ids, size, NgramSettings(order=order, smoothing="add-k", add_k=k))
+    after = counts_after(ids, order)
+    text, _ = long_text(order + 10)
+    log_probs = made.table.score(text)[0]
+    found = iter(10 ** log_probs.astype(np.float64))
+    for line in sentences(text):
+        for at in range(1, len(line)):
+            counts = after.get(tuple(line[max(0, at - order + 1) : at]), Counter())
+            expected = (counts[line[at]] + k) / (counts.total() + k * size)
+            assert next(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_katz_is_the_papers() -> None:
+    """Katz 1987: d_r r / N if the n-gram was seen, else alpha times the lower order's."""
+    order = 3
+    ids, size = long_text(1, size=20_000, lines=12_000)
+    made = estimate(ids, size, NgramSettings(order=order, smoothing="katz"))
+    assert not made.notes and all(len(one) == 5 for one in made.parameters)
+    after = counts_after(ids, order)
+    ratios: list[dict[int, float]] = []
+    for length in range(order):
+        n = Counter(c for h, words in after.items() if len(h) == length for c in words.values())
+        a = 6 * n[6] / n[1]
+        ratios.append({r: ((r + 1) * n[r + 1] / n[r] / r - a) / (1 - a) for r in range(1, 6)})
+
+    @cache
+    def kept(h: Gram) -> dict[int, float]:
+        """What the words seen after a context keep of their share."""
+        counts = after[h]
+        return {w: ratios[len(h)].get(c, 1.0) * c / counts.total() for w, c in counts.items()}
+
+    @cache
+    def alpha(h: Gram) -> float:
+        lower = math.fsum(katz(h[1:], w) for w in kept(h)) if h else len(kept(h)) / size
+        return (1 - math.fsum(kept(h).values())) / (1 - lower)
+
+    def katz(h: Gram, word: int) -> float:
+        if h not in after:
+            return katz(h[1:], word)
+        seen = kept(h).get(word)
+        if seen is not None:
+            return seen
+        return alpha(h) * (katz(h[1:], word) if h else 1 / size)
+
+    text = long_text(7, size=20_000, lines=1000)[0]
+    found = iter(10 ** made.table.score(text)[0].astype(np.float64))
+    for line in sentences(text):
+        for at in range(1, len(line)):
+            expected = katz(tuple(line[max(0, at - order + 1) : at]), line[at])
+            assert next(found) == pytest.approx(expected, rel=2e-4)
