@@ -49,7 +49,14 @@ class TextConfig(Section):
         description="wordpiece: <eos> follows every sentence instead of every line only",
     )
     vectors: str | None = Field(
-        None, description="a word2vec or GloVe text file whose vectors the embedding begins with"
+        None,
+        description="a file of word vectors (word2vec, text or binary; GloVe; fastText's .vec) "
+        "that the embedding begins with",
+    )
+    vectors_scale: Literal["model", "own"] = Field(
+        "model",
+        description="vectors: they are scaled to the standard deviation of the embedding that they "
+        "replace (model), or stay as they are in the file (own)",
     )
 
     @field_validator("vocab_size", mode="before")
@@ -60,10 +67,13 @@ class TextConfig(Section):
     def unused(self, key: str, use: Use) -> str | None:
         if use.config.model.trained_by == "mixing":
             return "models that are trained on text"
-        if key == "vectors":
+        if key in ("vectors", "vectors_scale"):
             if use.config.model.trained_by != "gradient":
                 return "models that are trained by gradient descent"
-            return "models with new weights" if use.same_model else None
+            if use.same_model:
+                return "models with new weights"
+            given = self.vectors is not None or key == "vectors"
+            return None if given else "word vectors (text.vectors)"
         if key == "sentences" and not registry.load("tokenizer", self.tokenizer).ends_sentences:
             return "a tokenizer that ends sentences (wordpiece)"
         if key in _OF_SOME_TOKENIZERS:

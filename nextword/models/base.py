@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Part
@@ -49,7 +50,17 @@ class TrainableModel(nn.Module, ABC):
         return [*layers, remaining_parameters(self, layers)]
 
 
-class EncoderConfig(Part, ABC):
+class TrainedPart(Part):
+    """Settings of a model that is trained by gradient descent and has word vectors."""
+
+    freeze_vectors: bool = Field(
+        False,
+        description="the embedding that text.vectors (or source.vectors) fills does not learn, nor "
+        "do output weights that are tied to it",
+    )
+
+
+class EncoderConfig(TrainedPart, ABC):
     """Settings of a model that can be the encoder of a classifier or tagger."""
 
     encodes: ClassVar[bool] = True

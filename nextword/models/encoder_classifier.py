@@ -16,10 +16,10 @@ from ..config import Part, Section, Use
 from ..errors import InputError
 from ..nn.dropout import mask_like
 from ..nn.recurrent import RecurrentLayer
-from .base import Encoder, EncoderConfig, TrainableModel, remaining_parameters
+from .base import Encoder, EncoderConfig, TrainableModel, TrainedPart, remaining_parameters
 
 
-class EncoderClassifierConfig(Part):
+class EncoderClassifierConfig(TrainedPart):
     """The common settings of classifiers and taggers."""
 
     layered: ClassVar[bool] = True

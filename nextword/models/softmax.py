@@ -11,14 +11,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .. import bounds
-from ..config import Part, Use
+from ..config import Use
 from ..errors import InputError
 from ..nn.heads import AdaptiveHead, Head, MixtureHead, SampledHead, SoftmaxHead
 from ..types import Output, Scored, State
-from .base import TrainableModel
+from .base import TrainableModel, TrainedPart
 
 
-class SoftmaxSettings(Part):
+class SoftmaxSettings(TrainedPart):
     """The settings of the softmax that predicts the next token."""
 
     tied: bool = Field(False, description="the output weights are the embedding")

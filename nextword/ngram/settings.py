@@ -94,8 +94,10 @@ class NgramSettings(Part):
         return self
 
     def unused(self, key: str, use: Use) -> str | None:
-        if key == "add_k" and self.smoothing != "add-k":
-            return "model.smoothing=add-k"
+        if key == "add_k" and self.smoothing not in ("add-k", "dirichlet"):
+            return "model.smoothing=add-k or dirichlet"
+        if key == "interpolate" and registry.load("smoothing", self.smoothing).backs_off:
+            return "a smoothing that does not always back off"
         return super().unused(key, use)
 
     def without_pruning(self) -> Self:

@@ -7,8 +7,18 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def put_vectors(embedding: nn.Embedding, ids: Tensor, vectors: Tensor) -> None:
-    """Copy vectors (N, D) into the rows `ids` (N,) of an embedding, scaled to the standard
-    deviation of the entries that the embedding had. The other rows stay."""
-    std = embedding.weight.std()
-    embedding.weight[ids] = vectors * (std / vectors.std().clamp_min(1e-8))
+def put_vectors(
+    embedding: nn.Embedding, ids: Tensor, vectors: Tensor, *, scale: bool = True
+) -> float:
+    """Copy vectors (N, D) into the rows `ids` (N,) of an embedding. The other rows stay.
+
+    Args:
+        scale: multiply the vectors so that their entries have the standard deviation of those that
+            the embedding had.
+
+    Returns:
+        The factor by which they were multiplied.
+    """
+    factor = float(embedding.weight.std() / vectors.std().clamp_min(1e-8)) if scale else 1.0
+    embedding.weight[ids] = vectors * factor
+    return factor

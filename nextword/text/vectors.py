@@ -1,4 +1,4 @@
-"""Reads pretrained word vectors in the formats of word2vec (text and binary), GloVe and fastText."""
+"""Reads pretrained word vectors: word2vec (text and binary), GloVe, fastText."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _entries(file: BinaryIO, path: Path) -> Iterator[_Entry]:
     first = file.readline(_LONGEST)
     header = _header(first)
     if header is None:
-        sample = [first, *islice(_lines(file), _SAMPLE)]
+        sample = [line for line in (first, *islice(_lines(file), _SAMPLE)) if line]
         width = _usual_width(sample)
         return _text(chain(sample, _lines(file)), width)
     count, width = header
@@ -168,9 +168,7 @@ def _is_binary(head: bytes, width: int) -> bool:
     return b"\0" in rest[: 4 * width]
 
 
-def _binary(
-    data: bytes, file: BinaryIO, count: int, width: int, path: Path
-) -> Iterator[_Entry]:
+def _binary(data: bytes, file: BinaryIO, count: int, width: int, path: Path) -> Iterator[_Entry]:
     size, at = 4 * width, 0
     for done in range(count):
         while True:

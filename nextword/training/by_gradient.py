@@ -9,15 +9,13 @@ from pathlib import Path
 from shlex import quote
 
 import torch
-from torch import nn
 
-from ..config import Config, Overrides, TextConfig, Use, override_items, refuse_unused
+from ..config import Config, Overrides, Use, override_items, refuse_unused
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
 from ..models.building import build_model, load_weights
 from ..nn.randomness import own_generator
-from ..nn.vectors import put_vectors
 from ..run import (
     CONFIG,
     DATA,
@@ -41,11 +39,11 @@ from ..tasks.transfer import carry_vocabulary
 from ..text.corpus import Corpus
 from ..text.pairs import SOURCE
 from ..text.tokenizer import Tokenizer, load_tokenizer
-from ..text.vectors import read_vectors
 from .loop.journal import draw_curve
 from .loop.loop import fit
 from .loop.training import Training
 from .request import Job
+from .vectors import freeze_vectors, take_vectors
 
 _ADJUSTABLE = ("train.epochs", "train.minutes", "train.patience", "train.save_every_minutes")
 
@@ -95,6 +93,7 @@ def resume_by_gradient(
     tokenizer = load_tokenizer(out / TOKENIZER)
     with locked(out), own_generator(config.train.seed, device):
         model = build_model(config, tokenizer, load_source_tokenizer(out, config))
+        freeze_vectors(model, config)
         _run(open_training(out, config, model, device, began), [], quiet=quiet, resume=True)
 
 
@@ -116,14 +115,15 @@ def new_model(
     tokenizer = load_tokenizer(folder / TOKENIZER)
     source = load_source_tokenizer(folder, config)
     model = build_model(config, tokenizer, source)
+    freeze_vectors(model, config)
     if origin and origin.same_model:
         return model, _take_weights(model, origin, config, tokenizer)
     if origin and (notes := task_of(config).take_encoder(model, origin)):
         return model, notes
-    notes = _take_vectors(model.embedding, config.text, config, tokenizer)
+    notes = take_vectors(model.embedding, config.text, config, tokenizer)
     if source is not None:
         assert config.source is not None
-        notes += _take_vectors(model.source_embedding, config.source, config, source)
+        notes += take_vectors(model.source_embedding, config.source, config, source)
     return model, notes
 
 
@@ -141,24 +141,6 @@ def _take_weights(
         )
     load_weights(model, weights, origin.folder / WEIGHTS)
     return notes
-
-
-def _take_vectors(
-    embedding: nn.Embedding, text: TextConfig, config: Config, tokenizer: Tokenizer
-) -> list[str]:
-    """Load the word vectors that the settings of one side name, if any, into its embedding."""
-    if not text.vectors:
-        return []
-    ids, vectors = read_vectors(text.vectors, tokenizer)
-    width = embedding.embedding_dim
-    if vectors.shape[1] != width:
-        key = "embedding" if "embedding" in type(config.model).model_fields else "hidden"
-        raise InputError(
-            f"'{text.vectors}' has vectors of {vectors.shape[1]} numbers, the model of {width}; "
-            f"add --set model.{key}={vectors.shape[1]}"
-        )
-    put_vectors(embedding, torch.from_numpy(ids), torch.from_numpy(vectors))
-    return [f"{len(ids):,} of {tokenizer.vocab_size:,} tokens start from '{text.vectors}'"]
 
 
 def open_training(
