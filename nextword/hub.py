@@ -110,7 +110,12 @@ def read_config(folder: Path) -> Config:
     except KeyError as error:
         raise InputError(f"'{folder / CONFIG}' has no {error}; the folder is incomplete") from None
     tables = {
-        "text": {"tokenizer": "wordpiece", "vocab_size": None, "lower": _lower(folder)},
+        "text": {
+            "tokenizer": "wordpiece",
+            "vocab_size": None,
+            "lower": _lower(folder),
+            "strip_accents": _strip_accents(folder),
+        },
         "model": model,
         "objective": {"name": "masked"},
         "train": {"stream": "masked", "bptt": model["context"]},
@@ -142,7 +147,7 @@ def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
     else:
         raise InputError(f"'{folder}' has neither {VOCABULARY} nor {TOKENIZER}")
     try:
-        return WordPieceTokenizer.of_hub(tokens, _lower(folder))
+        return WordPieceTokenizer.of_hub(tokens, _lower(folder), _strip_accents(folder))
     except ValueError as error:
         raise InputError(f"the vocabulary of '{folder}' cannot be used: {error}") from None
 
@@ -170,7 +175,11 @@ def save(out: Path, model: nn.Module, config: Config, tokenizer: Tokenizer) -> N
             f"the Hugging Face format needs WordPiece tokens; this model reads '{tokenizer.name}'; "
             "train one with text.tokenizer=wordpiece"
         )
-    settings = {"do_lower_case": tokenizer.lower, "tokenizer_class": "BertTokenizer"}
+    settings = {
+        "do_lower_case": tokenizer.lower,
+        "strip_accents": tokenizer.strip_accents,
+        "tokenizer_class": "BertTokenizer",
+    }
     write_tensors(out / WEIGHTS, to_hub(dict(model.state_dict()), config), {})
     write_text(out / VOCABULARY, "".join(f"{token}\n" for token in tokenizer.vocabulary))
     write_text(out / _SETTINGS, json.dumps(settings, indent=1))
@@ -303,6 +312,14 @@ def _lower(folder: Path) -> bool:
         return bool(settings["do_lower_case"])
     normalizer = _json(folder / TOKENIZER).get("normalizer") or {}
     return bool(normalizer.get("lowercase", True))
+
+
+def _strip_accents(folder: Path) -> bool | None:
+    """Return whether the tokenizer removes accents; None = if it lower-cases."""
+    settings = _json(folder / "tokenizer_config.json")
+    normalizer = _json(folder / TOKENIZER).get("normalizer") or {}
+    found = settings.get("strip_accents", normalizer.get("strip_accents"))
+    return found if isinstance(found, bool) else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class TextConfig(Section):
         "occur less often are not merged",
     )
     lower: bool = Field(False, description="the text is lower-cased first")
+    strip_accents: bool | None = Field(
+        None,
+        description="accents are removed first (é becomes e); none = wordpiece removes them if it "
+        "lower-cases, as BERT does, the others keep them",
+    )
     split: Literal["auto", "whitespace", "ascii", "words"] = Field(
         "auto",
         description="where the word tokenizer cuts: at white space alone (whitespace: all that "

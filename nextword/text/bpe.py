@@ -12,6 +12,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ..config import TextConfig
 from ..errors import InputError
+from .folding import Folding
 from .tokenizer import EOS, SPECIALS, Tokenizer, cut_long_words
 
 _SMALLEST = len(SPECIALS) + 256
@@ -30,9 +31,9 @@ class BPETokenizer(Tokenizer):
     name: ClassVar[str] = "bpe"
     learns_pieces: ClassVar[bool] = True
 
-    def __init__(self, backend: Backend, lower: bool) -> None:
+    def __init__(self, backend: Backend, lower: bool, strip_accents: bool = False) -> None:
         self.backend = backend
-        self.lower = lower
+        self.fold = Folding(lower, strip_accents)
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
@@ -51,22 +52,24 @@ class BPETokenizer(Tokenizer):
             show_progress=False,
         )
 
+        fold = Folding.of(config)
+
         def lines() -> Iterator[str]:
             for text in texts:
-                for line in (text.lower() if config.lower else text).split("\n"):
+                for line in fold(text).split("\n"):
                     yield from cut_long_words(line)
 
         learner.train_from_iterator(lines(), trainer)
         # Rebuilt without "added tokens": the characters "<eos>" in a text must stay characters.
         learnt = json.loads(learner.to_str())["model"]
-        return cls(_assemble(learnt["vocab"], learnt["merges"]), config.lower)
+        return cls(_assemble(learnt["vocab"], learnt["merges"]), *fold)
 
     @property
     def vocab_size(self) -> int:
         return int(self.backend.get_vocab_size())
 
     def encode(self, text: str) -> list[int]:
-        lines = (text.lower() if self.lower else text).split("\n")
+        lines = self.fold(text).split("\n")
         ids: list[int] = []
         for index, line in enumerate(self.backend.encode_batch_fast(lines)):
             if index:
@@ -95,11 +98,12 @@ class BPETokenizer(Tokenizer):
 
     def settings(self) -> dict[str, Any]:
         model = json.loads(self.backend.to_str())["model"]
-        return {"lower": self.lower, "vocab": model["vocab"], "merges": model["merges"]}
+        return self.fold.settings() | {"vocab": model["vocab"], "merges": model["merges"]}
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
-        return cls(_assemble(settings["vocab"], settings["merges"]), settings["lower"])
+        backend = _assemble(settings["vocab"], settings["merges"])
+        return cls(backend, settings["lower"], settings.get("strip_accents", False))
 
 
 def _backend(model: models.Model) -> Backend:

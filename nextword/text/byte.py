@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
+from .folding import Folding
 from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
 
 _OFFSET = len(SPECIALS)
@@ -27,21 +28,21 @@ class ByteTokenizer(Tokenizer):
     name: ClassVar[str] = "byte"
     reads = frozenset[str]()
 
-    def __init__(self, lower: bool) -> None:
-        self.lower = lower
+    def __init__(self, lower: bool, strip_accents: bool = False) -> None:
+        self.fold = Folding(lower, strip_accents)
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
         for _ in texts:  # there is nothing to learn; reading raises the error of an unreadable file
             pass
-        return cls(config.lower)
+        return cls(*Folding.of(config))
 
     @property
     def vocab_size(self) -> int:
         return _OFFSET + 256
 
     def encode(self, text: str) -> list[int]:
-        raw = (text.lower() if self.lower else text).encode("utf-8")
+        raw = self.fold(text).encode("utf-8")
         return [EOS if byte == _NEWLINE else byte + _OFFSET for byte in raw]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -55,8 +56,8 @@ class ByteTokenizer(Tokenizer):
         return chr(byte) if 32 <= byte < 127 else f"<{byte:02x}>"
 
     def settings(self) -> dict[str, Any]:
-        return {"lower": self.lower}
+        return dict(self.fold.settings())
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
-        return cls(settings["lower"])
+        return cls(settings["lower"], settings.get("strip_accents", False))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
+from .folding import Folding
 from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
 
 
@@ -22,20 +23,21 @@ class CharTokenizer(Tokenizer):
 
     name: ClassVar[str] = "char"
 
-    def __init__(self, vocabulary: list[str], lower: bool) -> None:
+    def __init__(self, vocabulary: list[str], lower: bool, strip_accents: bool = False) -> None:
         self.vocabulary = vocabulary
-        self.lower = lower
+        self.fold = Folding(lower, strip_accents)
         self._ids = {token: index for index, token in enumerate(vocabulary)}
         self._ids["\n"] = EOS
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
         counts: Counter[str] = Counter()
+        fold = Folding.of(config)
         for text in texts:
-            counts.update(text.lower() if config.lower else text)
+            counts.update(fold(text))
         del counts["\n"]
         vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
-        return cls(vocabulary, config.lower)
+        return cls(vocabulary, *fold)
 
     @property
     def vocab_size(self) -> int:
@@ -43,7 +45,7 @@ class CharTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         get = self._ids.get
-        return [get(char, UNK) for char in (text.lower() if self.lower else text)]
+        return [get(char, UNK) for char in self.fold(text)]
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(
@@ -55,16 +57,16 @@ class CharTokenizer(Tokenizer):
         return self.vocabulary[index]
 
     def unknown(self, text: str) -> list[str]:
-        return [c for c in (text.lower() if self.lower else text) if c not in self._ids]
+        return [c for c in self.fold(text) if c not in self._ids]
 
     def known(self, word: str) -> int | None:
         return self._ids.get(word)
 
     def settings(self) -> dict[str, Any]:
-        return {"lower": self.lower, "vocabulary": self.vocabulary}
+        return self.fold.settings() | {"vocabulary": self.vocabulary}
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
         if tuple(settings["vocabulary"][:2]) != SPECIALS:
             raise ValueError("the vocabulary does not begin with <unk> <eos>")
-        return cls(settings["vocabulary"], settings["lower"])
+        return cls(settings["vocabulary"], settings["lower"], settings.get("strip_accents", False))

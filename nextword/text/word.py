@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
+from .folding import Folding
 from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
 
 # Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
@@ -60,10 +61,12 @@ class WordTokenizer(Tokenizer):
     name: ClassVar[str] = "word"
     reads = frozenset({"vocab_size", "min_count", "split"})
 
-    def __init__(self, vocabulary: list[str], split: str, lower: bool) -> None:
+    def __init__(
+        self, vocabulary: list[str], split: str, lower: bool, strip_accents: bool = False
+    ) -> None:
         self.vocabulary = vocabulary
         self.split = split
-        self.lower = lower
+        self.fold = Folding(lower, strip_accents)
         self._ids = {token: index for index, token in enumerate(vocabulary)}
 
     @classmethod
@@ -73,11 +76,12 @@ class WordTokenizer(Tokenizer):
         if split == "auto":
             sample, texts = beginning(texts)
             split = guess_split(sample)
+        fold = Folding.of(config)
         for text in texts:
-            for line in _lines(text, split, config.lower):
+            for line in _lines(fold(text), split):
                 counts.update(line)
         vocabulary = build_vocabulary(counts, config.limit(), config.min_count)
-        return cls(vocabulary, split, config.lower)
+        return cls(vocabulary, split, *fold)
 
     @property
     def vocab_size(self) -> int:
@@ -93,7 +97,7 @@ class WordTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         get = self._ids.get
         ids: list[int] = []
-        for index, line in enumerate(_lines(text, self.split, self.lower)):
+        for index, line in enumerate(_lines(self.fold(text), self.split)):
             if index:
                 ids.append(EOS)
             ids.extend([get(word, UNK) for word in line])
@@ -123,7 +127,7 @@ class WordTokenizer(Tokenizer):
         return self.vocabulary[index]
 
     def unknown(self, text: str) -> list[str]:
-        words = chain.from_iterable(_lines(text, self.split, self.lower))
+        words = chain.from_iterable(_lines(self.fold(text), self.split))
         return [word for word in words if word not in self._ids]
 
     def same_ids(self, other: Tokenizer) -> bool:
@@ -134,7 +138,7 @@ class WordTokenizer(Tokenizer):
         return self._ids.get(word)
 
     def settings(self) -> dict[str, Any]:
-        return {"split": self.split, "lower": self.lower, "vocabulary": self.vocabulary}
+        return {"split": self.split} | self.fold.settings() | {"vocabulary": self.vocabulary}
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
@@ -142,12 +146,11 @@ class WordTokenizer(Tokenizer):
             raise ValueError("the vocabulary does not begin with <unk> <eos>")
         if settings["split"] not in ("whitespace", "ascii", "words"):
             raise ValueError(f"no split '{settings['split']}'")
-        return cls(settings["vocabulary"], settings["split"], settings["lower"])
+        accents = settings.get("strip_accents", False)
+        return cls(settings["vocabulary"], settings["split"], settings["lower"], accents)
 
 
-def _lines(text: str, split: str, lower: bool) -> Iterable[list[str]]:
-    if lower:
-        text = text.lower()
+def _lines(text: str, split: str) -> Iterable[list[str]]:
     lines = text.split("\n")
     if split == "whitespace":
         return (line.split() for line in lines)

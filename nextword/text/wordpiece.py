@@ -33,8 +33,15 @@ class WordPieceTokenizer(Tokenizer):
     learns_pieces: ClassVar[bool] = True
     ends_sentences: ClassVar[bool] = True
 
-    def __init__(self, vocabulary: list[str], lower: bool, sentences: bool = False) -> None:
-        """
+    def __init__(
+        self,
+        vocabulary: list[str],
+        lower: bool,
+        sentences: bool = False,
+        strip_accents: bool | None = None,
+    ) -> None:
+        """Make a tokenizer; `strip_accents` = None removes accents if `lower`, as BERT does.
+
         Raises:
             ValueError: the vocabulary does not begin with `MARKS`.
         """
@@ -43,12 +50,14 @@ class WordPieceTokenizer(Tokenizer):
         self.vocabulary = vocabulary
         self.lower = lower
         self.sentences = sentences
+        self.strip_accents = strip_accents
         ids = {token: index for index, token in enumerate(vocabulary)}
-        self.backend = _backend(models.WordPiece(ids, unk_token=MARKS[UNK]), lower)
+        self.backend = _backend(models.WordPiece(ids, unk_token=MARKS[UNK]), lower, strip_accents)
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
-        learner = _backend(models.WordPiece(unk_token=MARKS[UNK]), config.lower)
+        empty = models.WordPiece(unk_token=MARKS[UNK])
+        learner = _backend(empty, config.lower, config.strip_accents)
         words = _count_words(texts, learner)
         # Single characters get their ids here: the trainer's order differs from run to run.
         letters = Counter[str]()
@@ -67,10 +76,12 @@ class WordPieceTokenizer(Tokenizer):
         learner.train_from_iterator((f"{word} " * words[word] for word in sorted(words)), trainer)
         learnt: dict[str, int] = json.loads(learner.to_str())["model"]["vocab"]
         ranked = sorted(learnt, key=lambda token: learnt[token])
-        return cls(ranked, config.lower, config.sentences)
+        return cls(ranked, config.lower, config.sentences, config.strip_accents)
 
     @classmethod
-    def of_hub(cls, tokens: Sequence[str], lower: bool) -> tuple[Self, list[int]]:
+    def of_hub(
+        cls, tokens: Sequence[str], lower: bool, strip_accents: bool | None = None
+    ) -> tuple[Self, list[int]]:
         """Make a tokenizer from a vocabulary in the order of the Hugging Face hub.
 
         Returns:
@@ -86,7 +97,8 @@ class WordPieceTokenizer(Tokenizer):
             raise ValueError(f"the vocabulary has no {missing[0]}")
         order = [places[mark] for mark in MARKS]
         order += [index for index, token in enumerate(tokens) if token not in MARKS]
-        return cls([tokens[index] for index in order], lower), order
+        vocabulary = [tokens[index] for index in order]
+        return cls(vocabulary, lower, strip_accents=strip_accents), order
 
     @property
     def vocab_size(self) -> int:
@@ -130,11 +142,18 @@ class WordPieceTokenizer(Tokenizer):
         return int(ids[0]) if len(ids) == 1 and ids[0] != UNK else None
 
     def settings(self) -> dict[str, Any]:
-        return {"lower": self.lower, "sentences": self.sentences, "vocabulary": self.vocabulary}
+        accents = {} if self.strip_accents is None else {"strip_accents": self.strip_accents}
+        how = {"lower": self.lower, "sentences": self.sentences} | accents
+        return how | {"vocabulary": self.vocabulary}
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
-        return cls(settings["vocabulary"], settings["lower"], settings["sentences"])
+        return cls(
+            settings["vocabulary"],
+            settings["lower"],
+            settings["sentences"],
+            settings.get("strip_accents"),
+        )
 
 
 def _count_words(texts: Iterable[str], backend: Backend) -> Counter[str]:
@@ -149,9 +168,9 @@ def _count_words(texts: Iterable[str], backend: Backend) -> Counter[str]:
     return words
 
 
-def _backend(model: models.Model, lower: bool) -> Backend:
+def _backend(model: models.Model, lower: bool, strip_accents: bool | None) -> Backend:
     backend = Backend(model)
-    backend.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lower, strip_accents=strip_accents)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.add_special_tokens([AddedToken(MARKS[UNK], normalized=False)])
     backend.decoder = decoders.WordPiece(cleanup=False)

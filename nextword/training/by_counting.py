@@ -29,6 +29,7 @@ from ..run_folder import replacing
 from ..scratch import work_folder
 from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
+from ..text.folding import Folding
 from ..text.lexicon import Lexicon
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, train_tokenizer
@@ -194,13 +195,14 @@ def _read(
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
     if parent is None and text.tokenizer == "word" and split in _BLANKS:
-        tokenizer: Tokenizer = WordTokenizer(list(SPECIALS), split, text.lower)
+        fold = Folding.of(text)
+        tokenizer: Tokenizer = WordTokenizer(list(SPECIALS), split, *fold)
         builder = VocabularyBuilder(split == "ascii")
         advance = bars("reading", size)
         for span in spans:
             sink.end_line()
             for block in texts_of([span], advance):
-                sink.add(builder.add(block.lower() if text.lower else block))
+                sink.add(builder.add(fold(block)))
         lexicon, renumber = builder.finish(text.limit(), text.min_count)
         ids = sink.close(renumber)
         _write_words(fresh / TOKENIZER, lexicon, tokenizer)
@@ -300,8 +302,8 @@ def encoder(tokenizer: Tokenizer, lexicon: Lexicon | None = None) -> Encode:
     """Return a function text → ids (N,) uint32, fast for words between white space."""
     if isinstance(tokenizer, WordTokenizer) and tokenizer.split in _BLANKS:
         words = lexicon or Lexicon.of(tokenizer.vocabulary)
-        lower, ascii_only = tokenizer.lower, tokenizer.split == "ascii"
-        return lambda text: words.ids(text.lower() if lower else text, ascii_only)
+        fold, ascii_only = tokenizer.fold, tokenizer.split == "ascii"
+        return lambda text: words.ids(fold(text), ascii_only)
     return lambda text: np.asarray(tokenizer.encode(text), np.uint32)
 
 

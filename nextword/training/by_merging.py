@@ -69,7 +69,7 @@ def merge_runs(
     lexicon, maps = union([_words(run) for run in members])
     parts = [Member(model.table, ids) for model, ids in zip(models, maps, strict=True)]
     tokenizer = cast(WordTokenizer, members[0].tokenizer)
-    merged = WordTokenizer(lexicon.words(), tokenizer.split, tokenizer.lower)
+    merged = WordTokenizer(lexicon.words(), tokenizer.split, *tokenizer.fold)
     text = _encoded(spans, merged) if spans else None
     weights, alone = config.model.weights, list[float]()
     if text is not None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nextword import registry
 from nextword.config import TextConfig
 from nextword.errors import InputError
+from nextword.text.folding import Folding
 from nextword.text.tokenizer import (
     EOS,
     SPECIALS,
@@ -545,3 +546,48 @@ def test_wikitext_like_text() -> None:
     assert ids.count(UNK) == text.count("<unk>")
     assert tokenizer.unknown(text) == []
     assert {"@-@", "@,@", "="} <= set(tokenizer.settings()["vocabulary"])
+
+
+# ---------------------------------------------------------------- accents
+
+ACCENTED = "Où est le garçon ? Ήταν Ёлка à Москва\u0301.\n"
+BARE = "Ou est le garcon ? Ηταν Елка a Москва.\n"
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_strip_accents_apart_from_lower(name: str, lower: bool) -> None:
+    """Each without the other; what a tokenizer stores makes the same one again."""
+    settings = {"tokenizer": name, "lower": lower, "vocab_size": SIZES.get(name)}
+    texts = [ACCENTED + BARE]
+    kept = train_tokenizer(texts, TextConfig(**settings, strip_accents=False))
+    stripped = train_tokenizer(texts, TextConfig(**settings, strip_accents=True))
+    assert kept.encode(ACCENTED) != kept.encode(BARE)
+    assert stripped.encode(ACCENTED) == stripped.encode(BARE)
+    assert (stripped.encode(BARE) == stripped.encode(BARE.lower())) == lower
+    assert stripped.unknown(ACCENTED) == stripped.unknown(BARE)
+    for tokenizer in (kept, stripped):
+        again = type(tokenizer).restore(tokenizer.settings())
+        assert again.to_json() == tokenizer.to_json()
+        assert again.encode(ACCENTED) == tokenizer.encode(ACCENTED)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_accents_are_as_before_by_default(name: str, lower: bool) -> None:
+    """WordPiece removes them if it lower-cases, the others never; nothing new is stored."""
+    tokenizer = train_tokenizer(
+        [ACCENTED + BARE], TextConfig(tokenizer=name, lower=lower, vocab_size=SIZES.get(name))
+    )
+    same = tokenizer.encode(ACCENTED) == tokenizer.encode(BARE)
+    assert same == (name == "wordpiece" and lower)
+    assert "strip_accents" not in tokenizer.to_json()
+
+
+def test_only_accents_are_stripped() -> None:
+    """The dots of Japanese, the vowels of Hindi and the letters of Korean are none."""
+    fold = Folding(strip_accents=True)
+    for text in ("がぎぐ パピプ", "हिन्दी", "한국어", "ø ß ł", "ไทย"):
+        assert fold(text) == text
+    assert fold("ệ ñ é e\u0301 ΐ й") == "e n e e ι и"
+    assert Folding(lower=True, strip_accents=True)("İÉ") == "ie"
