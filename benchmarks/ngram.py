@@ -105,6 +105,10 @@ def loaded(options: argparse.Namespace, out: Path) -> Any:
     return float(said), 0
 
 
+#: Methods that are measured in one way only. katz always backs off, the others do not back off.
+ONE_WAY = ("maximum-likelihood", "add-k", "katz")
+
+
 def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure every smoothing method at the orders 1 to 7 (perplexity, time, size, memory) and plot
     the perplexities."""
@@ -118,8 +122,8 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
         run = Path(name) / "run"
         for smoothing in registry.names("smoothing"):
             for interpolate in (True, False):
-                if smoothing == "maximum-likelihood" and not interpolate:
-                    continue  # order 1 has no lower order to interpolate with
+                if interpolate == (smoothing == "katz") and smoothing in ONE_WAY:
+                    continue
                 for order in range(1, 8):
                     settings = (
                         f"model.smoothing={smoothing}",
@@ -155,7 +159,7 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
                         and row["interpolate"] == interpolate
                         and row["test"] < 1e5
                     ]
-                    if len(points) > 1:
+                    if len(points) > 1 and max(test for _, test in points) < 1e4:
                         colour = f"C{registry.names('smoothing').index(smoothing)}"
                         label = smoothing + ("" if interpolate else ", back-off")
                         xs, ys = zip(*points, strict=True)
