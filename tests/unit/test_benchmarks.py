@@ -92,3 +92,23 @@ def test_one_cycle_in_pieces(tmp_path: Path) -> None:
     assert 1 < result["test_perplexity"] < 100
     assert result["valid_perplexity"] == result["test_perplexity"]
     assert result["seconds"] > 0
+
+
+def test_word_vectors_are_written_as_they_are_read(tmp_path: Path) -> None:
+    """Words that stand beside the same words get similar vectors."""
+    import numpy as np
+
+    from benchmarks.word_vectors import write_vectors
+    from nextword.config import TextConfig
+    from nextword.text.tokenizer import train_tokenizer
+    from nextword.text.vectors import read_vectors
+
+    text, out = tmp_path / "text.txt", tmp_path / "vectors.txt"
+    text.write_text("the cat sat down\nthe dog sat down\na fish swims off\n" * 20, encoding="utf-8")
+    write_vectors(text, out, width=4)
+    tokenizer = train_tokenizer(["cat dog fish\n"], TextConfig(tokenizer="word"))
+    read = read_vectors(out, tokenizer)
+    vectors = dict(zip(map(tokenizer.token, read.ids.tolist()), read.vectors, strict=True))
+    assert read.skipped == 0 and vectors.keys() == {"cat", "dog", "fish"}
+    near, far = (np.linalg.norm(vectors["cat"] - vectors[other]) for other in ("dog", "fish"))
+    assert near < 0.1 * far
