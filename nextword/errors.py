@@ -23,3 +23,16 @@ class Interrupted(Exception):
     The message says how to continue. The command line prints it as one line and exits with status
     130.
     """
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """A value that somebody gave, as a message shows it: in one line, without its middle if long.
+
+    Example:
+        >>> shown("a\\nb"), shown("abcdefghij", longest=6)
+        ('a\\\\nb', 'abc … j')
+    """
+    text = str(value)
+    if len(text) > longest:
+        text = f"{text[: longest // 2]} … {text[-(longest // 6) :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

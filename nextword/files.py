@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
+from .errors import InputError, shown
 from .parsing import parse_json
 from .scratch import sync, usual_mode, work_folder
 
@@ -82,7 +82,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             meta = parse_json((file.metadata() or {}).get("json", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+        raise InputError(
+            f"'{path}' is damaged ({shown(error, 300)}); train the run again"
+        ) from None
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import Config
-from .errors import InputError
+from .errors import InputError, shown
 from .files import read_tensors, write_tensors, write_text
 from .outputs import Folder
-from .parsing import read_json
+from .parsing import read_json, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,12 +86,15 @@ def read_config(folder: Path) -> Config:
     given = _json(folder / CONFIG)
     kind = given.get("model_type")
     if kind != "bert":
-        raise InputError(f"'{folder}' is a '{kind}' model; only BERT-architecture ones are read")
+        raise InputError(
+            f"'{folder}' is a '{shown(kind)}' model; only BERT-architecture ones are read"
+        )
     places = given.get("position_embedding_type", "absolute")
     if places != "absolute":
-        raise InputError(f"'{folder}' has {places} positions; only absolute ones are read")
-    if given.get("hidden_act", "gelu") not in _ACTIVATIONS:
-        raise InputError(f"'{folder}' has the activation '{given['hidden_act']}', unknown here")
+        raise InputError(f"'{folder}' has {shown(places)} positions; only absolute ones are read")
+    activation = str(given.get("hidden_act", "gelu"))
+    if activation not in _ACTIVATIONS:
+        raise InputError(f"'{folder}' has the activation '{shown(activation)}', unknown here")
     try:
         model = {
             "name": "bert",
@@ -101,7 +104,7 @@ def read_config(folder: Path) -> Config:
             "inner": given["intermediate_size"],
             "context": given["max_position_embeddings"],
             "segments": given["type_vocab_size"],
-            "activation": _ACTIVATIONS[given.get("hidden_act", "gelu")],
+            "activation": _ACTIVATIONS[activation],
             "dropout": given.get("hidden_dropout_prob", 0.1),
             "dropout_attention": given.get("attention_probs_dropout_prob", 0.1),
             "epsilon": given.get("layer_norm_eps", 1e-12),
@@ -135,21 +138,31 @@ def read_tokenizer(folder: Path) -> tuple[WordPieceTokenizer, list[int]]:
     from .text.wordpiece import WordPieceTokenizer
 
     if (folder / VOCABULARY).is_file():
-        text = (folder / VOCABULARY).read_text(encoding="utf-8")
+        try:
+            text = read_text(folder / VOCABULARY)
+        except ValueError as error:
+            raise InputError(f"'{folder / VOCABULARY}' is damaged ({error})") from None
         tokens = text.removesuffix("\n").split("\n")  # a token may be another end of a line
     elif (folder / TOKENIZER).is_file():
-        model = _json(folder / TOKENIZER).get("model", {})
-        if model.get("type", "WordPiece") != "WordPiece" or not isinstance(
-            model.get("vocab"), dict
-        ):
+        tokens = _tokens(_json(folder / TOKENIZER).get("model"))
+        if not tokens:
             raise InputError(f"'{folder / TOKENIZER}' is no WordPiece tokenizer")
-        tokens = sorted(model["vocab"], key=lambda token: model["vocab"][token])
     else:
         raise InputError(f"'{folder}' has neither {VOCABULARY} nor {TOKENIZER}")
     try:
         return WordPieceTokenizer.of_hub(tokens, _lower(folder), _strip_accents(folder))
     except ValueError as error:
         raise InputError(f"the vocabulary of '{folder}' cannot be used: {error}") from None
+
+
+def _tokens(model: object) -> list[str]:
+    """The tokens of the "model" of a tokenizer.json by id; none if it is no WordPiece model."""
+    if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
+        return []
+    ids = model.get("vocab")
+    if not isinstance(ids, dict) or not all(isinstance(index, int) for index in ids.values()):
+        return []
+    return sorted(ids, key=lambda token: ids[token])
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -32,6 +32,9 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
+    escapes = (b"\\ud", b"\\uD") if isinstance(text, bytes) else ("\\ud", "\\uD")
+    if any(escape in text for escape in escapes):  # type: ignore[operator]
+        json.dumps(value, ensure_ascii=False).encode()  # half of a character is no Unicode
     return value
 
 

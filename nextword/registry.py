@@ -12,7 +12,7 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, shown
 
 REGISTRY: dict[str, dict[str, str]] = {
     "tokenizer": {
@@ -139,4 +139,4 @@ def unknown(what: str, given: str, known: Collection[str]) -> str:
     """Return the error message for an unknown name; it suggests the nearest known one."""
     near = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
-    return f"unknown {what} '{given}'; {hint}"
+    return f"unknown {what} '{shown(given)}'; {hint}"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import ValidationError
 
 from .. import registry
-from ..errors import InputError
+from ..errors import InputError, shown
 from .section import Section
 from .settings import SourceConfig, TextConfig, TrainConfig
 
@@ -72,6 +72,8 @@ class Config:
                 parsed[table] = schema.model_validate(values)
             except ValidationError as error:
                 raise InputError(_explain(table, error, tables)) from None
+            except UnicodeEncodeError:
+                raise InputError(f"[{table}]: a value is not Unicode text") from None
         for side in ("text", "source"):
             registry.check("tokenizer", parsed[side].tokenizer)
         registry.check("stream", parsed["train"].stream)
@@ -105,6 +107,8 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
         if first["type"] == "extra_forbidden":
             raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
         raise InputError(f"{where}: {_value_message(key, first)}") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: a value is not Unicode text") from None
 
 
 def _check_fits(parsed: dict[str, Any]) -> None:
@@ -174,4 +178,4 @@ def _value_message(key: str, error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return f"{key}: {message}".removeprefix(": ")
-    return f"{key} = {error['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{key} = {shown(repr(error['input']))}: {message[0].lower()}{message[1:]}"

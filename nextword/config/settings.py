@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from .. import bounds, registry
+from ..errors import shown
 from .section import Section, Use
 
 #: keys of [text] that not every tokenizer reads
@@ -308,9 +309,10 @@ def parse_size(text: str | int) -> int:
     Raises:
         ValueError: it is not a size.
     """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
+    number = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)"
+    match = re.fullmatch(rf"\s*{number}\s*([kmgt]?)i?b?\s*", str(text).lower())
     if not match:
-        raise ValueError(f"'{text}' is not a size; write for example 200MB or 2GB")
+        raise ValueError(f"'{shown(text)}' is not a size; write for example 200MB or 2GB")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 

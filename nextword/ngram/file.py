@@ -10,16 +10,25 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..parsing import parse_json
 from ..text.lexicon import Lexicon
 from .table import Table
-from .trie import CONTEXT_COLUMNS, FIRST_FOLLOWER, HIGHEST_ORDER, NODE_COLUMNS
+from .trie import (
+    CONTEXT_COLUMNS,
+    FIRST_FOLLOWER,
+    HIGHEST_ORDER,
+    NEXT_STATE,
+    NODE_COLUMNS,
+    SHORTER,
+    WORD,
+)
 
 Array = np.ndarray[Any, Any]
 Shapes = dict[str, tuple[tuple[int, ...], Any]]
@@ -28,6 +37,9 @@ _TYPES = {"U8": np.uint8, "U32": np.uint32, "U64": np.uint64, "I64": np.int64}
 _NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
 _PAD = 64
 _LARGEST = 1 << 50  # bytes
+#: Bytes of a table whose places are all checked, in a few hundredths of a second. A larger one is
+#: opened without reading it.
+_CHECKED = 1 << 28
 _EXPECTED = {
     "offsets": np.int64,
     "words.ends": np.uint64,
@@ -154,7 +166,9 @@ def read(path: Path) -> Stored:
         ArithmeticError,
         IndexError,
     ) as error:
-        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+        raise InputError(
+            f"'{path}' is damaged ({shown(error, 200)}); train the run again"
+        ) from None
 
 
 def _entries(header: dict[str, Any]) -> dict[str, Any]:
@@ -198,3 +212,34 @@ def _check(table: Table, lexicon: Lexicon) -> None:
     )
     if not fits:
         raise ValueError("the arrays do not fit each other")
+    words = lexicon.hash_table.view(np.uint32)[::2] if lexicon.hash_table.size else np.zeros(0)
+    if not np.all(lexicon.ends[1:] >= lexicon.ends[:-1]):
+        raise ValueError("the places of the words")
+    if words.size < 2 or int(words.max()) > len(lexicon) or np.all(lexicon.hash_table != 0):
+        raise ValueError("the hash table of the words")
+    if table.nbytes <= _CHECKED:
+        _check_places(table)
+
+
+def _check_places(table: Table) -> None:
+    """Check that every place that nodes and contexts name is in the table, and that shorter
+    contexts are shorter: otherwise the compiled loops would read beyond the arrays, or never end.
+
+    Raises:
+        ValueError: they are not.
+    """
+    nodes, contexts, offsets = table.nodes, table.contexts, table.offsets
+    states = len(contexts) - 1
+    first = contexts[:, FIRST_FOLLOWER]
+    fits = (
+        int(nodes[:, WORD].max()) < table.vocab_size
+        and int(nodes[:, NEXT_STATE].max()) < states
+        and int(first[0]) == 1
+        and int(first[1]) == table.vocab_size + 1
+        and bool(np.all(first[1:] >= first[:-1]))
+    )
+    for low, high in pairwise([*offsets.tolist()[:-1], states]):  # an order's states
+        shorter = contexts[low : min(high, states), SHORTER]
+        fits = fits and (not len(shorter) or int(shorter.max()) < low)
+    if not fits:
+        raise ValueError("a place beyond the table")

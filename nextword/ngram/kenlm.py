@@ -12,6 +12,7 @@ probabilities of all next words.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -181,7 +182,8 @@ class Model:
     def perplexity(self, sentence: str | bytes) -> float:
         """10^(-score / words); the end of the sentence counts as a word."""
         words = len(self._split(sentence)) + 1
-        return float(10.0 ** (-self.score(sentence) / words))
+        power = -self.score(sentence) / words
+        return float(10.0**power) if power < 308 else math.inf
 
     def full_scores(
         self, sentence: str | bytes, bos: bool = True, eos: bool = True

@@ -116,6 +116,8 @@ def _backend(model: models.Model) -> Backend:
 def _assemble(vocabulary: dict[str, int], merges: list[list[str]]) -> Backend:
     if [vocabulary.get(token) for token in SPECIALS] != [0, 1]:
         raise ValueError("the vocabulary does not begin with <unk> <eos>")
+    if set(vocabulary.values()) != set(range(len(vocabulary))):
+        raise ValueError("the ids are not 0, 1, 2 and so on")
     pairs = [(a, b) for a, b in merges]
     if not all({a, b, a + b} <= vocabulary.keys() for a, b in pairs):
         raise ValueError("the merges do not fit the vocabulary")

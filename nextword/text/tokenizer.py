@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 
 from .. import bounds, registry
 from ..config import TextConfig
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..parsing import read_json
 
 UNK, EOS = 0, 1
@@ -166,7 +166,8 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     except FileNotFoundError:
         raise InputError(f"no file '{path}'; the run is incomplete, train it again") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path}' is damaged ({error}); train the run again") from None
+        why = " ".join(str(error).split())
+        raise InputError(f"'{path}' is damaged ({shown(why, 300)}); train the run again") from None
 
 
 def restore_tokenizer(settings: dict[str, Any]) -> Tokenizer:
