@@ -38,8 +38,11 @@ def replace_unknown(
         weights: how much each of them attended to each source token (≥ T, S), `<eos>` last.
         source: the text of each source token (S,).
     """
-    first, *parts = tokenizer.decode(written).split(SPECIALS[UNK])
+    decoded = tokenizer.decode(written)
+    first, *parts = decoded.split(tokenizer.decode([UNK]))  # not every tokenizer writes `<unk>`
     places = [step for step, index in enumerate(written) if index == UNK]
+    if len(parts) != len(places):  # a piece of the text looks like it
+        return decoded
     text = first
     for step, part in zip(places, parts, strict=True):
         text += source[int(weights[step, :-1].argmax())].strip() + part

@@ -96,6 +96,10 @@ _WRITES = {"--out", "--plot"}
 _NEW = ["out/new", "out/a.png", "out/a.svg", "out/m.arpa", "out/m.npy", "out/no/such/x", "out"]
 
 
+#: Texts that a command line can hold: a byte that is no UTF-8 arrives as half of a character.
+WORDS = [text.replace("\ud800", "\udce9").replace("\x00", "") for text in TEXTS]
+
+
 class Pool:
     """The folder that commands read from: small files and runs, good and odd ones."""
 
@@ -142,7 +146,6 @@ class Pool:
         (self.folder / "empty").mkdir()
         (self.folder / "loop").symlink_to("loop")
         (self.folder / "zero").symlink_to("/dev/zero")
-        os.mkfifo(self.folder / "fifo")
         self.names = sorted(path.name for path in self.folder.iterdir())
         self.seen = self.stamp()
 
@@ -187,10 +190,10 @@ def odd_word(parameter: Any, draw: random.Random, pool: Pool) -> str:
         return draw.choice([*NUMBERS, "2", "1"])
     names = [str(pool.folder / name) for name in pool.names]
     if "Path" in kind or parameter.name in ("file", "recipe"):
-        return draw.choice([*names, *names, *_NEW, "-", *TEXTS])
+        return draw.choice([*names, *names, *_NEW, "-", *WORDS])
     if parameter.name in ("settings", "dynamic_set", "cache_set"):
-        return f"{draw.choice(_KEYS)}={draw.choice([*NUMBERS, *TEXTS, *map(str, VALUES)])}"
-    return draw.choice(TEXTS)
+        return f"{draw.choice(_KEYS)}={draw.choice([*NUMBERS, *WORDS, *map(str, VALUES[:20])])}"
+    return draw.choice(WORDS)
 
 
 _KEYS = [
