@@ -22,6 +22,7 @@ from rich.console import Console
 
 from . import plot
 from .arguments import checked
+from .config import configure
 from .diagnostics.gradients import GradientFlow, draw_on, measure
 from .evaluation.dynamic import Dynamic
 from .evaluation.figures import Evaluation
@@ -219,7 +220,7 @@ def _climb_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any
                 out / _TRAIN,
                 out / rung.slug,
                 valid=out / _VALID,
-                overrides=rung.settings | {"train.seed": seed},
+                overrides=rung.settings | _seed(rung, seed),
                 overwrite=True,
                 quiet=True,
             )
@@ -227,6 +228,12 @@ def _climb_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any
             run = load(out / rung.slug)
         result = evaluate_text(run, out / _VALID, dynamic=rung.dynamic)
     return _row(rung, run, result, time.perf_counter() - began)
+
+
+def _seed(rung: Rung, seed: int) -> dict[str, Any]:
+    """The seed, for a recipe that draws random numbers."""
+    drawn = configure(rung.recipe).model.trained_by == "gradient"
+    return {"train.seed": seed} if drawn else {}
 
 
 def _row(rung: Rung, run: Run, result: Evaluation, seconds: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from nextword import plot
-from nextword.cli.main import app
+from nextword.cli.app import app
 from tests.support import Cli, snapshot
 
 RUNS = Path(__file__).parent.parent / "fixtures" / "earlier_runs"

@@ -61,6 +61,7 @@ FOLDERS = {
 } | {"full recipe": "full"}
 
 SMALL = ["train.batch_size=4", "train.bptt=10", "optimizer.lr=1", "train.non_monotone=1"]
+PLAIN = SMALL[:-1]  # for recipes that do not average
 TINY = ["model.hidden=12", "model.embedding=8", "model.layers=2", "train.epochs=2", *SMALL]
 TINY += ["text.lower=true"]
 
@@ -296,7 +297,7 @@ def test_what_a_recipe_lacks_is_said(texts: Texts, tmp_path: Path) -> None:
     """On standard error, ingredient by ingredient. What is left is the recipe, with and without
     fine-tuning, whose length is in epochs even where the training's is in minutes."""
     folder = tmp_path / "out"
-    settings = [*SMALL, "train.minutes=1000", "train.patience=1", "train.eval_every=2"]
+    settings = [*PLAIN, "train.minutes=1000", "train.patience=1", "train.eval_every=2"]
     settings += ["optimizer.lr=1e-30"]  # nothing gets better: a training stops at once
     recipe = str(texts.folder / "none.toml")
     arguments = command(texts, recipe, folder, "--fine-tune", 2, settings=settings)
@@ -736,7 +737,7 @@ def test_another_ablation_in_the_same_place_is_refused(few: Done, texts: Texts) 
         command(texts, recipe, few.folder, "--fine-tune", 2, settings=[*SMALL, "model.hidden=13"]),
         command(texts, recipe, few.folder, "--fine-tune", 2, settings=SMALL[:-1]),
         command(texts, recipe, few.folder, settings=SMALL),
-        command(texts, "lstm", few.folder, "--fine-tune", 2, settings=SMALL),
+        command(texts, "lstm", few.folder, "--fine-tune", 2, settings=PLAIN),
         [*few.arguments, "--test", str(texts.test)],
         [*few.arguments, "--train", str(texts.test)],
         [str(part) for part in swapped],

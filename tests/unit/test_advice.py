@@ -73,7 +73,6 @@ REFUSALS = [
     "score nowhere valid.txt",
     "score no-marks.arpa valid.txt",
     "train mixture base.arpa --valid valid.txt --out mixed",
-    "train mixture base.arpa no-break-space.arpa --valid valid.txt --out mixed",
     "train --out base.arpa --resume",
 ]
 

@@ -263,6 +263,9 @@ def test_no_checkpoints_are_held_unless_they_are_averaged() -> None:
 
 def fit(text: Path, out: Path, quiet: bool = True, **settings: Any) -> nextword.Run:
     overrides = TINY | {key.replace("__", "."): value for key, value in settings.items()}
+    average, stops = overrides.get("train.average"), overrides.get("train.non_monotone_stop")
+    if average != "non-monotone" and not stops:
+        del overrides["train.non_monotone"]  # it would do nothing
     return nextword.train("lstm", text, out, overrides=overrides, quiet=quiet)
 
 

@@ -24,6 +24,7 @@ from nextword.cli.main import main
 from nextword.config import Config
 from nextword.errors import InputError
 from nextword.evaluation import cache as module
+from nextword.evaluation import dynamic as dynamic_evaluation
 from nextword.evaluation.cache import (
     THETAS,
     WINDOWS,
@@ -419,16 +420,22 @@ def test_chunks_do_not_change_the_cache(dynamic: Dynamic | None) -> None:
             np.testing.assert_allclose(watcher.p[row], expected, rtol=2e-5, atol=1e-7)
 
 
-def test_dynamic_evaluation_shows_what_predicted_before_it_learns() -> None:
+def test_dynamic_evaluation_shows_what_predicted_before_it_learns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A segment's vectors are those that gave its scores, of the weights as they then were: neither
     the trained ones nor those that have learnt the segment; being watched changes no score."""
     model, ids = tiny(V), text_ids(48, vocab_size=V)
     settings = Dynamic(lr=0.05, segment=16)
-    note, seen = Note(), []
+    note, seen, copies = Note(), [], []
+    copy = dynamic_evaluation._learner
+    monkeypatch.setattr(
+        dynamic_evaluation, "_learner", lambda model: copies.append(copy(model)) or copies[-1]
+    )
 
     def watch(hidden: Tensor, words: Tensor) -> None:
         note(hidden, words)
-        logits = model.head(hidden, model.embedding.weight)
+        logits = copies[0].head(hidden, copies[0].embedding.weight)
         seen.append(logits.log_softmax(-1).gather(1, words[:, None])[:, 0].detach())
 
     scores = score_dynamic(model, ids, CPU, settings, watch=watch)

@@ -22,6 +22,7 @@ from nextword.cli.main import main
 from nextword.config import configure, recipe_path
 from nextword.errors import InputError, Interrupted, TrainingError
 from nextword.nn import kernels
+from nextword.nn.randomness import generator
 from nextword.text.corpus import Corpus, Counts
 from nextword.training.by_gradient import _notes
 from nextword.training.loop import loop
@@ -79,7 +80,7 @@ class Recorder:
         refused = self.count == self.refuse
         if refused and self.early:
             raise self.error
-        drawn = torch.get_rng_state()
+        drawn = generator().get_state()
         try:
             function()
             if refused:
@@ -87,7 +88,7 @@ class Recorder:
             with Capturing():
                 answer = function()
         finally:
-            torch.set_rng_state(drawn)
+            generator().set_state(drawn)
         for place in tensors(answer):
             place.fill_(torch.nan)
 

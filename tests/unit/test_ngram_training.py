@@ -763,7 +763,7 @@ BAD = {
     "one number": ("--train TEXT --set model.prune=1", "begins with 0"),
     "too many": ("--train TEXT --set|model.prune=0 0 1 1 --set model.order=3", "4 numbers"),
     "half a count": ("--train TEXT --set|model.prune=0 0.5", "a number per order"),
-    "a list": ("--train TEXT --set|model.prune=[0, -1]", "never falls"),
+    "a list": ("--train TEXT --set|model.prune=[0, -1]", "greater than or equal to 0"),
     "negative entropy": ("--train TEXT --set model.prune_entropy=-1", "model.prune_entropy = -1"),
     "all entropy": ("--train TEXT --set model.prune_entropy=1", "less than 1"),
     "add nothing": ("--train TEXT --set model.add_k=0", "model.add_k = 0"),

@@ -17,9 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import nextword
-from nextword.experiments.lr_finder import find_lr
 from nextword.nn.randomness import generator, initialising, own_generator
-from nextword.training.request import Request
 from tests.contract.test_earlier_runs import EXPECTED, FOLDER
 
 RUNS = [name for name in EXPECTED if "resumed" in EXPECTED[name]]
@@ -100,7 +98,7 @@ def test_other_verbs_disturb_nobody(lstm_run: Path, story: Path) -> None:
         nextword.evaluate(run, story, dynamic=nextword.Dynamic())
         nextword.evaluate(run, story, mc_dropout=2)
         nextword.generate(run, "the", tokens=5)
-        find_lr(Request.of("lstm", story, overrides=LSTM, quiet=True), steps=5)
+        nextword.find_lr("lstm", story, overrides=LSTM, steps=5)
 
 
 @pytest.mark.parametrize("kind", DRAWING)

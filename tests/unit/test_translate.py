@@ -341,7 +341,7 @@ def test_picture(run: Run, tmp_path: Path) -> None:
     assert not pictures.needs_chinese(seen)
     assert pictures.needs_chinese(odd)
     assert pictures.needs_chinese(replace(seen, source=["の", "b", "c"]))
-    assert [pictures.label(t) for t in (" a", "\n", "$", "", "b")] == ["▁a", "⏎", r"\$", "∅", "b"]
+    assert [pictures.label(t) for t in (" a", "\n", "$", "", "b")] == ["▁a", "⏎", "$", "∅", "b"]
 
 
 def test_summary() -> None:
