@@ -110,6 +110,8 @@ def check_synopsis(verb: str, rest: str) -> None:
 def check_module(name: str, rest: list[str]) -> None:
     """`python -m benchmarks.NAME …`: the script exists and reads these options."""
     script = ROOT / f"{name.replace('.', '/')}.py"
+    if script.with_suffix("").is_dir():  # a package
+        script = script.with_suffix("") / "__main__.py"
     assert script.is_file(), name
     source = script.read_text(encoding="utf-8")
     if "Race(" in source:
