@@ -199,7 +199,7 @@ BAD = {
     "resume nothing": ("train --resume --out new", "no run 'new'"),
     "resume with train": (NO_RUN + " --out RUN --resume", "--train"),
     "from nothing": (NO_RUN + " --out new --from nowhere", "no run 'nowhere'"),
-    "vectors": (NO_RUN + " --out new --set text.vectors=vectors.txt", "line 2"),
+    "vectors": (NO_RUN + " --out new --set text.vectors=vectors.txt", "vectors of 3 numbers"),
     "no gpu": (NO_RUN + " --out new --device tpu", "device"),
     "no run": ("evaluate nowhere --data TEXT", "no run 'nowhere'"),
     "file as run": ("evaluate TEXT --data TEXT", "not a run"),

@@ -327,7 +327,7 @@ def test_weights_come_back(method: Any) -> None:
     def fail(steps: int) -> None:
         calls.append(steps)
         if len(calls) == 3:
-            assert not torch.equal(weights(model)[0], before[0])
+            same()  # a copy learns, so others may use the model meanwhile
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
