@@ -29,6 +29,7 @@ TEXTS = {
 }
 #: settings that make a model small, of those that its kind has
 SMALL: dict[str, Any] = {
+    "train.minutes": None,
     "model.hidden": 8,
     "model.embedding": 8,
     "model.encoder.hidden": 8,
@@ -58,7 +59,7 @@ def small(recipe: str) -> dict[str, Any]:
     config = configure(recipe)
     for side in ("text", "source"):
         if f"{side}.vocab_size" in known:
-            sizes = {"word": 20, "char": 20, "wordpiece": 60}
+            sizes = {"word": 20, "char": 20, "wordpiece": 120}
             found[f"{side}.vocab_size"] = sizes.get(getattr(config, side).tokenizer, 300)
     if config.model.trained_by == "counting":
         del found["text.vocab_size"]  # so that <unk> does not occur
@@ -67,6 +68,7 @@ def small(recipe: str) -> dict[str, Any]:
 
 #: What a key is changed to, where its schema does not tell.
 CHANGES: dict[str, Any] = {
+    "model.encoder.cutoffs": [4, 9],
     "text.tokenizer": "char",
     "source.tokenizer": "char",
     "text.min_count": 40,
@@ -113,7 +115,7 @@ def changed(setting: Any, now: Any, folder: Path) -> Any:
     if setting.key in CHANGES:
         return CHANGES[setting.key]
     if setting.key.endswith("vocab_size"):
-        return 280 if now == 300 else 8 if now == 20 else 50
+        return 280 if now == 300 else 8 if now == 20 else 30
     if setting.key.endswith("vectors"):
         return vectors(folder)
     if isinstance(now, bool):
