@@ -18,6 +18,7 @@ from .progress import Progress
 Array = np.ndarray[Any, Any]
 
 LARGEST_BACKOFF = 1e4  # log10 of a weight; a larger one is an error
+_LONGEST = 1 << 20  # bytes of a line; a file without line ends is not read as a whole
 _BLOCK = 1 << 24  # bytes parsed at a time
 _TAB, _NEWLINE, _RETURN, _SPACE, _BACKSLASH = b"\t\n\r \\"
 
@@ -37,10 +38,12 @@ class Lines:
         """Read until the buffer holds a whole line or the rest of the file.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: the file is damaged, or a line is too long.
         """
         while not self.ended and b"\n" not in self.buffer:
-            self._read(1 << 16)
+            if len(self.buffer) > _LONGEST:
+                self.wrong(f"is longer than {_LONGEST >> 20} MB")
+            self._read(max(1 << 16, len(self.buffer)))
 
     def _read(self, size: int) -> None:
         try:

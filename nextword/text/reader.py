@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .encoding import decode
+from .input_lines import LONGEST
 from .source import Source, open_source
 
 BLOCK = 1 << 20  # bytes read at a time; a line longer than 4 blocks is cut at white space
@@ -78,15 +79,22 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
     """The lines of a file, without their line ends.
 
     Raises:
-        InputError: the file cannot be read, is empty, is not UTF-8 or looks binary.
+        InputError: the file cannot be read, is empty, is not UTF-8 or looks binary, or a line is
+            longer than `LONGEST` characters.
     """
     spans = open_texts([path])
 
     def read() -> Iterator[str]:
-        rest = ""
+        rest, number = "", 1
         for text, _ in blocks(spans):
             *whole, rest = (rest + text).split("\n")
             yield from whole
+            number += len(whole)
+            if len(rest) > LONGEST:
+                raise InputError(
+                    f"line {number:,} of '{path}' is longer than {LONGEST >> 20} MB; break it "
+                    "into several"
+                )
         if rest:
             yield rest
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,10 @@ from nextword.generation.masked import MaskedDecoding
 from nextword.generation.sample import Sampling, search_text
 from nextword.generation.translate import Decoding
 from nextword.models.sizes import check_memory, free_memory, without_memory
+from nextword.ngram.arpa_reading import read_arpa
 from nextword.ngram.table import Table
 from nextword.ngram.trie import BACKOFF, LOG_PROB
+from nextword.text import reader
 from nextword.training.request import Request
 from tests.support import Cli, tiny
 
@@ -281,3 +285,33 @@ def test_memory_is_compared_with_what_is_free() -> None:
     with pytest.raises(InputError, match="parameters"):
         check_memory(without_memory(lambda: torch.nn.Linear(1 << 20, 1 << 24)))
     assert torch.equal(state, torch.get_rng_state())
+
+
+# ---------------------------------------------------------------------------- lines that never end
+
+
+def test_a_line_that_is_read_as_a_whole_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "LONGEST", 1 << 20)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n" + b"ab " * (1 << 21))
+    lines = reader.lines(path)
+    assert next(lines) == "one"
+    with pytest.raises(InputError, match=r"line 2 of .* is longer than 1 MB"):
+        list(lines)
+
+
+@pytest.mark.parametrize("before", ["", "\\data\\\nngram 1=3\n\n", "ARPA\n\\1-grams:\n"])
+def test_an_arpa_file_without_line_ends_is_not_read_as_a_whole(before: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.arpa.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(before.encode())
+        for _ in range(64):
+            file.write(bytes(range(65, 91)) * (1 << 15))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="longer than 1 MB"):
+        read_arpa(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 24  # of 54 MB
