@@ -66,6 +66,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def given(**arguments: object) -> dict[str, object]:
+    """Return the arguments that are not None, by name."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def described(value: object) -> str:
     """Say what a value is, in a few words.
 

@@ -45,7 +45,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "maximum-likelihood": "nextword.ngram.smoothing:MaximumLikelihood",
         "add-k": "nextword.ngram.smoothing:AddK",
         "dirichlet": "nextword.ngram.smoothing:Dirichlet",
-        "katz": "nextword.ngram.smoothing:Katz",
+        "katz": "nextword.ngram.katz:Katz",
         "jelinek-mercer": "nextword.ngram.smoothing:JelinekMercer",
         "witten-bell": "nextword.ngram.smoothing:WittenBell",
         "absolute-discounting": "nextword.ngram.smoothing:AbsoluteDiscounting",

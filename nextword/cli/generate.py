@@ -140,12 +140,12 @@ def command(
 
     Prints the prompt, then the new text token by token as it is sampled.
     """
+    from ..arguments import given
     from ..config import parse_section
-    from ..generation.sample import check_search, sample_texts, search_text, stream_text
+    from ..generation.sample import check_search, search_text
     from ..generation.sampling import Sampling
     from ..run import load
     from ..types import Ability
-    from .options import given
 
     drawing = given(
         temperature=temperature,
@@ -154,38 +154,42 @@ def command(
         min_p=min_p,
         repetition_penalty=repetition_penalty,
     )
-    values = {"allow_unk": allow_unk, **drawing}
-    sampling = parse_section(Sampling, values, "generate")
+    sampling = parse_section(Sampling, {"allow_unk": allow_unk, **drawing}, "generate")
     others = given(seed=seed, precision=precision, samples=samples)
     check_search(beam, [f"--{name.replace('_', '-')}" for name in drawing | others])
     loaded = load(run, device)
     ends = [text.replace("\\n", "\n") for text in stop]
     how: dict[str, Any] = {"tokens": tokens, "sampling": sampling, "seed": seed, "stop": ends}
+    filling = given(method=method, steps=steps)
     if loaded.can(Ability.GENERATE_MASKED):
-        others = given(beam=beam, samples=samples, precision=precision)
-        _refuse(others, f"'{loaded.name}' fills gaps")
-        if method != "gibbs":
-            more = given(seed=seed, allow_unk=allow_unk or None)
-            _refuse(drawing | more, "mask-predict draws nothing")
-        print(prompt + _filled(loaded, prompt, given(method=method, steps=steps), how))
+        unused = given(beam=beam, samples=samples, precision=precision)
+        _refuse(unused, f"'{loaded.name}' fills gaps")
+        more = given(seed=seed, allow_unk=allow_unk or None)
+        _refuse({} if method == "gibbs" else drawing | more, "mask-predict draws nothing")
+        print(prompt + _filled(loaded, prompt, filling, how))
         return
     loaded.require(Ability.GENERATE)
-    _refuse(given(method=method, steps=steps), f"'{loaded.name}' writes from left to right")
+    _refuse(filling, f"'{loaded.name}' writes from left to right")
     if missing := loaded.tokenizer.unknown(prompt):
         print(f"nextword: not in the vocabulary: {', '.join(missing)}", file=sys.stderr)
     if beam:
-        found = search_text(
-            loaded, prompt, tokens=tokens, beam=beam, stop=ends, allow_unk=allow_unk
-        )
-        print(prompt + found)
+        search: dict[str, Any] = {"tokens": tokens, "beam": beam, "stop": ends}
+        print(prompt + search_text(loaded, prompt, allow_unk=allow_unk, **search))
         return
     how["precision"] = (precision or Weights.fp32).value
-    if samples is not None and samples > 1:
-        texts = sample_texts(loaded, [prompt] * samples, **how)
+    _write(loaded, prompt, samples or 1, how)
+
+
+def _write(run: Run, prompt: str, samples: int, how: dict[str, Any]) -> None:
+    """Print the prompt and the text token by token, or several texts that are drawn together."""
+    from ..generation.sample import sample_texts, stream_text
+
+    if samples > 1:
+        texts = sample_texts(run, [prompt] * samples, **how)
         print("\n\n".join(prompt + text for text in texts))
         return
     print(prompt, end="", flush=True)
-    for piece in stream_text(loaded, prompt, **how):
+    for piece in stream_text(run, prompt, **how):
         print(piece, end="", flush=True)
     print()
 

@@ -81,16 +81,12 @@ Alpha = Annotated[
 
 def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:
     """Parse the options --beam and --alpha of `verb`; None if neither is given."""
+    from ..arguments import given
     from ..config import parse_section
     from ..generation.decoding import Decoding
 
     values = given(beam=beam, alpha=alpha)
     return parse_section(Decoding, values, verb) if values else None
-
-
-def given(**options: object) -> dict[str, object]:
-    """Return the options that are not None, by name."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def dynamic_settings(wanted: bool, items: list[str]) -> Dynamic | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import bounds
 from .options import Device, RunPath
+
+if TYPE_CHECKING:
+    from ..generation.decoding import Decoding
 
 File = Annotated[
     str,
@@ -115,13 +118,11 @@ def command(
     has the number of the sentence, the rank, the log-probability and the translation, divided by
     tabs.
     """
-    from ..config import parse_section
+    from ..arguments import given
     from ..errors import InputError
-    from ..generation.decoding import Decoding
-    from ..generation.sampling import Sampling
     from ..generation.translate import check_translates, translate_lines
     from ..run import load
-    from .options import given, print_json, text_lines
+    from .options import print_json, text_lines
 
     if attention and not json:
         raise InputError("--attention needs --json; `inspect RUN attention` draws it")
@@ -134,23 +135,7 @@ def command(
         no_repeat=no_repeat,
         replace_unk=replace_unk or None,
     )
-    if not sample and (drawing or seed is not None):
-        raise InputError("--temperature, --top-k, --top-p and --seed need --sample")
-    if sample and searching:
-        raise InputError(
-            "--sample does not search; leave out --beam, --alpha, --n-best, --prefix, --no-repeat "
-            "and --replace-unk"
-        )
-    how = parse_section(
-        Decoding,
-        searching
-        | {
-            "sample": parse_section(Sampling, drawing, "translate") if sample else None,
-            "seed": seed,
-            "attention": attention,
-        },
-        "translate",
-    )
+    how = _decoding(searching, drawing, sample=sample, seed=seed, attention=attention)
     lines = text_lines(file)
     loaded = load(run, device)
     source = check_translates(loaded)
@@ -165,3 +150,29 @@ def command(
         else:
             for line in done.ranked(number):
                 print(line)
+
+
+def _decoding(
+    searching: dict[str, Any],
+    drawing: dict[str, Any],
+    *,
+    sample: bool,
+    seed: int | None,
+    attention: bool,
+) -> Decoding:
+    """How to translate, from the options of searching and of drawing that are given."""
+    from ..config import parse_section
+    from ..errors import InputError
+    from ..generation.decoding import Decoding
+    from ..generation.sampling import Sampling
+
+    if not sample and (drawing or seed is not None):
+        raise InputError("--temperature, --top-k, --top-p and --seed need --sample")
+    if sample and searching:
+        raise InputError(
+            "--sample does not search; leave out --beam, --alpha, --n-best, --prefix, --no-repeat "
+            "and --replace-unk"
+        )
+    drawn = parse_section(Sampling, drawing, "translate") if sample else None
+    values = searching | {"sample": drawn, "seed": seed, "attention": attention}
+    return parse_section(Decoding, values, "translate")

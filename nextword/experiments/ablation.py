@@ -195,12 +195,8 @@ def ablate(
         quiet=quiet,
     )
     trial = _Trial(request, fine_tune)
-    settings = {
-        "config": config.dump(),
-        **texts_of(request),
-        "test": describe(test),
-        "fine_tune": fine_tune,
-    }
+    texts = texts_of(request) | {"test": describe(test)}
+    settings = {"config": config.dump(), **texts, "fine_tune": fine_tune}
     fresh = take_directory(out, settings, "an ablation")
     try:
         return _rows(out, config, trial, test, fine_tune > 0, say, bars)

@@ -57,14 +57,16 @@ class _Search:
         score = log_prob / length_penalty(len(ids) + ended, self.alpha)
         self.finished.append(Hypothesis(ids, log_prob, score, ended))
 
-    def over(self, best: float, length: int) -> bool:
-        """Whether the search can stop: there are `beam` finished hypotheses, and the best
-        unfinished one, which has `length` tokens and the log-probability `best`, scores no
-        better."""
+    def goes_on(self, best: float, length: int) -> bool:
+        """Whether the search goes on after `length` tokens. It stops at the limit, and when there
+        are `beam` finished hypotheses and the best unfinished one, whose log-probability is `best`,
+        scores no better."""
+        if length >= self.limit:
+            return False
         if len(self.finished) < self.beam:
-            return best == -math.inf
+            return best > -math.inf
         worst = sorted(h.score for h in self.finished)[-self.beam]
-        return best / length_penalty(length, self.alpha) <= worst
+        return best / length_penalty(length, self.alpha) > worst
 
     def ranked(self, n_best: int) -> list[Hypothesis]:
         return sorted(self.finished, key=lambda h: -h.score)[:n_best]
@@ -98,8 +100,7 @@ def beam_search(
         end: the end mark; None = every output has as many tokens as its limit.
         allow_unk: whether `<unk>` may occur in an output.
         prefix: the tokens that every output begins with; they may be `<unk>`.
-        no_repeat: no output has an n-gram of this length twice, after the prefix; 0 = any may
-            repeat.
+        no_repeat: no output has an n-gram of this length twice, after the prefix; 0 = any may.
 
     Raises:
         ValueError: `beam` or a limit is below 1.
@@ -119,23 +120,12 @@ def beam_search(
         if step <= len(prefix):
             log_probs = filters.force(log_probs, prefix[step - 1])
         else:
-            if not allow_unk:
-                log_probs = filters.forbid(log_probs, [UNK])
-            if no_repeat:
-                again = filters.repeated(written.flatten(0, 1), no_repeat, log_probs.shape[1])
-                log_probs = log_probs.masked_fill(again, -torch.inf)
+            log_probs = _without_forbidden(log_probs, written, allow_unk, no_repeat)
         totals, parents, grown = _candidates(scores, written, log_probs, 2 * beam)
         going = _finish(searches, rows, totals, grown, beam, end)
-        # The `beam` best unfinished candidates, in order; a row may have fewer.
-        ranks = torch.arange(going.shape[1], device=going.device)
-        order = torch.where(going, ranks, ranks + going.shape[1]).argsort(dim=1)[:, :beam]
-        best = totals.where(going, -torch.inf).gather(1, order)
+        order, best = _best(totals, going, beam)
         likeliest = best.max(dim=1).values.tolist()
-        stay = [
-            i
-            for i, row in enumerate(rows)
-            if step < searches[row].limit and not searches[row].over(likeliest[i], step)
-        ]
+        stay = [i for i, row in enumerate(rows) if searches[row].goes_on(likeliest[i], step)]
         kept = torch.tensor(stay, dtype=torch.int64, device=last.device)
         first = torch.arange(len(rows), device=last.device)[:, None] * scores.shape[1]
         state = select(output.state, (first + parents.gather(1, order))[kept].flatten())
@@ -143,6 +133,29 @@ def beam_search(
         written = grown.gather(1, order[..., None].expand(-1, -1, step))[kept]
         last = written[..., -1].flatten()
     return [search.ranked(n_best) for search in searches]
+
+
+def _best(totals: Tensor, going: Tensor, beam: int) -> tuple[Tensor, Tensor]:
+    """The places (B, beam) of the best unfinished candidates, in order, and their totals.
+
+    A row may have fewer; the rest have the total -inf.
+    """
+    ranks = torch.arange(going.shape[1], device=going.device)
+    order = torch.where(going, ranks, ranks + going.shape[1]).argsort(dim=1)[:, :beam]
+    return order, totals.where(going, -torch.inf).gather(1, order)
+
+
+def _without_forbidden(
+    log_probs: Tensor, written: Tensor, allow_unk: bool, no_repeat: int
+) -> Tensor:
+    """log_probs (rows · hypotheses, V), with -inf for `<unk>` and for what would repeat an n-gram
+    of `written` (rows, hypotheses, step - 1)."""
+    if not allow_unk:
+        log_probs = filters.forbid(log_probs, [UNK])
+    if no_repeat:
+        again = filters.repeated(written.flatten(0, 1), no_repeat, log_probs.shape[1])
+        log_probs = log_probs.masked_fill(again, -torch.inf)
+    return log_probs
 
 
 def _candidates(

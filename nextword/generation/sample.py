@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import bounds, registry
-from ..arguments import checked
+from ..arguments import checked, given
 from ..config import parse_section
 from ..errors import InputError
 from ..nn import kernels
@@ -216,30 +216,23 @@ def generate_many(
     Example:
         nextword.generate_many(nextword.load("runs/book"), ["Once upon", "It was"], seed=1)
     """
-    choices = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    drawing = {name: value for name, value in choices.items() if value is not None}
-    others = {"seed": seed, "precision": precision}
-    check_search(beam, [*drawing, *(name for name, value in others.items() if value is not None)])
+    drawing = given(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
+    check_search(beam, [*drawing, *given(seed=seed, precision=precision)])
     if beam is not None:
         return [
             search_text(run, prompt, tokens=tokens, beam=beam, stop=stop, allow_unk=allow_unk)
             for prompt in prompts
         ]
     sampling = parse_section(Sampling, drawing | {"allow_unk": allow_unk}, "generate")
+    how = precision or "fp32"
     return sample_texts(
-        run,
-        prompts,
-        tokens=tokens,
-        sampling=sampling,
-        seed=seed,
-        stop=stop,
-        precision=precision or "fp32",
+        run, prompts, tokens=tokens, sampling=sampling, seed=seed, stop=stop, precision=how
     )
 
 

@@ -11,26 +11,21 @@ KenLM and lmplz do.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import os
 import re
-import zlib
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from ..config import TextConfig
 from ..errors import InputError
 from ..parsing import parse_json
 from ..text.lexicon import Lexicon
+from ..text.source import DAMAGED, compression_of, decompressed
 from ..text.tokenizer import Tokenizer, restore_tokenizer
 
 ENDINGS = (".arpa", ".arpa.gz", ".arpa.xz", ".arpa.bz2")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: what reading a damaged compressed file raises
-DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 #: how text becomes the words of a file without a comment
 _AS_KENLM = {"kind": "word", "split": "ascii", "lower": False, "spelled": {}}
 _COMMENT = b"# nextword tokenizer: "
@@ -39,16 +34,11 @@ _DATA = re.compile(rb"^[ \t]*\\data\\\s*$", re.MULTILINE)
 
 
 def open_to_read(path: Path) -> IO[bytes]:
-    """Open a file that may be compressed with gzip, xz or bzip2, whatever its name says."""
-    with path.open("rb") as file:
-        magic = file.read(6)
-    if magic[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if magic == b"\xfd7zXZ\x00":
-        return lzma.open(path, "rb")
-    if magic[:3] == b"BZh":
-        return bz2.open(path, "rb")
-    return path.open("rb")
+    """Open a file that may be compressed with gzip, bzip2, xz or zstd, whatever its name says."""
+    file = path.open("rb")
+    is_compressed = compression_of(file.read(8)) is not None
+    file.seek(0)
+    return decompressed(file, path) if is_compressed else file
 
 
 def names_arpa(path: str | os.PathLike[str]) -> bool:

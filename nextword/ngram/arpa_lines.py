@@ -10,8 +10,8 @@ import numpy as np
 from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.lexicon import find_word
+from ..text.source import DAMAGED
 from ..text.word_bytes import hash_word
-from .arpa_header import DAMAGED
 from .decimals import parse_number
 from .progress import Progress
 

@@ -39,7 +39,7 @@ def read_arpa(
     If the file has no `<unk>`, unknown words have the probability 1e-100, as in KenLM.
 
     Args:
-        path: plain text or compressed (gzip, xz, bzip2), whatever its name.
+        path: plain text or compressed (gzip, bzip2, xz, zstd), whatever its name.
         progress: called with the number of bytes just read.
         add_marks: in a file without `<s>` or `</s>`, the mark counts as an unknown word; KenLM can
             be told the same (`sentence_marker_missing`).

@@ -58,7 +58,6 @@ def smooth_order(
             storage.release()
 
     fitted = method.fit(Statistics(k, words, of_counts, settings, sweep))
-    threshold = pruned_count(settings.prune, k)
     prob = storage.zeros(len(order), np.float32)
     backoff = storage.zeros(len(below), np.float32)
     backs_off = method.backs_off or not settings.interpolate
@@ -71,7 +70,7 @@ def smooth_order(
         weigh(
             some.begin,
             order.counts[some.first : some.last],
-            threshold,
+            pruned_count(settings.prune, k),
             some.count,
             kept,
             discounts,

@@ -29,6 +29,7 @@ from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
 from nextword.ngram.table_from_ngrams import table_from_ngrams
 from nextword.ngram.trie import BACKOFF, LOG_PROB
+from nextword.text import source
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS, UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
@@ -215,7 +216,10 @@ def test_is_arpa() -> None:
     assert not any(map(is_arpa, other)) and not any(map(names_arpa, other))
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
+COMPRESSIONS = [bytes, gzip.compress, lzma.compress, bz2.compress, source.zstd.compress]
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
 @pytest.mark.parametrize("name", ["model.lm", "model", "model.txt", "model.gz", "model.arpa.gz"])
 @pytest.mark.parametrize("before", ["", "\ufeff", "# by SRILM\n\n", "\ufeff\n\n"])
 def test_a_file_is_known_by_its_content(
