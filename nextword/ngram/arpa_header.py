@@ -20,8 +20,8 @@ from typing import IO, Any
 from ..config import TextConfig
 from ..errors import InputError
 from ..parsing import parse_json
+from ..text.compression import compression_of, damage, decompressed
 from ..text.lexicon import Lexicon
-from ..text.source import DAMAGED, compression_of, decompressed
 from ..text.tokenizer import Tokenizer, restore_tokenizer
 
 ENDINGS = (".arpa", ".arpa.gz", ".arpa.xz", ".arpa.bz2")
@@ -54,7 +54,7 @@ def is_arpa(path: str | os.PathLike[str]) -> bool:
     try:
         with open_to_read(path) as file:
             start = file.read(_START)
-    except DAMAGED:
+    except damage():
         return False
     return start.startswith(_COMMENT) or bool(_DATA.search(start.removeprefix(BYTE_ORDER_MARK)))
 

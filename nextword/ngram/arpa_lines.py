@@ -9,8 +9,8 @@ import numpy as np
 
 from ..compiled import Int, compiled
 from ..errors import InputError
+from ..text.compression import damage
 from ..text.lexicon import find_word
-from ..text.source import DAMAGED
 from ..text.word_bytes import hash_word
 from .decimals import parse_number
 from .progress import Progress
@@ -48,7 +48,7 @@ class Lines:
     def _read(self, size: int) -> None:
         try:
             more = self.file.read(size)
-        except DAMAGED as error:
+        except damage() as error:
             raise InputError(
                 f"'{self.path}' is damaged or cut off after line {self.number:,} ({error})"
             ) from None

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from ..arguments import check_text
 from ..errors import InputError
+from .compression import compression_of, decompressed, read_piece, undecided
 from .encoding import BOM, other_encoding, wrong_encoding
-from .source import STANDARD_INPUT, compression_of, decompressed, read_piece, undecided
+from .source import STANDARD_INPUT
 
 _BYTES = 1 << 16  # the most that one call reads
 LONGEST = 1 << 25  # bytes of a line; an endless one would fill the memory

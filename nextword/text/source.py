@@ -7,56 +7,22 @@ with the process. `streams_kept` makes such a copy last as long as a command nee
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import sys
-import tempfile
 import threading
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO
 
 from ..errors import InputError
 from ..paths import Kind, kind_of, readable
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    try:
-        from backports import zstd
-    except ImportError:  # an extra of the package
-        zstd = None  # type: ignore[assignment]
+from .compression import CHUNK, compression_of, decompressed, read_piece
 
 STANDARD_INPUT = "-"
-_CHUNK = 1 << 20
-
-_KINDS = {  # the first bytes of compressed data
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
-_OPENERS: dict[str, Callable[[BinaryIO], object]] = {
-    "gzip": lambda stream: gzip.GzipFile(fileobj=stream),
-    "bzip2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
-    "zstd": lambda stream: zstd.ZstdFile(stream),
-}
-#: What reading raises if compressed data are damaged or incomplete.
-DAMAGED: tuple[type[Exception], ...] = (
-    EOFError,
-    OSError,
-    lzma.LZMAError,
-    zlib.error,
-    *((zstd.ZstdError,) if zstd else ()),
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +42,7 @@ class Source:
         """Open the text at its beginning."""
         if self.copy is None:
             return self.path.open("rb")
-        return io.BufferedReader(_CopyReader(self.copy), _CHUNK)
+        return io.BufferedReader(_CopyReader(self.copy), CHUNK)
 
 
 def open_source(path: Path) -> Source:
@@ -196,6 +162,8 @@ class _CopyReader(io.RawIOBase):
 
 
 def _copied(stream: BinaryIO, path: Path) -> _Copy:
+    import tempfile  # imported here: most commands make no copy
+
     file = tempfile.TemporaryFile(prefix="nextword-")  # noqa: SIM115 (it stays open)
     try:
         while piece := read_piece(stream, path):
@@ -224,63 +192,3 @@ def streams_kept() -> Iterator[None]:
         yield
     finally:
         _kept.reset(token)
-
-
-# ---------------------------------------------------------------- compression
-
-
-def compression_of(head: bytes) -> str | None:
-    """The name of the compression that data with these first bytes has; None = it has none."""
-    return next((name for magic, name in _KINDS.items() if head.startswith(magic)), None)
-
-
-def undecided(head: bytes) -> bool:
-    """Whether more than these first bytes must be read to know a compression."""
-    return any(magic.startswith(head) and magic != head for magic in _KINDS)
-
-
-def decompressed(stream: BinaryIO, path: Path, head: bytes = b"") -> BinaryIO:
-    """A stream of the plain bytes of a stream that may be compressed; `head` has been read already.
-
-    Raises:
-        InputError: it is compressed with zstd, which is not installed.
-    """
-    while undecided(head) and (more := stream.read(1)):
-        head += more
-    rest: BinaryIO = io.BufferedReader(_After(head, stream), _CHUNK)
-    kind = compression_of(head)
-    if kind == "zstd" and zstd is None:
-        raise InputError(
-            f"'{path}' is compressed with zstd, which needs a package: "
-            "pip install 'nextword[zstd]'; or decompress it first: zstd -d"
-        )
-    return rest if kind is None else cast(BinaryIO, _OPENERS[kind](rest))
-
-
-class _After(io.RawIOBase):
-    """The bytes that were read from a stream already, and the rest of it."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self._head, self._stream = head, stream
-        self._read_some = getattr(stream, "read1", stream.read)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        piece, self._head = self._head, b""
-        piece = piece or self._read_some(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
-def read_piece(stream: BinaryIO, path: Path) -> bytes:
-    """Read up to 1 MB; b"" is the end.
-
-    Raises:
-        InputError: the compressed data are damaged.
-    """
-    try:
-        return stream.read(_CHUNK)
-    except DAMAGED as error:
-        raise InputError(f"'{path}' is damaged and cannot be read to its end ({error})") from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..paths import readable
-from .source import DAMAGED, decompressed
+from .compression import damage, decompressed
 from .tokenizer import Tokenizer
 
 Array = np.ndarray[Any, Any]
@@ -70,7 +70,7 @@ def read_vectors(path: str | Path, tokenizer: Tokenizer) -> Vectors:
                     found[index] = vector
                 elif (other := tokenizer.known(word.lower())) is not None:
                     fallback.setdefault(other, vector)
-    except DAMAGED as error:
+    except damage() as error:
         raise InputError(f"'{path}' is damaged and cannot be read to its end ({error})") from None
     if 2 * skipped > entries:
         raise InputError(

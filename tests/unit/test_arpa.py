@@ -29,7 +29,7 @@ from nextword.ngram.settings import NgramSettings
 from nextword.ngram.table import Table
 from nextword.ngram.table_from_ngrams import table_from_ngrams
 from nextword.ngram.trie import BACKOFF, LOG_PROB
-from nextword.text import source
+from nextword.text.compression import zstd_package
 from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS, UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
@@ -216,7 +216,9 @@ def test_is_arpa() -> None:
     assert not any(map(is_arpa, other)) and not any(map(names_arpa, other))
 
 
-COMPRESSIONS = [bytes, gzip.compress, lzma.compress, bz2.compress, source.zstd.compress]
+ZSTD = zstd_package()
+assert ZSTD is not None
+COMPRESSIONS = [bytes, gzip.compress, lzma.compress, bz2.compress, ZSTD.compress]
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)

@@ -19,7 +19,7 @@ import pytest
 
 import nextword
 from nextword.errors import InputError
-from nextword.text import source
+from nextword.text import compression
 from nextword.text.input_lines import InputLines
 from nextword.text.reader import blocks, hold_out, lines, open_texts
 from nextword.text.source import open_source, streams_kept
@@ -168,7 +168,7 @@ def test_no_room_for_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "zstd", None)
+    monkeypatch.setattr(compression, "zstd_package", lambda: None)
     (tmp_path / "t").write_bytes(ZSTD.compress(b"text\n"))
     with pytest.raises(InputError, match=r"zstd, which needs a package: pip install 'nextword\["):
         open_texts([tmp_path / "t"])
