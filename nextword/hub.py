@@ -323,16 +323,20 @@ def _lower(folder: Path) -> bool:
     settings = _json(folder / "tokenizer_config.json")
     if "do_lower_case" in settings:
         return bool(settings["do_lower_case"])
-    normalizer = _json(folder / TOKENIZER).get("normalizer") or {}
-    return bool(normalizer.get("lowercase", True))
+    return bool(_normalizer(folder).get("lowercase", True))
 
 
 def _strip_accents(folder: Path) -> bool | None:
     """Return whether the tokenizer removes accents; None = if it lower-cases."""
     settings = _json(folder / "tokenizer_config.json")
-    normalizer = _json(folder / TOKENIZER).get("normalizer") or {}
-    found = settings.get("strip_accents", normalizer.get("strip_accents"))
+    found = settings.get("strip_accents", _normalizer(folder).get("strip_accents"))
     return found if isinstance(found, bool) else None
+
+
+def _normalizer(folder: Path) -> dict[str, Any]:
+    """Return the settings of the normalizer in the tokenizer's file; {} if it has none."""
+    found = _json(folder / TOKENIZER).get("normalizer")
+    return found if isinstance(found, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:

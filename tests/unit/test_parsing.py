@@ -98,3 +98,21 @@ def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
     lines = [bad[0], good, *bad[1:], b'{"step": 4, "nll": "x", "lr": 1e999}', b'{"step": 5, "n']
     (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
     assert read_metrics(tmp_path) == [{"step": 3, "nll": 0.5}, {"step": 4}]
+
+
+BERT = {
+    "model_type": "bert",
+    **dict.fromkeys(("hidden_size", "num_hidden_layers", "num_attention_heads"), 2),
+    **dict.fromkeys(("intermediate_size", "max_position_embeddings", "type_vocab_size"), 2),
+}
+
+
+@pytest.mark.parametrize("normalizer", [None, 1.5, "x", ["x"], {}, {"lowercase": True}])
+def test_a_normalizer_that_is_no_table_counts_as_none(normalizer: object, tmp_path: Path) -> None:
+    import torch
+
+    (tmp_path / "config.json").write_text(json.dumps(BERT))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"normalizer": normalizer}))
+    write_tensors(tmp_path / "model.safetensors", {"a": torch.ones(2)}, {})
+    text = read_hub_config(tmp_path).text
+    assert text.lower and text.strip_accents is None
