@@ -103,7 +103,7 @@ def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
 BERT = {
     "model_type": "bert",
     **dict.fromkeys(("hidden_size", "num_hidden_layers", "num_attention_heads"), 2),
-    **dict.fromkeys(("intermediate_size", "max_position_embeddings", "type_vocab_size"), 2),
+    **dict.fromkeys(("intermediate_size", "max_position_embeddings", "type_vocab_size"), 8),
 }
 
 
