@@ -83,7 +83,8 @@ def described(value: object) -> str:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
-        return f"the string '{value[:40]}{'…' * (len(value) > 40)}'"
+        shown = value[:40].encode(errors="backslashreplace").decode()
+        return f"the string '{shown}{'…' * (len(value) > 40)}'"
     if isinstance(value, (Real, complex)):
         return f"the number {value}"
     if isinstance(value, os.PathLike):
@@ -93,19 +94,27 @@ def described(value: object) -> str:
 
 
 def check_text(value: object) -> str:
-    """Return an item of a list of texts; raise InputError if it is no string."""
-    if isinstance(value, str):
-        return value
-    raise InputError(f"{described(value)} stands where a text belongs; give strings only")
+    """Return an item of a list of texts; raise InputError if it is no string, or no Unicode."""
+    try:
+        return _text(value)
+    except _Refused as refused:
+        raise InputError(f"{described(value)} stands where a text belongs; {refused}") from None
 
 
 # --------------------------------------------------------------------------------- kinds of values
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise _Refused("give one string")
+    if not isinstance(value, str):
+        raise _Refused("give one string")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _Refused(
+                f"character {error.start + 1} is half of a surrogate pair; give Unicode text"
+            ) from None
+    return value
 
 
 def _texts(value: Any) -> Iterable[str]:
@@ -118,6 +127,7 @@ def _texts(value: Any) -> Iterable[str]:
         for item in value:
             if not isinstance(item, str):
                 raise _Refused(f"it holds {described(item)}; give strings only")
+            _text(item)
     return value
 
 
@@ -126,7 +136,7 @@ def _text_list(value: Any) -> list[str]:
 
 
 def _stops(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else _text_list(value)
+    return [_text(value)] if isinstance(value, str) else _text_list(value)
 
 
 def _path(value: object) -> Any:

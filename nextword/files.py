@@ -101,7 +101,11 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows has no such locks
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    try:
+        number = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        raise InputError(f"'{folder / '.lock'}' cannot be opened ({error.strerror})") from None
+    with open(number, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -47,7 +47,7 @@ def temporary_folder() -> Iterator[Path]:
 
     Those that killed processes have left there are removed first.
     """
-    with work_folder(Path(tempfile.gettempdir()) / "nothing in particular") as folder:
+    with work_folder(Path(tempfile.gettempdir()) / "temporary") as folder:
         yield folder
 
 

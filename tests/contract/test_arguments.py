@@ -35,6 +35,8 @@ WRONG: list[tuple[Any, tuple[str, ...]]] = [
     ([1, 2], ()),
     ([None], ()),
     (["a", 2], ()),
+    ("\udcff", ("_path", "_paths")),
+    (["\udcff"], ("_paths",)),
 ]
 RUN = object()  # stands for a run until one is loaded
 

@@ -208,7 +208,7 @@ def state_safetensors(draw: random.Random, folder: Path) -> None:
         else:
             try:
                 meta = json.loads(odd_json(meta, draw))
-            except (ValueError, UnicodeDecodeError):
+            except (ValueError, RecursionError):
                 meta = {}
         path.unlink()
         write_tensors(path, tensors, meta)

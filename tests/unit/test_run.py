@@ -393,6 +393,16 @@ def test_locked_refuses_a_second_holder(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_is_no_file(tmp_path: Path) -> None:
+    """A pipe does not make it wait; a directory is named."""
+    os.mkfifo(tmp_path / ".lock")
+    with files.locked(tmp_path):
+        pass
+    (tmp_path / "run" / ".lock").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"lock' cannot be opened"), files.locked(tmp_path / "run"):
+        pass
+
+
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     """A killed training leaves no lock behind."""
     with held_elsewhere(tmp_path) as process:
