@@ -13,7 +13,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from ..config import TextConfig
 from ..errors import InputError
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, Tokenizer, cut_long_words
+from .tokenizer import EOS, SPECIALS, Span, Tokenizer, cut_long_words, trimmed
 
 _SMALLEST = len(SPECIALS) + 256
 
@@ -76,6 +76,30 @@ class BPETokenizer(Tokenizer):
                 ids.append(EOS)
             ids.extend(line.ids)
         return ids
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        folded, starts, ends = self.fold.aligned(text)
+        ids: list[int] = []
+        spans: list[Span] = []
+        lines = folded.split("\n")
+        at = 0
+        for index, (line, encoded) in enumerate(
+            zip(lines, self.backend.encode_batch(lines), strict=True)
+        ):
+            if index:
+                ids.append(EOS)
+                spans.append((starts[at - 1], starts[at - 1]))
+            ids += encoded.ids
+            spans += [
+                trimmed(text, starts[at + first], ends[at + last - 1])
+                for first, last in encoded.offsets
+            ]
+            at += len(line) + 1
+        return ids, spans
+
+    def word_boundaries(self) -> list[int]:
+        spaced = (i for i in range(self.vocab_size) if self.token(i)[:1].isspace())
+        return [EOS, *spaced]
 
     def decode(self, ids: Iterable[int]) -> str:
         lines: list[list[int]] = [[]]

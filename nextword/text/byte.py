@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, UNK, Tokenizer
+from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, trimmed
 
 _OFFSET = len(SPECIALS)
 _NEWLINE = ord("\n")
@@ -44,6 +44,12 @@ class ByteTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         raw = self.fold(text).encode("utf-8")
         return [EOS if byte == _NEWLINE else byte + _OFFSET for byte in raw]
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        spans: list[Span] = []
+        for character, start, end in zip(*self.fold.aligned(text), strict=True):
+            spans += [trimmed(text, start, end)] * len(character.encode("utf-8"))
+        return self.encode(text), spans
 
     def decode(self, ids: Iterable[int]) -> str:
         raw = bytes(_NEWLINE if i == EOS else ord("?") if i == UNK else i - _OFFSET for i in ids)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
+from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, build_vocabulary, trimmed
 
 
 class CharTokenizer(Tokenizer):
@@ -46,6 +46,11 @@ class CharTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         get = self._ids.get
         return [get(char, UNK) for char in self.fold(text)]
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        _, starts, ends = self.fold.aligned(text)
+        spans = [trimmed(text, start, end) for start, end in zip(starts, ends, strict=True)]
+        return self.encode(text), spans
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(

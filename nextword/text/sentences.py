@@ -22,3 +22,26 @@ def split_sentences(text: str) -> str:
         'It rains.\\nWe stay.'
     """
     return _WIDE_END.sub(r"\g<mark>\n", _END.sub(r"\g<mark>\n", text))
+
+
+def places(text: str, divided: str) -> list[int]:
+    """For each character of `divided`, which is `split_sentences(text)`, its place in `text`. A
+    newline that was put there is where the sentence before it ends.
+
+    Example:
+        >>> places("A. B", "A.\\nB")
+        [0, 1, 2, 3]
+    """
+    found: list[int] = []
+    at = 0
+    for blank, black in _BLANKS.findall(divided):
+        there = _BLANKS.match(text, at)
+        assert there is not None
+        found += range(at, at + len(blank)) if there[1] == blank else [at]
+        at = there.start(2)
+        found += range(at, at + len(black))
+        at += len(black)
+    return found
+
+
+_BLANKS = re.compile(r"([ \t\n]*)([^ \t\n]*)")

@@ -23,6 +23,8 @@ from ..parsing import read_json
 UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")
 
+Span = tuple[int, int]  # the first character of a part of a text, and the one after its last
+
 
 class Tokenizer(ABC):
     """Turns text into ids and back.
@@ -72,6 +74,28 @@ class Tokenizer(ABC):
         Example:
             tokenizer.encode("a line\\n")  # [17, 204, 1]
         """
+
+    @abstractmethod
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        """The ids of `encode(text)`, and where each of them stands in `text`.
+
+        A span has the first character of a token and the one after its last, counted in `text` as
+        it was given: before it was put in lower case or normalised. White space around a token is
+        left out. A token that is only white space, the end of a line included, has an empty span
+        where it begins. Bytes of one character have all the span of the character.
+
+        Example:
+            tokenizer.encode_with_spans("A line\\n")  # [17, 204, 1], [(0, 1), (2, 6), (6, 6)]
+        """
+
+    def word_boundaries(self) -> list[int] | None:
+        """The ids of all tokens that begin a new word or end the line, where white space belongs to
+        the token that begins a word (` the`, `▁the`); None for other tokenizers.
+
+        After the last piece of a word, their probabilities add up to the probability that the word
+        ends there.
+        """
+        return None
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -178,6 +202,22 @@ def restore_tokenizer(settings: dict[str, Any]) -> Tokenizer:
     """
     kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
     return kind.restore(settings)
+
+
+def trimmed(text: str, start: int, end: int) -> Span:
+    """The span of a part of a text without the white space around it; the span of white space is
+    empty, at its beginning.
+
+    Example:
+        >>> trimmed("a bc d", 1, 5), trimmed("a  b", 1, 3)
+        ((2, 4), (1, 1))
+    """
+    part = text[start:end]
+    body = part.lstrip()
+    if not body:
+        return start, start
+    start += len(part) - len(body)
+    return start, start + len(body.rstrip())
 
 
 def cut_long_words(text: str, longest: int = 1000) -> Iterator[str]:

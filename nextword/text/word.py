@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, build_vocabulary
+from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, build_vocabulary, trimmed
 
 # Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
 CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -37,6 +37,12 @@ _LEFT_BY_TOKENISERS = re.compile(
 )
 #: A word between blanks of ASCII, as `bytes.split` and KenLM find it.
 BETWEEN_BLANKS = re.compile(r"[^ \t\n\r\v\f]+")
+#: For each split, a word or the end of a line.
+_PATTERNS = {
+    "whitespace": re.compile(r"\n|\S+"),
+    "ascii": re.compile(rf"\n|{BETWEEN_BLANKS.pattern}"),
+    "words": re.compile(rf"\n|{_WORDS.pattern}"),
+}
 #: One Chinese character or kana.
 CJK_CHARACTER = re.compile(f"[{CJK}]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%…’”'，。；：！？、）】》」』")
@@ -102,6 +108,20 @@ class WordTokenizer(Tokenizer):
                 ids.append(EOS)
             ids.extend([get(word, UNK) for word in line])
         return ids
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        folded, starts, ends = self.fold.aligned(text)
+        ids: list[int] = []
+        spans: list[Span] = []
+        for match in _PATTERNS[self.split].finditer(folded):
+            word, first, last = match[0], match.start(), match.end()
+            if word == "\n":
+                ids.append(EOS)
+                spans.append((starts[first], starts[first]))
+            else:
+                ids.append(self._ids.get(word, UNK))
+                spans.append(trimmed(text, starts[first], ends[last - 1]))
+        return ids, spans
 
     def decode(self, ids: Iterable[int]) -> str:
         out: list[str] = []

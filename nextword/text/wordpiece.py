@@ -12,8 +12,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from ..config import TextConfig
-from .sentences import split_sentences
-from .tokenizer import EOS, SPECIALS, UNK, Tokenizer, cut_long_words
+from .sentences import places, split_sentences
+from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, cut_long_words, trimmed
 
 CLS, MASK, PAD = 2, 3, 4
 _LETTERS = 12_000  # the most single characters that become pieces, Chinese ones included
@@ -113,6 +113,28 @@ class WordPieceTokenizer(Tokenizer):
                 ids.append(EOS)
             ids.extend(line.ids)
         return ids
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        marked = text.replace(SPECIALS[UNK], MARKS[UNK])  # of the same length
+        divided = split_sentences(marked) if self.sentences else marked
+        at = places(marked, divided)
+        ids: list[int] = []
+        spans: list[Span] = []
+        lines = divided.split("\n")
+        begin = 0
+        for index, (line, encoded) in enumerate(
+            zip(lines, self.backend.encode_batch(lines), strict=True)
+        ):
+            if index:
+                ids.append(EOS)
+                spans.append((at[begin - 1], at[begin - 1]))
+            ids += encoded.ids
+            spans += [
+                trimmed(text, at[begin + first], at[begin + last - 1] + 1)
+                for first, last in encoded.offsets
+            ]
+            begin += len(line) + 1
+        return ids, spans
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words with single spaces between them; the spacing of the text is not kept in ids."""

@@ -164,6 +164,102 @@ def test_runs_of_spaces_are_tokens_of_bpe() -> None:
     assert any(tokenizer.token(index).isspace() for index in range(258, tokenizer.vocab_size))
 
 
+# ---------------------------------------------------------------- where tokens stand
+
+
+ODD = (
+    "A\u0301E\u0308\u0301 Ünï İstanbul ΣΑΣ ﬁ 가\u1100\u0301\u1161\u11a8 か\u3099 😀\u3000。 <unk> "
+)
+
+
+@pytest.mark.parametrize("folded", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(("name", "language"), BOTH)
+@given(text=st.one_of(ANY_TEXT, st.text(sorted(set(ODD + "\n")), max_size=12)))
+def test_spans(name: str, language: str, folded: tuple[bool, bool], text: str) -> None:
+    """The ids are those of `encode`; spans are in order, inside the text and without white space
+    around them, and together they hold every character that is no white space."""
+    lower, strip = folded
+    tokenizer = folding(name, language, lower, strip)
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert ids == tokenizer.encode(text)
+    assert len(ids) == len(spans)
+    held: set[int] = set()
+    before = (0, 0)
+    for index, (start, end) in zip(ids, spans, strict=True):
+        assert before[0] <= start <= end <= len(text) and before[1] <= end
+        assert text[start:end] == text[start:end].strip()
+        if index == EOS and start == end and name != "wordpiece":
+            assert text[start] == "\n"
+        held.update(range(start, end))
+        before = start, end
+    lost = {text[i] for i in range(len(text)) if i not in held and not text[i].isspace()}
+    if name != "wordpiece":  # it drops control characters and accents
+        assert all(not Folding(lower, strip)(c) for c in lost)
+
+
+@cache
+def folding(name: str, language: str, lower: bool, strip: bool) -> Tokenizer:
+    config = TextConfig(
+        tokenizer=name,
+        vocab_size=SIZES.get(name),
+        lower=lower,
+        strip_accents=strip,
+        sentences=name == "wordpiece",
+        split="words" if name == "word" else "auto",
+    )
+    return train_tokenizer([TEXTS[language]], config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spans_hold_what_the_tokens_say(name: str) -> None:
+    """A known token and its part of the text are the same, but for white space and the marks of
+    pieces."""
+    tokenizer = trained(name, "english")
+    for index, (start, end) in zip(*tokenizer.encode_with_spans(ENGLISH), strict=True):
+        if index not in (EOS, UNK):
+            said = tokenizer.token(index)
+            said = {"<09>": "\t"}.get(said, said).removeprefix("##")
+            assert said.strip() == ENGLISH[start:end]
+
+
+def test_spans_of_characters_that_fold_into_more_or_fewer() -> None:
+    tokenizer = train_tokenizer(
+        ["aei istanbul\n"], TextConfig(tokenizer="char", lower=True, strip_accents=True)
+    )
+    text = "E\u0301 İs é"
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert tokenizer.decode(ids) == "e is e"
+    assert spans == [(0, 2), (2, 2), (3, 4), (4, 5), (5, 5), (6, 7)]
+    plain = train_tokenizer(["i\u0307s\n"], TextConfig(tokenizer="char", lower=True))
+    assert plain.encode_with_spans("İs")[1] == [(0, 1), (0, 1), (1, 2)]
+    raw = train_tokenizer(["a\n"], TextConfig(tokenizer="byte"))
+    assert raw.encode_with_spans("é\nz")[1] == [(0, 1), (0, 1), (1, 1), (2, 3)]
+
+
+def test_spans_of_sentences() -> None:
+    """The `<eos>` after a sentence stands where the sentence ends."""
+    tokenizer = folding("wordpiece", "english", False, False)
+    text = "It was.  It was\n"
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert [spans[i] for i, index in enumerate(ids) if index == EOS] == [(7, 7), (15, 15)]
+    assert spans[ids.index(EOS) + 1][0] == 9
+
+
+def test_word_boundaries() -> None:
+    """BPE alone has white space in the piece that begins a word; a boundary is any such piece, and
+    the end of the line."""
+    for name in NAMES:
+        if name != "bpe":
+            assert trained(name, "english").word_boundaries() is None
+    tokenizer = trained("bpe", "english")
+    found = tokenizer.word_boundaries()
+    assert found is not None and found[0] == EOS and UNK not in found
+    named = {tokenizer.token(index) for index in found[1:]}
+    assert " " in named and "\t" in named and any(len(n) > 1 and n[1].isalpha() for n in named)
+    inner = {tokenizer.token(i) for i in range(2, tokenizer.vocab_size)} - named
+    assert not any(token[0].isspace() for token in inner)
+
+
 # ---------------------------------------------------------------- written and read again
 
 
