@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..parsing import read_json
 from .reader import Span, blocks
 from .tokenizer import EOS, UNK, Tokenizer
@@ -74,17 +74,20 @@ class Corpus:
             some = self.ids[start : start + _IDS]
             lines += int(np.count_nonzero(some == EOS))
             if (highest := int(some.max())) >= vocab_size:
-                raise _damaged(folder, f"it has the id {highest:,} of {vocab_size:,}")
+                raise damaged(folder, f"it has the id {highest:,} of {vocab_size:,}")
         if self.source is not None and int(np.count_nonzero(self.source.ids == EOS)) != lines:
-            raise _damaged(folder, "its two sides differ in length")
+            raise damaged(folder, "its two sides differ in length")
         if self.labels is not None:
             fits = len(self.labels) in (len(self.ids), lines, lines / 2)
             if not fits or int(self.labels.max(initial=0)) >= labels:
-                raise _damaged(folder, "its labels do not fit its texts")
+                raise damaged(folder, "its labels do not fit its texts")
 
 
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(f"the prepared text in '{folder}' is damaged ({why}); train the run again")
+def damaged(folder: str | os.PathLike[str], why: object) -> InputError:
+    """The error for a prepared text that cannot be used."""
+    return InputError(
+        f"the prepared text in '{folder}' is damaged ({shown(why, 200)}); train the run again"
+    )
 
 
 def count_words(text: str) -> int:
@@ -184,7 +187,7 @@ def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
         counts = Counts(**{name: meta[name] for name in asdict(Counts())})
         return Corpus(_map(folder, counts.tokens, meta["dtype"]), counts, meta["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the prepared text in '{folder}' is damaged ({error})") from None
+        raise damaged(folder, error) from None
 
 
 def pieces(text: str, size: int) -> Iterator[str]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .corpus import Corpus, open_corpus
+from .corpus import Corpus, damaged, open_corpus
 from .pairs import encode_lines, write_lines
 from .reader import lines
 from .tokenizer import Tokenizer
@@ -140,6 +141,6 @@ def open_labelled(folder: str | os.PathLike[str]) -> Corpus:
     try:
         stored = np.load(Path(folder) / LABELS, mmap_mode="r", allow_pickle=False)
         labels = np.asarray(stored, dtype=np.int64)  # mapped first: a header may claim any size
-    except (OSError, ValueError) as error:
-        raise InputError(f"the prepared text in '{folder}' is damaged ({error})") from None
+    except (EOFError, OSError, SyntaxError, TokenError, ValueError) as error:  # in its header too
+        raise damaged(folder, error) from None
     return replace(open_corpus(folder), labels=labels)

@@ -159,10 +159,17 @@ def test_labels_that_are_refused(
 
 
 def test_damaged_labels(tmp_path: Path) -> None:
+    """Whatever numpy says about a file that begins like one of its own, and about others."""
     prepared(tmp_path, "a\tone\nb\ttwo\n")
-    (tmp_path / "ids" / "labels.npy").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="damaged"):
-        open_labelled(tmp_path / "ids")
+    path = tmp_path / "ids" / "labels.npy"
+    good = path.read_bytes()
+    header = good.index(b"{")
+    odd = [b"", b"nonsense", good[:header], good[:-1], good.replace(b"}", b"("), b"(" + good]
+    odd += [good[:header] + sign * 20 + good[header + 20 :] for sign in (b"(", b"[", b"9", b"\n")]
+    for data in odd:
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="damaged"):
+            open_labelled(tmp_path / "ids")
 
 
 # ------------------------------------------------------------------------------------------ stream
