@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,11 @@ def command_line(verb: str, draw: random.Random, pool: Pool) -> list[str]:
             words[at : at + 1] = [odd_word(parameter, draw, pool)]
         else:
             words += [option, odd_word(parameter, draw, pool)]
+    for at, (option, value) in enumerate(pairwise(words)):  # what takes minutes by right
+        if option == "--prefix":
+            words[at + 1] = value[:500]
+        elif option == "--beam" and value == "1_000":
+            words[at + 1] = "1_0"
     return [word for word in words if not _endless(word)]
 
 
