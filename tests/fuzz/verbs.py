@@ -281,6 +281,7 @@ def _may_change(words: list[str], changed: list[str]) -> bool:
     """Whether the changes are those that the words ask for: what --out or --plot names."""
     targets = [words[at + 1] for at, word in enumerate(words[:-1]) if word in _WRITES]
     asked = {"--overwrite", "--resume", "demo", "--plot", "--seeds"} & {*words}
+    asked |= {target for target in targets if target.endswith("/empty")}  # a folder to write into
     return bool(asked) and all(any(path.startswith(t) for t in targets) for path in changed)
 
 
