@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "byte": "nextword.text.byte:ByteTokenizer",
         "bpe": "nextword.text.bpe:BPETokenizer",
         "wordpiece": "nextword.text.wordpiece:WordPieceTokenizer",
+        "hf": "nextword.text.huggingface:HuggingFaceTokenizer",
     },
     "cell": {
         "elman": "nextword.nn.cells.elman:Elman",

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nextword import registry
 from nextword.cli.main import main
 from nextword.models.recurrent import RecurrentConfig
 from nextword.ngram.storage import Storage, resident
@@ -25,6 +26,12 @@ from nextword.training.loop.step import Backward
 from nextword.training.loop.training import Training
 from nextword.types import Batch, State, Term
 
+#: The tokenizers whose tokens are learnt from a text; others come from files, or are ids already.
+LEARNT = [
+    name
+    for name in registry.names("tokenizer")
+    if "lower" in registry.load("tokenizer", name).reads
+]
 STORY = "the cat sat on the mat .\nthe dog ate the cat .\n" * 12
 
 # --------------------------------------------------------------------------------- the command line

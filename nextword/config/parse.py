@@ -75,7 +75,7 @@ class Config:
             except UnicodeEncodeError:
                 raise InputError(f"[{table}]: a value is not Unicode text") from None
         for side in ("text", "source"):
-            registry.check("tokenizer", parsed[side].tokenizer)
+            _check_tokenizer(side, parsed[side])
         registry.check("stream", parsed["train"].stream)
         if not registry.load("task", parsed["model"].task).has_source:
             if tables.get("source"):
@@ -123,9 +123,25 @@ def _check_fits(parsed: dict[str, Any]) -> None:
             raise InputError(
                 f"optimizer.{key} is for classifiers and recurrent models, not for '{model.name}'"
             )
-    if parsed["text"].sentences and not _tokenizer(parsed["text"].tokenizer).ends_sentences:
+    tokenizer = parsed["text"].tokenizer
+    if model.reads_marks and not _tokenizer(parsed["text"].tokenizer_kind).places_marks:
+        raise InputError(
+            f"the model '{model.name}' reads BERT's marks, and text.tokenizer={shown(tokenizer)} "
+            "has other ids for them; use text.tokenizer=wordpiece"
+        )
+    if parsed["text"].sentences and not _tokenizer(parsed["text"].tokenizer_kind).ends_sentences:
         kinds = [name for name in registry.names("tokenizer") if _tokenizer(name).ends_sentences]
         raise InputError(f"text.sentences is for text.tokenizer={' or '.join(kinds)}")
+
+
+def _check_tokenizer(side: str, text: TextConfig) -> None:
+    """There is a tokenizer of that name, and only one that is read from a file names a file."""
+    registry.check("tokenizer", text.tokenizer_kind)
+    if ":" in text.tokenizer and not _tokenizer(text.tokenizer_kind).from_file:
+        raise InputError(
+            f"{side}.tokenizer = '{shown(text.tokenizer)}': '{text.tokenizer_kind}' is not read "
+            f"from a file; give {side}.tokenizer={text.tokenizer_kind}"
+        )
 
 
 def _tokenizer(name: str) -> Any:

@@ -84,6 +84,12 @@ class Part(Section):
         return self.layered
 
     @property
+    def reads_marks(self) -> bool:
+        """Of a model: whether it reads [CLS], [MASK] and [PAD], as BERT does."""
+        parts = self.nested().values()
+        return any(isinstance(part, Part) and part.reads_marks for part in parts)
+
+    @property
     def by_backend(self) -> bool:
         """Of a model: whether `train.backend` computes its layers."""
         return False

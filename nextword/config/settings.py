@@ -13,7 +13,15 @@ from ..errors import shown
 from .section import Section, Use
 
 #: keys of [text] that not every tokenizer reads
-_OF_SOME_TOKENIZERS = ("vocab_size", "min_count", "split")
+_OF_SOME_TOKENIZERS = (
+    "vocab_size",
+    "min_count",
+    "lower",
+    "strip_accents",
+    "split",
+    "vectors",
+    "vectors_scale",
+)
 #: keys of [train] that not every stream reads
 _OF_SOME_STREAMS = ("bptt", "batch_size", "batch_tokens", "stride", "shuffle")
 
@@ -23,7 +31,8 @@ class TextConfig(Section):
 
     tokenizer: str = Field(
         "bpe",
-        description="what a token is: a word, a character, a byte, or a piece of a word",
+        description="what a token is: a word, a character, a byte, or a piece of a word; or the "
+        "tokenizer in a file: hf:tokenizer.json of the Hugging Face library, sentencepiece:FILE",
         json_schema_extra={"kind": "tokenizer"},
     )
     vocab_size: Annotated[int, Field(ge=3, le=bounds.COUNT)] | Literal["auto"] | None = Field(
@@ -73,6 +82,10 @@ class TextConfig(Section):
     def unused(self, key: str, use: Use) -> str | None:
         if use.config.model.trained_by == "mixing":
             return "models that are trained on text"
+        if key in _OF_SOME_TOKENIZERS and key not in self._kind_of_tokenizer().reads:
+            kinds = {name: registry.load("tokenizer", name) for name in registry.names("tokenizer")}
+            readers = [name for name, kind in kinds.items() if key in kind.reads]
+            return f"a tokenizer of {' or '.join(readers)}"
         if key in ("vectors", "vectors_scale"):
             if use.config.model.trained_by != "gradient":
                 return "models that are trained by gradient descent"
@@ -80,13 +93,22 @@ class TextConfig(Section):
                 return "models with new weights"
             given = self.vectors is not None or key == "vectors"
             return None if given else "word vectors (text.vectors)"
-        if key == "sentences" and not registry.load("tokenizer", self.tokenizer).ends_sentences:
+        if key == "sentences" and not self._kind_of_tokenizer().ends_sentences:
             return "a tokenizer that ends sentences (wordpiece)"
-        if key in _OF_SOME_TOKENIZERS:
-            kinds = {name: registry.load("tokenizer", name) for name in registry.names("tokenizer")}
-            readers = [name for name, kind in kinds.items() if key in kind.reads]
-            return None if self.tokenizer in readers else f"a tokenizer of {' or '.join(readers)}"
         return None
+
+    @property
+    def tokenizer_kind(self) -> str:
+        """The name of the tokenizer in the registry: `hf` of `hf:tokenizer.json`."""
+        return self.tokenizer.partition(":")[0]
+
+    @property
+    def tokenizer_file(self) -> str:
+        """The file that the tokenizer is in: `tokenizer.json` of `hf:tokenizer.json`; else ""."""
+        return self.tokenizer.partition(":")[2]
+
+    def _kind_of_tokenizer(self) -> Any:
+        return registry.load("tokenizer", self.tokenizer_kind)
 
     def limit(self) -> int | None:
         """The largest vocabulary; None = no limit."""

@@ -64,6 +64,10 @@ class BertConfig(Sizes, EncoderConfig):
         return super().unused(key, use)
 
     @property
+    def reads_marks(self) -> bool:
+        return True
+
+    @property
     def shape(self) -> Shape:
         """The sizes and options of every layer."""
         return Shape(

@@ -26,7 +26,7 @@ class ByteTokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "byte"
-    reads = frozenset[str]()
+    reads = Tokenizer.reads - {"vocab_size", "min_count"}
 
     def __init__(self, lower: bool, strip_accents: bool = False) -> None:
         self.fold = Folding(lower, strip_accents)

@@ -155,8 +155,9 @@ def prepare(
     with (folder / "ids.bin").open("wb") as out:
         for text, read in blocks(spans):
             ids: list[int] = []
-            for piece in pieces(text, segment) if segment else (text,):
-                ids += tokenizer.encode(piece)
+            parts = list(pieces(text, segment)) if segment else [text]
+            for piece, own in zip(parts, tokenizer.encode_parts(parts), strict=True):
+                ids += own
                 if segment:
                     ends.append(total.tokens + len(ids))
                     sizes.append(len(piece.encode("utf-8")))

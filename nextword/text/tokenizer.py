@@ -12,7 +12,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 from .. import bounds, registry
@@ -44,7 +44,11 @@ class Tokenizer(ABC):
 
     name: ClassVar[str]  # the tokenizer's name in the registry
     #: the keys of [text], of those that not every tokenizer reads, that `train` reads
-    reads: ClassVar[frozenset[str]] = frozenset({"vocab_size", "min_count"})
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {"vocab_size", "min_count", "lower", "strip_accents", "vectors", "vectors_scale"}
+    )
+    from_file: ClassVar[bool] = False  # `text.tokenizer` names a file of another library after it
+    places_marks: ClassVar[bool] = True  # the ids 2 to 4 are free for the marks of BERT
     learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
     ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
 
@@ -74,6 +78,11 @@ class Tokenizer(ABC):
         Example:
             tokenizer.encode("a line\\n")  # [17, 204, 1]
         """
+
+    def encode_parts(self, parts: Sequence[str]) -> list[list[int]]:
+        """The ids of each of the parts that a text was cut into. Together they are those of the
+        whole text."""
+        return [self.encode(part) for part in parts]
 
     @abstractmethod
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
@@ -167,7 +176,7 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
     Raises:
         InputError: there is no tokenizer of that name, or a setting does not fit it.
     """
-    kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer)
+    kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer_kind)
     if kind.learns_pieces and (config.limit() or 0) > bounds.PIECES:
         raise InputError(
             f"text.vocab_size = {config.vocab_size:,}: '{config.tokenizer}' learns at most "

@@ -65,7 +65,7 @@ class WordTokenizer(Tokenizer):
     """
 
     name: ClassVar[str] = "word"
-    reads = frozenset({"vocab_size", "min_count", "split"})
+    reads = Tokenizer.reads | {"split"}
 
     def __init__(
         self, vocabulary: list[str], split: str, lower: bool, strip_accents: bool = False

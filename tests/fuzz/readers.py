@@ -39,6 +39,7 @@ from nextword.text.tokenizer import load_tokenizer
 from nextword.text.vectors import read_vectors
 from nextword.text.word import WordTokenizer
 from nextword.training.loop.journal import read_metrics
+from tests.foreign import HF, ODD, hf_json
 
 from .forked import Case, described
 from .odd import NUMBERS, TEXTS, VALUES, damaged, odd_json
@@ -149,6 +150,31 @@ def tokenizer_json(draw: random.Random, folder: Path) -> None:
         tokenizer.known("cat")
     [tokenizer.token(index) for index in range(min(9, tokenizer.vocab_size))]
     assert len(tokenizer.fingerprint) == 8
+
+
+@kind
+def foreign_tokenizer(draw: random.Random, folder: Path) -> None:
+    """The tokenizer.json of another library, before and after it is in a run."""
+    from nextword.config import TextConfig
+    from nextword.text.tokenizer import restore_tokenizer, train_tokenizer
+
+    good = hf_json(draw.choice(list(HF)))
+    odd = damaged(good.encode(), draw) if draw.random() < 0.3 else odd_json(json.loads(good), draw)
+    path = replace(folder / "tokenizer.json", odd)
+    try:
+        tokenizer = train_tokenizer([], TextConfig(tokenizer=f"hf:{path}"))
+    except InputError as error:
+        one_line(error)
+        return
+    for text in (TEXT, ODD, draw.choice(TEXTS).encode("utf-8", "replace").decode()):
+        ids, spans = tokenizer.encode_with_spans(text)
+        assert ids == tokenizer.encode(text) and len(spans) == len(ids)
+        assert all(0 <= index < tokenizer.vocab_size for index in ids)
+        tokenizer.decode(ids)
+        tokenizer.unknown(text)
+        tokenizer.known("cat")
+    [tokenizer.token(index) for index in range(min(9, tokenizer.vocab_size))]
+    assert restore_tokenizer(json.loads(tokenizer.to_json())).encode(TEXT) == tokenizer.encode(TEXT)
 
 
 def odd_safetensors(data: bytes, draw: random.Random) -> bytes:

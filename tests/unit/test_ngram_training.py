@@ -37,7 +37,7 @@ from nextword.text.reader import blocks, open_texts
 from nextword.text.tokenizer import EOS, UNK
 from nextword.text.word import WordTokenizer
 from nextword.training import by_counting
-from tests.support import Cli, snapshot
+from tests.support import LEARNT, Cli, snapshot
 
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"}
 CHINESE = "我喜歡吃蘋果。\n你喜歡吃蘋果嗎？\n他喜歡喝茶。\n" * 8
@@ -254,7 +254,7 @@ def test_all_of_the_text_is_counted(text: Path, other: Path, tmp_path: Path) -> 
         assert found == pytest.approx(counts[word] / total, rel=1e-5)
 
 
-@pytest.mark.parametrize("tokenizer", names("tokenizer"))
+@pytest.mark.parametrize("tokenizer", LEARNT)
 def test_valid_perplexity_is_evaluates(
     tokenizer: str, text: Path, other: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextword import registry
 from nextword.config import TextConfig, TrainConfig
 from nextword.data.pairs import Pairs, Sentences, auto_tokens, pad, shifted
 from nextword.errors import InputError
@@ -31,6 +30,7 @@ from nextword.text.pairs import (
 )
 from nextword.text.reader import BLOCK, lines
 from nextword.text.tokenizer import EOS, Tokenizer, train_tokenizer
+from tests.support import LEARNT
 
 TABBED = "Hello .\tHallo .\nHow are you ?\t你好吗？\tCC-BY\n"
 
@@ -163,7 +163,7 @@ def tokenizer(kind: str, texts: list[str], **settings: Any) -> Tokenizer:
     )
 
 
-@pytest.mark.parametrize("kind", registry.names("tokenizer"))
+@pytest.mark.parametrize("kind", LEARNT)
 def test_encode_lines(kind: str) -> None:
     """A row a text, `<eos>` at its end and nowhere else; the ids say what the text said."""
     made = tokenizer(kind, TEXTS)
@@ -181,7 +181,7 @@ def test_encode_lines(kind: str) -> None:
     assert encode_lines(made, []) == []
 
 
-@pytest.mark.parametrize("kind", registry.names("tokenizer"))
+@pytest.mark.parametrize("kind", LEARNT)
 def test_literal_end_mark(kind: str, tmp_path: Path) -> None:
     """A text that spells the end mark is one sentence all the same."""
     path = write(tmp_path / "pairs", "a <eos> b\tc\nd\te\n")

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nextword
-from nextword import registry
 from nextword.config import TextConfig, TrainConfig
 from nextword.data.tagged import Tagged
 from nextword.errors import InputError
@@ -27,7 +26,7 @@ from nextword.run import Run
 from nextword.text.corpus import Corpus, Counts
 from nextword.text.tagged import NONE, encode_words, prepare_tagged, read_tagged, spaced
 from nextword.text.tokenizer import EOS, train_tokenizer
-from tests.support import Cli
+from tests.support import LEARNT, Cli
 
 V = 20
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -105,7 +104,7 @@ def test_chinese_characters_stand_together() -> None:
     assert "".join(spaced(["我", "爱", "nextword", "很", "好"])) == "我爱 nextword 很好"
 
 
-@pytest.mark.parametrize("name", registry.names("tokenizer"))
+@pytest.mark.parametrize("name", LEARNT)
 @pytest.mark.parametrize("words", [["The", "cats", "sat"], ["我", "爱", "猫"]])
 def test_words_begin_where_they_begin(name: str, words: list[str]) -> None:
     """Every tokenizer: the ids are those of the running text, and the first piece is the word's."""

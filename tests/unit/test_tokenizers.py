@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextword import registry
 from nextword.config import TextConfig
 from nextword.errors import InputError
 from nextword.text.folding import Folding
@@ -24,6 +23,7 @@ from nextword.text.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
+from tests.support import LEARNT
 
 ENGLISH = """\
 It was the best of times, it was the worst of times.
@@ -41,7 +41,7 @@ CHINESE = """\
 寒来暑往，秋收冬藏。
 """
 TEXTS = {"english": ENGLISH, "chinese": CHINESE}
-NAMES = registry.names("tokenizer")
+NAMES = LEARNT
 SIZES = {"bpe": 330}
 BOTH = [(name, language) for name in NAMES for language in TEXTS]
 

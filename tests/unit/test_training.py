@@ -40,7 +40,7 @@ from nextword.training.loop.standing import Standing
 from nextword.training.loop.training import Training
 from nextword.training.request import Request
 from nextword.types import Batch, State
-from tests.support import STORY, Cli, interrupt_at
+from tests.support import LEARNT, STORY, Cli, interrupt_at
 
 OTHERS = {  # streams not of running text
     stream for task in registry.names("task") for stream in registry.load("task", task).streams
@@ -621,7 +621,7 @@ def test_every_schedule_trains(schedule: str, text: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("cell", names("cell"))
 def test_every_cell_and_tokenizer_trains(cell: str, text: Path, tmp_path: Path) -> None:
-    for tokenizer in names("tokenizer"):
+    for tokenizer in LEARNT:
         run = fit(
             text,
             tmp_path / tokenizer,

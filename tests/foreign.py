@@ -1,0 +1,90 @@
+"""Tokenizers of other libraries, learnt here from small texts: nothing is downloaded."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+ENGLISH = """\
+It was the best of times, it was the worst of times; it was the age of wisdom.
+"What's that?" (Alice didn't know; well-read or not.) She went to the sea, and the sea was still.
+There was once a king who had a daughter, and the daughter had a golden ball.
+""" * (20)
+CHINESE = """\
+床前明月光，疑是地上霜。举头望明月，低头思故乡。
+春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
+白日依山尽，黄河入海流。欲穷千里目，更上一层楼。
+""" * (20)
+TEXT = ENGLISH + CHINESE
+#: Texts with what tokenizers treat differently: spaces, tabs, marks, letters that are rare or new.
+ODD = """\
+ The king  went home.   He said: \u201cis it\u2026 late?\u201d\tYes!
+
+naïve Łódź №5 ﬁne <unk> </s> <eos> [UNK] <|endoftext|>
+龘靐 黄河 in China，床前 １２３ \u3000 e\u0301 🙂👩\u200d🔬
+it's   \n   \n\nthe end\r\nof the line"""
+
+
+def _byte_level() -> Backend:
+    """As GPT-2: pieces of bytes, the space belongs to the word after it."""
+    made = Backend(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    made.train_from_iterator(TEXT.splitlines(), trainer)
+    return made
+
+
+def _unigram() -> Backend:
+    """As T5: `▁` stands for the space before a word, and the text is NFKC."""
+    made = Backend(models.Unigram())
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    made.train_from_iterator(TEXT.splitlines(), trainer)
+    return made
+
+
+def _wordpiece() -> Backend:
+    """As BERT: `##` continues a word, and the text is lower-cased."""
+    made = Backend(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=300,
+        special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+        show_progress=False,
+    )
+    made.train_from_iterator(TEXT.splitlines(), trainer)
+    return made
+
+
+HF = {"byte-level": _byte_level, "unigram": _unigram, "wordpiece": _wordpiece}
+
+
+@cache
+def hf_json(name: str) -> str:
+    """The `tokenizer.json` of one of `HF`."""
+    return HF[name]().to_str(pretty=True)
+
+
+def hf_file(name: str, folder: Path) -> Path:
+    """Write the `tokenizer.json` of one of `HF` into a folder."""
+    path = folder / f"{name}.json"
+    path.write_text(hf_json(name), encoding="utf-8")
+    return path
