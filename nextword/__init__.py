@@ -7,6 +7,7 @@ Example:
     run = nextword.load("runs/book")
     nextword.evaluate(run, "other.txt").perplexity
     nextword.score(run, ["a likely line", "line likely a"])
+    nextword.surprisal(run, ["a line, word by word"])
     nextword.generate(run, "Once upon")
     nextword.generate_many(run, ["Once upon", "It was"])
     translator = nextword.train("transformer", train="pairs.tsv", out="runs/translator")
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .evaluation.dynamic import Dynamic
     from .evaluation.embeddings import embed
     from .evaluation.perplexity import tune_cache
+    from .evaluation.surprisal import Surprisal, to_frame
     from .evaluation.tagging import tag
     from .experiments.ablation import ablate
     from .experiments.lr_finder import find_lr
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .generation.translate import translate, translate_lines
     from .run import Run, load, load_arpa
-    from .tasks.verbs import compare, evaluate, evaluate_seeds, score
+    from .tasks.verbs import compare, evaluate, evaluate_seeds, score, surprisal
     from .training.by_mixing import mix
     from .training.train import resume, train
 
@@ -68,6 +70,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "MaskedDecoding": "generation.masked",
     "Run": "run",
     "Sampling": "generation.sampling",
+    "Surprisal": "evaluation.surprisal",
     "TrainingError": "errors",
     "ablate": "experiments.ablation",
     "classify": "evaluation.classification",
@@ -91,7 +94,9 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "resume": "training.train",
     "run_demo": "demo",
     "score": "tasks.verbs",
+    "surprisal": "tasks.verbs",
     "tag": "evaluation.tagging",
+    "to_frame": "evaluation.surprisal",
     "train": "training.train",
     "train_seeds": "experiments.seeds",
     "translate": "generation.translate",
@@ -108,6 +113,7 @@ __all__ = [
     "MaskedDecoding",
     "Run",
     "Sampling",
+    "Surprisal",
     "TrainingError",
     "__version__",
     "ablate",
@@ -132,7 +138,9 @@ __all__ = [
     "resume",
     "run_demo",
     "score",
+    "surprisal",
     "tag",
+    "to_frame",
     "train",
     "train_seeds",
     "translate",

@@ -213,6 +213,14 @@ def _runs(value: Any) -> Any:
     return listed
 
 
+def _rows(value: Any) -> Any:
+    kind = import_module("nextword.evaluation.surprisal").Surprisal
+    listed = list(value) if isinstance(value, Iterable) else [None]
+    if all(isinstance(item, kind) for item in listed):
+        return listed
+    raise _Refused("give rows, such as nextword.surprisal returns")
+
+
 def _settings(*places: str) -> Check:
     """Return the check of settings; a place is "module:Class", imported when it is needed."""
 
@@ -232,6 +240,8 @@ KINDS: dict[str, Check] = {
     **dict.fromkeys(
         ("text", "prompt", "source", "target", "recipe", "device", "precision", "format"), _text
     ),
+    **dict.fromkeys(("by", "context", "library"), _text),
+    "rows": _rows,
     "texts": _texts,
     **dict.fromkeys(("prompts", "candidates"), _text_list),
     "stop": _stops,
@@ -247,6 +257,7 @@ KINDS: dict[str, Check] = {
         ("temperature", "top_p", "min_p", "repetition_penalty", "low", "high"), _number
     ),
     **dict.fromkeys(("overwrite", "quiet", "allow_unk", "joint", "add_marks"), _flag),
+    **dict.fromkeys(("corrected", "previous"), _flag),
     **dict.fromkeys(("bar", "bars", "say"), _call),
     "overrides": _overrides,
     "run": _run,

@@ -46,6 +46,15 @@ class Output(NamedTuple):
     state: State  # the state after the last token
     hidden: Tensor | None = None  # (B, T, H) input of the output layer, after dropout (for AR)
     raw: Tensor | None = None  # (B, T, H) the same before dropout (for TAR)
+    #: n-gram models only: targets (B, T) → which n-grams predict them
+    found: Callable[[Tensor], Found] | None = None
+
+
+class Found(NamedTuple):
+    """The n-grams by which an n-gram model predicts given next tokens."""
+
+    log_prob: Tensor  # (B, T) natural logarithms, as the table has them
+    order: Tensor  # (B, T) int64, the length of the n-gram; the other words were backed off
 
 
 class Scored(NamedTuple):

@@ -29,10 +29,12 @@ from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
 from ..types import MaskedLanguageModel
 from .figures import Evaluation, safe_exp, signature, summarise
+from .predictions import Predictions, describe
 from .sentences import SentenceScore
 from .token_scores import TokenScores
 
 _TOKENS = 8192  # in a batch of masked copies, padding included
+_ROWS = 128  # predictions whose distributions are held at a time
 _LINES = 256  # lines whose masked copies are sorted by length together
 _LINES_AT_ONCE = 32  # lines of a stream that are scored together
 
@@ -95,6 +97,58 @@ def pseudo_log_likelihood(
         for (i, place), value, right in zip(batch, log_prob.tolist(), hits.tolist(), strict=True):
             found[i][0][place], found[i][1][place] = value, right
     return found
+
+
+@torch.no_grad()
+def predict_masked(
+    model: MaskedLanguageModel,
+    rows: Sequence[Sequence[int]],
+    words: Sequence[Sequence[int]],
+    device: torch.device,
+) -> list[Predictions]:
+    """Predict every token of each row from the others, but not from the later ones of its own word
+    (Kauf and Ivanova 2023, arXiv:2305.10588, "within-word left-to-right"). If the model saw
+    them, the first pieces of a rare word would look far too probable.
+
+    Args:
+        rows: see `pseudo_log_likelihood`.
+        words: for each token the number of its word in the row; numbers that differ everywhere give
+            the predictions of `pseudo_log_likelihood`.
+    """
+    wholes = [np.concatenate([[CLS], row, [EOS]]).astype(np.int64) for row in rows]
+    found = [_empty(len(row)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    copies = ((i, place) for i in order for place in range(len(rows[i])))
+    for batch in _batches(copies, wholes):
+        ids, real = pad([wholes[i] for i, _ in batch])
+        targets = []
+        for copy, (i, place) in zip(ids, batch, strict=True):
+            targets.append(int(copy[place + 1]))
+            later = range(place, len(rows[i]))
+            copy[[at + 1 for at in later if words[i][at] == words[i][place]]] = MASK
+        own = torch.arange(len(batch))
+        places = torch.tensor([place + 1 for _, place in batch])
+        hidden = model(ids.to(device), real.to(device))[own.to(device), places.to(device)]
+        wanted = torch.tensor(targets, device=device)
+        parts = [
+            describe(model.logits(some), of_them, None)
+            for some, of_them in zip(
+                torch.split(hidden, _ROWS), torch.split(wanted, _ROWS), strict=True
+            )
+        ]
+        at = 0
+        for part in parts:
+            for n in range(len(part.rank)):
+                i, place = batch[at]
+                found[i].log_prob[place] = part.log_prob[n]
+                found[i].entropy[place] = part.entropy[n]
+                found[i].rank[place] = part.rank[n]
+                at += 1
+    return found
+
+
+def _empty(length: int) -> Predictions:
+    return Predictions(np.zeros(length), np.zeros(length), np.zeros(length, np.int64))
 
 
 def _batches(

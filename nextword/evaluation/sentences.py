@@ -103,13 +103,13 @@ def _in_batches(
     """Return the log-probability of each target; those of similar length share a batch."""
     order = sorted(range(len(targets)), key=lambda i: len(targets[i]))
     found = dict[int, float]()
-    for rows in _batches(order, [len(ids) for ids in targets], batch_size):
+    for rows in batches(order, [len(ids) for ids in targets], batch_size):
         scores = _score(run, [targets[i] for i in rows], [sources[i] for i in rows])
         found |= zip(rows, scores, strict=True)
     return [found[i] for i in range(len(targets))]
 
 
-def _batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+def batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[list[int]]:
     """Group rows of similar length: at most `batch_size` rows and `_TOKENS` tokens in a batch."""
     rows: list[int] = []
     for index in order:

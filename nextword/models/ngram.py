@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..ngram.settings import NgramSettings
-from ..types import Output, Scored, State
+from ..types import Found, Output, Scored, State
 
 if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` import it
     import torch
@@ -154,26 +154,25 @@ class NgramLM:
                 self.table.distribution(one, out)
         natural(logits, np.arange(self.vocab_size))
         last = torch.from_numpy(states[:, -1].copy())
-        return Output(torch.from_numpy(logits).to(ids.device), last.to(ids.device))
+
+        def found(targets: Tensor) -> Found:
+            log_prob, nodes = self._look_up(ids, targets, states[:, 1:])
+            order = np.asarray(self.table.order_of(nodes.reshape(-1))).reshape(nodes.shape)
+            return Found(
+                torch.from_numpy(log_prob).to(ids.device), torch.from_numpy(order).to(ids.device)
+            )
+
+        return Output(
+            torch.from_numpy(logits).to(ids.device), last.to(ids.device), None, None, found
+        )
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
         import torch
 
-        from ..ngram.table import natural
-
         before = self._states(ids, state)[:, 1:]
         wanted = targets.cpu().numpy()
-        log_prob = np.empty(wanted.shape, np.float32)
-        for out, row, states, after in zip(
-            log_prob, wanted, before, ids.cpu().numpy(), strict=True
-        ):
-            if len(row) and np.array_equal(row[:-1], after[1:]):  # targets are the next ids
-                out[:] = self.table.score(row, int(states[0]))[0]
-            else:
-                for at, one in enumerate(states.tolist()):
-                    out[at] = self.table.score(row[at : at + 1], one)[0][0]
-        natural(log_prob, wanted)
+        log_prob, _ = self._look_up(ids, targets, before)
         hit = (
             self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape)
             == wanted
@@ -183,6 +182,28 @@ class NgramLM:
             torch.from_numpy(before[:, -1].copy()).to(ids.device) if ids.shape[1] else state,
             torch.from_numpy(hit).to(ids.device),
         )
+
+    def _look_up(
+        self, ids: Tensor, targets: Tensor, states: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The natural log-probabilities (B, T) of targets (B, T) after `states` (B, T), to which
+        ids (B, T) led, and the nodes (B, T) of the n-grams found for them."""
+        from ..ngram.table import natural
+
+        wanted = targets.cpu().numpy()
+        log_prob = np.empty(wanted.shape, np.float32)
+        nodes = np.empty(wanted.shape, np.uint32)
+        for out, found, row, before, after in zip(
+            log_prob, nodes, wanted, states, ids.cpu().numpy(), strict=True
+        ):
+            if len(row) and np.array_equal(row[:-1], after[1:]):  # targets are the next ids
+                out[:], found[:], _ = self.table.score(row, int(before[0]))
+            else:
+                for at, one in enumerate(before.tolist()):
+                    some, node, _ = self.table.score(row[at : at + 1], one)
+                    out[at], found[at] = some[0], node[0]
+        natural(log_prob, wanted)
+        return log_prob, nodes
 
     def _states(self, ids: Tensor, state: State) -> np.ndarray[Any, Any]:
         """The states (B, T + 1) before the first of ids (B, T) and after each of them."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..data.stream import Stream
     from ..evaluation.compare_translations import TranslationComparison
     from ..evaluation.sentences import SentenceScore
+    from ..evaluation.surprisal import Rows, Surprisal
     from ..evaluation.translation import TranslationEvaluation
     from ..run import Run
 
@@ -156,6 +157,11 @@ class PairsTask(Task):
         from ..evaluation.sentences import score_pair_lines
 
         return score_pair_lines(run, lines, batch_size)
+
+    def surprisal(self, run: Run, lines: Iterable[str], how: Rows) -> Iterator[Surprisal]:
+        from ..evaluation.surprisal_scoring import pair_rows
+
+        return pair_rows(run, lines, how)
 
     def examples(
         self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..evaluation.figures import Evaluation
     from ..evaluation.reading import Reading
     from ..evaluation.sentences import SentenceScore
+    from ..evaluation.surprisal import Rows, Surprisal
     from ..evaluation.token_scores import TokenScores
     from ..run import Run
 
@@ -106,3 +107,8 @@ class SentencesTask(TextTask):
         from ..evaluation.pseudo import score_pseudo_lines
 
         return score_pseudo_lines(run, lines)
+
+    def surprisal(self, run: Run, lines: Iterable[str], how: Rows) -> Iterator[Surprisal]:
+        from ..evaluation.surprisal_scoring import pseudo_rows
+
+        return pseudo_rows(run, lines, how)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
+    from ..evaluation.surprisal import Rows, Surprisal
     from ..generation.decoding import Decoding
     from ..models.encoder_classifier import EncoderClassifier
     from ..run import Run
@@ -259,6 +260,14 @@ class Task(ABC):
         self, run: Run, lines: Iterable[str], batch_size: int = 64
     ) -> Iterator[SentenceScore]:
         """Yield the log-probability of each line; see `nextword.score`.
+
+        Raises:
+            InputError: the run cannot score sentences.
+        """
+        raise self.refusal(run.name, Ability.SCORE, run.path)
+
+    def surprisal(self, run: Run, lines: Iterable[str], how: Rows) -> Iterator[Surprisal]:
+        """Yield the surprisal of each token, word or region of lines; see `nextword.surprisal`.
 
         Raises:
             InputError: the run cannot score sentences.

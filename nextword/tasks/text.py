@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..evaluation.figures import Evaluation
     from ..evaluation.reading import Reading
     from ..evaluation.sentences import SentenceScore
+    from ..evaluation.surprisal import Rows, Surprisal
     from ..evaluation.token_scores import TokenScores
     from ..run import Run
 
@@ -168,6 +169,11 @@ class TextTask(Task):
         from ..evaluation.sentences import score_lines
 
         return score_lines(run, lines, batch_size)
+
+    def surprisal(self, run: Run, lines: Iterable[str], how: Rows) -> Iterator[Surprisal]:
+        from ..evaluation.surprisal_scoring import text_rows
+
+        return text_rows(run, lines, how)
 
     def examples(
         self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int

@@ -1,4 +1,4 @@
-"""The public functions `evaluate`, `compare` and `score`, which call the task of the run."""
+"""The public functions `evaluate`, `compare`, `score` and `surprisal`; they call the task."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..evaluation.cache import Cache
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
+    from ..evaluation.surprisal import Surprisal
     from ..generation.decoding import Decoding
 
 
@@ -201,3 +202,51 @@ def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[Sentence
         [one.log_prob for one in nextword.score(run, ["a likely line", "line likely a"])]
     """
     return list(task_of(run.config).score_lines(run, texts, batch_size))
+
+
+@checked
+def surprisal(
+    run: Run,
+    texts: Iterable[str],
+    *,
+    by: str = "word",
+    corrected: bool = True,
+    context: str = "",
+    previous: bool = False,
+    batch_size: int = 64,
+) -> list[Surprisal]:
+    """Compute the surprisal of each word of lines: -log2 p(word | what stands before it), in bits.
+
+    Words are separated by white space. Where white space belongs to the piece that begins a word
+    (BPE), the probability that a word ends there belongs to that word (Oh and Schuler 2024;
+    Pimentel and Meister 2024). A BERT predicts each piece from all other tokens but the later ones
+    of its word (Kauf and Ivanova 2023); its rows are marked `pseudo`. The rows of a line, `<eos>`
+    among them, add up to the surprisal of the line.
+
+    Args:
+        run: a language model, a translator (each line is source, tab, target) or a BERT.
+        texts: lines without line ends.
+        by: "word", "token", "sentence", or "region" for lines that are divided by marks, such as
+            `the horse | raced past | the barn`; the marks and the blanks around them are not read.
+        corrected: False = a word's surprisal is the plain sum of its pieces', and a BERT sees the
+            other pieces of a word.
+        context: lines that the model reads before each line; "" = none.
+        previous: the lines of `texts` before a line are its context.
+        batch_size: number of texts per call of the model; it changes memory and speed, not the
+            result.
+
+    Returns:
+        `Surprisal` rows in the order of the text. `nextword.to_frame` makes a data frame of them.
+
+    Raises:
+        InputError: the run cannot score sentences, a line has no regions or does not fit the model,
+            or a context is given for a model that reads single lines.
+
+    Example:
+        for row in nextword.surprisal(nextword.load("runs/book"), ["the horse raced past"]):
+            print(row.text, row.surprisal_bits)
+    """
+    from ..evaluation.surprisal import Rows
+
+    how = Rows(by, corrected, context, previous, batch_size)
+    return list(task_of(run.config).surprisal(run, texts, how))

@@ -106,6 +106,10 @@ class Tokenizer(ABC):
         """
         return None
 
+    def continues_word(self, index: int) -> bool:
+        """Whether a token is marked as a piece inside a word (`##ing`)."""
+        return False
+
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids from 0 to V - 1; `<eos>` becomes a newline.

@@ -136,6 +136,9 @@ class WordPieceTokenizer(Tokenizer):
             begin += len(line) + 1
         return ids, spans
 
+    def continues_word(self, index: int) -> bool:
+        return self.vocabulary[index].startswith("##")
+
     def decode(self, ids: Iterable[int]) -> str:
         """The words with single spaces between them; the spacing of the text is not kept in ids."""
         written: list[str] = []

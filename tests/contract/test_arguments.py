@@ -58,6 +58,7 @@ def right(name: str, run: Any) -> Any:
         "_overrides": {},
         "_run": run,
         "_runs": [run],
+        "_rows": [],
         "check": None,
     }[kind]
 

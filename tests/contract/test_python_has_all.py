@@ -26,7 +26,7 @@ FUNCTIONS = {
     "train": ["train", "resume", "train_seeds", "mix"],
     "ablate": ["ablate"],
     "evaluate": ["evaluate", "tune_cache", "evaluate_seeds"],
-    "score": ["score"],
+    "score": ["score", "surprisal", "to_frame"],
     "generate": ["generate", "generate_many", "generate_masked"],
     "translate": ["translate", "translate_lines"],
     "fill": ["fill"],
@@ -53,6 +53,8 @@ ELSEWHERE: dict[str, Any] = {
     "evaluate plot_file": ClassifierEvaluation.draw,
     "compare out": TranslationComparison.draw,
     "find-lr out": LearningRates.draw,
+    "score format": nextword.to_frame,
+    "score regions": nextword.surprisal,
     "inspect out": GradientInspection.draw,
     "inspect heads": AttentionInspection.draw,
     "inspect what": nextword.inspect_attention,
@@ -70,7 +72,7 @@ SETTINGS: dict[str, list[Any]] = {
 #: for the same argument.
 PLAIN = {"json", "quiet", "device", "embed out", "embed overwrite"}
 OTHER_WORDS = {"generate samples": "prompts", "inspect also": "runs", "train runs": "members"}
-OTHER_WORDS["fill targets"] = "candidates"
+OTHER_WORDS |= {"fill targets": "candidates", "score uncorrected": "corrected"}
 
 
 def counterpart(verb: str, option: str) -> object:

@@ -60,7 +60,14 @@ GOOD: dict[str, list[list[str]]] = {
         ["evaluate", "m.arpa", "--data", "short.txt", "--dynamic"],
         ["evaluate", "lstm", "--data", "short.txt", "--cache", "--cache-set", "window=9"],
     ],
-    "score": [["score", name, "short.txt"] for name in ("lstm", "ngram", "bert", "m.arpa")],
+    "score": [
+        *(["score", name, "short.txt"] for name in ("lstm", "ngram", "bert", "m.arpa")),
+        *(
+            ["score", name, "short.txt", "--by", "word", "--format", "csv"]
+            for name in ("lstm", "ngram", "bert", "m.arpa")
+        ),
+        ["score", "gru", "regions.txt", "--regions", "--context", "short.txt", "--uncorrected"],
+    ],
     "generate": [
         ["generate", "lstm", "--prompt", "the", "--tokens", "3", "--seed", "1"],
         ["generate", "m.arpa", "--tokens", "2", "--temperature", "0.5"],
@@ -119,6 +126,7 @@ class Pool:
         text = original("train.txt")[:900]
         files = {
             "short.txt": text,
+            "regions.txt": b"the | horse raced | past\nthe barn | fell\n",
             "pairs.tsv": original("pairs.tsv")[:600],
             "labelled.tsv": original("labelled.tsv")[:600],
             "tagged.tsv": original("tagged.tsv")[:600],
