@@ -237,7 +237,7 @@ def command_line(verb: str, draw: random.Random, pool: Pool) -> list[str]:
     for at, (option, value) in enumerate(pairwise(words)):  # what takes minutes by right
         if option == "--prefix":
             words[at + 1] = value[:500]
-        elif option == "--beam" and value == "1_000":
+        elif option in ("--beam", "--fine-tune") and value == "1_000":
             words[at + 1] = "1_0"
     return [word for word in words if not _endless(word)]
 
