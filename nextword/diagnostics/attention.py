@@ -7,8 +7,11 @@ import re
 from itertools import islice
 
 from .. import plot
+from ..errors import InputError
 from ..generation.translate import Attention
 from ..text.word import CJK_CHARACTER
+
+_MOST = 200  # tokens on an axis: drawing takes time for each, and nobody reads more
 
 
 def draw(attention: Attention, path: str | os.PathLike[str], heads: bool = False) -> None:
@@ -17,7 +20,13 @@ def draw(attention: Attention, path: str | os.PathLike[str], heads: bool = False
     Args:
         path: a .png, .svg or .pdf file.
         heads: draw a panel for each head instead of their mean.
+
+    Raises:
+        InputError: there are more than 200 tokens on one side.
     """
+    for side, tokens in (("source", attention.source), ("target", attention.target)):
+        if len(tokens) > _MOST:
+            raise InputError(f"the {side} has {len(tokens):,} tokens; a figure shows {_MOST}")
     name = list(attention.weights)[-1]
     last = attention.weights[name]  # (heads, T, S)
     panels = [last.mean(dim=0)]

@@ -370,6 +370,16 @@ def test_inspect_attention(
     error(cli(*call[:-2]))
 
 
+def test_attention_over_more_tokens_than_a_figure_shows(
+    cli: Cli, skilled: dict[str, Path], tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    call = ("inspect", skilled["seq2seq"], "attention", "--out", picture, "--source", "the cat sat")
+    message = error(cli(*call, "--target", "die " * 200))
+    assert "the target has 201 tokens; a figure shows 200" in message
+    assert not picture.exists()
+
+
 def test_inspect_chinese(
     cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
