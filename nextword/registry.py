@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "byte": "nextword.text.byte:ByteTokenizer",
         "bpe": "nextword.text.bpe:BPETokenizer",
         "wordpiece": "nextword.text.wordpiece:WordPieceTokenizer",
+        "sentencepiece": "nextword.text.sentencepiece_model:SentencePieceTokenizer",
         "hf": "nextword.text.huggingface:HuggingFaceTokenizer",
     },
     "cell": {

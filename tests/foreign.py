@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from sentencepiece import SentencePieceTrainer
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -83,8 +86,45 @@ def hf_json(name: str) -> str:
     return HF[name]().to_str(pretty=True)
 
 
-def hf_file(name: str, folder: Path) -> Path:
-    """Write the `tokenizer.json` of one of `HF` into a folder."""
-    path = folder / f"{name}.json"
-    path.write_text(hf_json(name), encoding="utf-8")
-    return path
+SENTENCEPIECE: dict[str, dict[str, Any]] = {
+    "sp-unigram": {"model_type": "unigram", "vocab_size": 170, "character_coverage": 0.99},
+    "sp-bpe": {"model_type": "bpe", "vocab_size": 600, "byte_fallback": True},
+    "sp-spaces": {  # as Llama: spaces are kept, numbers are cut into digits
+        "model_type": "unigram",
+        "vocab_size": 450,
+        "byte_fallback": True,
+        "remove_extra_whitespaces": False,
+        "normalization_rule_name": "identity",
+        "split_digits": True,
+        "allow_whitespace_only_pieces": True,
+    },
+}
+
+
+@cache
+def sentencepiece_model(name: str) -> bytes:
+    """The `.model` of one of `SENTENCEPIECE`."""
+    made = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT.splitlines()),
+        model_writer=made,
+        minloglevel=2,
+        hard_vocab_limit=False,
+        **SENTENCEPIECE[name],
+    )
+    return made.getvalue()
+
+
+def file_of(name: str, folder: Path) -> tuple[str, Path]:
+    """Write a tokenizer of any kind into a folder: what `text.tokenizer` is set to, and the file.
+
+    Example:
+        setting, file = file_of("sp-bpe", folder)  # "sentencepiece:FOLDER/sp-bpe.model"
+    """
+    if name in HF:
+        path = folder / f"{name}.json"
+        path.write_text(hf_json(name), encoding="utf-8")
+        return f"hf:{path}", path
+    path = folder / f"{name}.model"
+    path.write_bytes(sentencepiece_model(name))
+    return f"sentencepiece:{path}", path

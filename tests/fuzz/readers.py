@@ -39,7 +39,7 @@ from nextword.text.tokenizer import load_tokenizer
 from nextword.text.vectors import read_vectors
 from nextword.text.word import WordTokenizer
 from nextword.training.loop.journal import read_metrics
-from tests.foreign import HF, ODD, hf_json
+from tests.foreign import HF, ODD, SENTENCEPIECE, file_of
 
 from .forked import Case, described
 from .odd import NUMBERS, TEXTS, VALUES, damaged, odd_json
@@ -154,15 +154,18 @@ def tokenizer_json(draw: random.Random, folder: Path) -> None:
 
 @kind
 def foreign_tokenizer(draw: random.Random, folder: Path) -> None:
-    """The tokenizer.json of another library, before and after it is in a run."""
+    """A file of another library, before and after it is in a run."""
     from nextword.config import TextConfig
     from nextword.text.tokenizer import restore_tokenizer, train_tokenizer
 
-    good = hf_json(draw.choice(list(HF)))
-    odd = damaged(good.encode(), draw) if draw.random() < 0.3 else odd_json(json.loads(good), draw)
-    path = replace(folder / "tokenizer.json", odd)
+    name = draw.choice([*HF, *SENTENCEPIECE])
+    setting, path = file_of(name, folder)
+    if name in HF and draw.random() < 0.7:
+        replace(path, odd_json(json.loads(path.read_bytes()), draw))
+    else:
+        replace(path, damaged(path.read_bytes(), draw))
     try:
-        tokenizer = train_tokenizer([], TextConfig(tokenizer=f"hf:{path}"))
+        tokenizer = train_tokenizer([], TextConfig(tokenizer=setting))
     except InputError as error:
         one_line(error)
         return

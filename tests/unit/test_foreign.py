@@ -4,6 +4,8 @@ run."""
 from __future__ import annotations
 
 import json
+import math
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer as Backend
 
 import nextword
@@ -20,15 +23,27 @@ from nextword.text.corpus import prepare
 from nextword.text.foreign import SHIFT, ForeignTokenizer
 from nextword.text.huggingface import HuggingFaceTokenizer
 from nextword.text.reader import open_texts
+from nextword.text.sentencepiece_model import SentencePieceTokenizer
 from nextword.text.tokenizer import (
     EOS,
     SPECIALS,
     UNK,
     Tokenizer,
+    load_tokenizer,
     restore_tokenizer,
     train_tokenizer,
 )
-from tests.foreign import CHINESE, ENGLISH, HF, ODD, TEXT, hf_file, hf_json
+from tests.foreign import (
+    CHINESE,
+    ENGLISH,
+    HF,
+    ODD,
+    SENTENCEPIECE,
+    TEXT,
+    file_of,
+    hf_json,
+    sentencepiece_model,
+)
 from tests.support import Cli
 
 TEXTS = {"english": ENGLISH, "chinese": CHINESE, "odd": ODD}
@@ -37,22 +52,28 @@ CORPORA = Path("/work/shared/data")
 
 @cache
 def made(name: str) -> ForeignTokenizer:
+    if name in SENTENCEPIECE:
+        return SentencePieceTokenizer(sentencepiece_model(name))
     return HuggingFaceTokenizer(hf_json(name))
 
 
 @cache
-def library(name: str) -> Backend:
+def library(name: str) -> Any:
+    if name in SENTENCEPIECE:
+        return SentencePieceProcessor(model_proto=sentencepiece_model(name))
     return Backend.from_str(hf_json(name))
 
 
 def of_library(name: str, line: str) -> tuple[list[int], list[str], int | None]:
     """What the library says of a line: ids, pieces, and its id of unknown text."""
+    if name in SENTENCEPIECE:
+        return library(name).encode(line), library(name).encode(line, out_type=str), 0
     encoded = library(name).encode(line, add_special_tokens=False)
     unknown = {"byte-level": None, "unigram": 0, "wordpiece": 1}[name]
     return encoded.ids, encoded.tokens, unknown
 
 
-ALL = [*HF]
+ALL = [*HF, *SENTENCEPIECE]
 BOTH = [(name, text) for name in ALL for text in TEXTS]
 LINES = st.lists(
     st.sampled_from([*{*ENGLISH.split(), *CHINESE}, " ", "  ", "\t", "\n", "ﬁ", "é", "e\u0301"]),
@@ -118,7 +139,8 @@ def test_byte_level_loses_nothing() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_the_first_ids(name: str) -> None:
     tokenizer = made(name)
-    assert tokenizer.vocab_size == library(name).get_vocab_size() + SHIFT
+    size = library(name).vocab_size if name in SENTENCEPIECE else library(name).get_vocab_size
+    assert tokenizer.vocab_size == size() + SHIFT
     assert [tokenizer.token(UNK), tokenizer.token(EOS)] == list(SPECIALS)
     names = [tokenizer.token(index) for index in range(tokenizer.vocab_size)]
     assert len(set(names)) == len(names)  # so vectors can be carried from one to another
@@ -131,8 +153,11 @@ def test_the_first_ids(name: str) -> None:
 def test_unknown(name: str) -> None:
     """What is unknown is spelled as in the text; the library's own mark does not count."""
     text = "the 龘 sea <unk> [UNK]\n靐"
-    found = {"byte-level": [], "unigram": ["龘", "[UNK]", "靐"]}
-    found["wordpiece"] = ["龘", "<", "unk", ">", "靐"]
+    found = {key: list[str]() for key in ALL} | {
+        "unigram": ["龘", "[UNK]", "靐"],
+        "wordpiece": ["龘", "<", "unk", ">", "靐"],
+        "sp-unigram": ["龘", "<", ">", "[UNK]", "靐"],
+    }
     assert made(name).unknown(text) == found[name]
 
 
@@ -142,6 +167,7 @@ def test_whole_words(name: str) -> None:
     assert index is not None
     assert made(name).token(index).strip("Ġ▁") == "sea"
     assert made(name).known("seaking") is None
+    assert made("sp-unigram").known("龘") is None
     assert made("wordpiece").known("龘") is None
 
 
@@ -228,37 +254,40 @@ def trained(recipe: str, tokenizer: str, folder: Path, **more: Any) -> Path:
     """A tiny run in a folder of its own; the file of the tokenizer is gone."""
     text = folder / "text.txt"
     text.write_text(TEXT, encoding="utf-8")
-    file = hf_file(tokenizer, folder)
-    overrides = SMALL[recipe] | {"text.tokenizer": f"hf:{file}"} | more
+    setting, file = file_of(tokenizer, folder)
+    overrides = SMALL[recipe] | {"text.tokenizer": setting} | more
     nextword.train(recipe, text, folder / "made", overrides=overrides, quiet=True)
     file.unlink()
     return (folder / "made").rename(folder / f"moved-{recipe}-{tokenizer}")
 
 
+@pytest.mark.parametrize("name", ["unigram", "sp-spaces"])
 @pytest.mark.parametrize("recipe", SMALL)
-def test_verbs(recipe: str, tmp_path: Path, cli: Cli) -> None:
+def test_verbs(recipe: str, name: str, tmp_path: Path, cli: Cli) -> None:
     """A run without the file of its tokenizer does all that other runs do."""
-    run = trained(recipe, "unigram", tmp_path)
+    run = trained(recipe, name, tmp_path)
     text = tmp_path / "text.txt"
     found = json.loads(cli("evaluate", run, "--data", text, "--json")[1])
-    ids = made("unigram").encode(TEXT)
+    ids = made(name).encode(TEXT)
+    spelled = sum(len(piece.encode()) + 1 for piece in made(name).unknown(TEXT))
     assert found["tokens"] == len(ids)
     assert found["bits_per_byte"] == pytest.approx(
-        found["nll"] / 0.6931471805599453 / len(TEXT.encode())
+        (found["nll"] / math.log(2) + 8 * spelled) / len(TEXT.encode())
     )
-    assert f"tok:hf:{made('unigram').vocab_size}:" in found["signature"]
+    assert f":{made(name).vocab_size}:{made(name).fingerprint}" in found["signature"]
     line = json.loads(cli("score", run, text, "--json")[1].splitlines()[0])
-    assert line["tokens"] == len(made("unigram").encode(ENGLISH.split("\n")[0])) + 1
+    assert line["tokens"] == len(made(name).encode(ENGLISH.split("\n")[0])) + 1
     assert cli("generate", run, "--prompt", "It was", "--tokens", 5, "--seed", 1)[0] == 0
     status, out, _ = cli("compare", run, run, "--data", text)
     assert status == 0 and "moved" in out
     more = tmp_path / "more"
     nextword.train(recipe, text, more, start_from=run, quiet=True, overrides=SMALL[recipe])
-    assert nextword.load(more).tokenizer.fingerprint == made("unigram").fingerprint
+    assert nextword.load(more).tokenizer.fingerprint == made(name).fingerprint
 
 
-def test_mixtures_and_arpa(tmp_path: Path, cli: Cli) -> None:
-    run, other = trained("ngram", "byte-level", tmp_path), trained("lstm", "byte-level", tmp_path)
+@pytest.mark.parametrize("name", ["byte-level", "sp-unigram"])
+def test_mixtures_and_arpa(name: str, tmp_path: Path, cli: Cli) -> None:
+    run, other = trained("ngram", name, tmp_path), trained("lstm", name, tmp_path)
     text = tmp_path / "text.txt"
     status, _, err = cli(
         "train", "mixture", run, other, "--valid", text, "--out", tmp_path / "mixed"
@@ -275,11 +304,11 @@ def test_mixtures_and_arpa(tmp_path: Path, cli: Cli) -> None:
 def test_resume_and_a_new_vocabulary(tmp_path: Path) -> None:
     run = trained("lstm", "wordpiece", tmp_path)
     nextword.resume(run, overrides={"train.epochs": 2}, quiet=True)
-    file = hf_file("byte-level", tmp_path)
-    new = {"train.vocabulary": "new", "text.tokenizer": f"hf:{file}"} | SMALL["lstm"]
+    setting, _ = file_of("sp-bpe", tmp_path)
+    new = {"train.vocabulary": "new", "text.tokenizer": setting} | SMALL["lstm"]
     text = tmp_path / "text.txt"
     nextword.train("lstm", text, tmp_path / "new", start_from=run, overrides=new, quiet=True)
-    assert nextword.load(tmp_path / "new").tokenizer.name == "hf"
+    assert nextword.load(tmp_path / "new").tokenizer.name == "sentencepiece"
 
 
 PAIRS = "the king\tder König\nthe sea\tdas Meer\n明月\tthe moon\n" * 8
@@ -290,19 +319,19 @@ TAGGED = "the\tD\nking\tN\n\n明\tA\n月\tN\n\n" * 8
 @pytest.mark.parametrize(
     ("recipe", "content"), [("seq2seq", PAIRS), ("classifier", LABELLED), ("tagger", TAGGED)]
 )
-@pytest.mark.parametrize("name", ["byte-level", "wordpiece"])
+@pytest.mark.parametrize("name", ["byte-level", "wordpiece", "sp-bpe"])
 def test_other_tasks(recipe: str, content: str, name: str, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "text.tsv").write_text(content, encoding="utf-8")
-    file = hf_file(name, tmp_path)
+    setting, file = file_of(name, tmp_path)
     size = "model.encoder." if recipe != "seq2seq" else "model."
     overrides = {
-        "text.tokenizer": f"hf:{file}",
+        "text.tokenizer": setting,
         "train.epochs": 1,
         f"{size}hidden": 8,
         f"{size}embedding": 8,
     }
     if recipe == "seq2seq":
-        overrides["source.tokenizer"] = f"hf:{file}"
+        overrides["source.tokenizer"] = setting
     nextword.train(recipe, tmp_path / "text.tsv", tmp_path / "run", overrides=overrides, quiet=True)
     file.unlink()
     assert cli("evaluate", tmp_path / "run", "--data", tmp_path / "text.tsv")[0] == 0
@@ -348,13 +377,39 @@ def test_bad_tokenizer_json(content: str, message: str, tmp_path: Path) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    for tokenizer in (f"hf:{tmp_path}/none.json", f"hf:{tmp_path}", "hf:", "hf"):
+    for tokenizer in (f"hf:{tmp_path}/none.json", f"hf:{tmp_path}", "hf:", "hf", "sentencepiece"):
         with pytest.raises(InputError):
             train_tokenizer([], TextConfig(tokenizer=tokenizer))
     with pytest.raises(InputError, match="'word' is not read from a file"):
         configure("lstm", {"text.tokenizer": "word:words.txt"})
     with pytest.raises(InputError, match="reads BERT's marks"):
         configure("bert", {"text.tokenizer": "hf:a.json", "text.sentences": False})
+
+
+GOOD = sentencepiece_model("sp-unigram")
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", GOOD[:1000], GOOD[:-7], b"\x00" + GOOD])
+def test_bad_model(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.model"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no SentencePiece model") as caught:
+        train_tokenizer([], TextConfig(tokenizer=f"sentencepiece:{path}"))
+    assert "\n" not in str(caught.value)
+    stored = json.loads(made("sp-unigram").to_json())
+    with pytest.raises(ValueError, match="base64"):
+        restore_tokenizer(stored | {"model": "*"})
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """To train, and to load a run."""
+    setting, _ = file_of("sp-bpe", tmp_path)
+    (tmp_path / "tokenizer.json").write_text(made("sp-bpe").to_json())
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(InputError, match=r"pip install 'nextword\[sentencepiece\]'"):
+        train_tokenizer([], TextConfig(tokenizer=setting))
+    with pytest.raises(InputError, match=r"pip install 'nextword\[sentencepiece\]'"):
+        load_tokenizer(tmp_path / "tokenizer.json")
 
 
 @pytest.mark.parametrize("key", ["vocab_size", "min_count", "lower", "strip_accents", "split"])
