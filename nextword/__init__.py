@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from .config import list_recipes
     from .config.describe import describe_recipe
     from .demo import run_demo
-    from .diagnostics.inspection import inspect_attention, inspect_gradients
+    from .diagnostics.inspection import (
+        inspect_attention,
+        inspect_gradients,
+        inspect_surprisal,
+    )
     from .errors import InputError, Interrupted, TrainingError
     from .evaluation.cache import Cache
     from .evaluation.classification import classify
@@ -87,6 +91,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "generate_masked": "generation.masked",
     "inspect_attention": "diagnostics.inspection",
     "inspect_gradients": "diagnostics.inspection",
+    "inspect_surprisal": "diagnostics.inspection",
     "list_recipes": "config",
     "load": "run",
     "load_arpa": "run",
@@ -131,6 +136,7 @@ __all__ = [
     "generate_masked",
     "inspect_attention",
     "inspect_gradients",
+    "inspect_surprisal",
     "list_recipes",
     "load",
     "load_arpa",

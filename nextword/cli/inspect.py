@@ -10,7 +10,7 @@ import typer
 from .. import bounds
 from .options import Device, RunPath
 
-What = Annotated[str, typer.Argument(metavar="gradients|attention", help="What to draw.")]
+What = Annotated[str, typer.Argument(metavar="gradients|attention|surprisal", help="What to draw.")]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="File for the figure: .png, .svg or .pdf.")]
 Also = Annotated[
     list[Path],
@@ -35,6 +35,12 @@ Target = Annotated[
 ]
 Heads = Annotated[
     bool, typer.Option("--heads", help="Draw each head instead of their mean (attention).")
+]
+Texts = Annotated[
+    list[str],
+    typer.Option(
+        "--text", metavar="TEXT", help="A sentence to read word by word (surprisal); repeatable."
+    ),
 ]
 Length = Annotated[
     int | None,
@@ -64,6 +70,7 @@ def command(
     source: Source = None,
     target: Target = None,
     heads: Heads = False,
+    text: Texts = [],  # noqa: B006
     length: Length = None,
     samples: Samples = None,
     json: Json = False,
@@ -73,7 +80,8 @@ def command(
 
     `gradients` draws the norm of a loss's gradient with respect to every earlier hidden state of a
     recurrent language model, translator or classifier: how far back the loss reaches. `attention`
-    draws the attention weights of a translator between source and target tokens.
+    draws the attention weights of a translator between source and target tokens. `surprisal` draws
+    how surprised a model is at each word of a sentence, in bits, and the entropy before it.
     """
     from .. import plot, registry
     from ..diagnostics.inspection import inspect_gradients
@@ -81,20 +89,27 @@ def command(
     from ..run import load
     from .options import print_json
 
-    if what not in (views := ["gradients", "attention"]):
-        raise InputError(registry.unknown("view", what, views))
-    plot.check(out)
-    others: dict[str, dict[str, Any]] = {
-        "gradients": {"--source": source, "--target": target, "--heads": heads or None},
-        "attention": {"--with": also, "--data": data, "--length": length, "--samples": samples},
+    given: dict[str, dict[str, Any]] = {
+        "gradients": {"--with": also, "--data": data, "--length": length, "--samples": samples},
+        "attention": {"--source": source, "--target": target, "--heads": heads or None},
+        "surprisal": {"--text": text},
     }
-    if useless := [name for name, value in others[what].items() if value not in (None, [])]:
-        other = "attention" if what == "gradients" else "gradients"
-        raise InputError(f"{' and '.join(useless)} is for: inspect RUN {other}")
+    if what not in given:
+        raise InputError(registry.unknown("view", what, list(given)))
+    plot.check(out)
+    for view, options in given.items():
+        useless = [name for name, value in options.items() if value not in (None, [])]
+        if useless and view != what:
+            raise InputError(f"{' and '.join(useless)} is for: inspect RUN {view}")
     if what == "attention":
         if source is None:
             raise InputError("name a sentence to translate: --source TEXT")
         _attention(load(run, device), source, target, out, heads=heads, json=json)
+        return
+    if what == "surprisal":
+        if not text:
+            raise InputError("name a sentence to read: --text TEXT")
+        _surprisal(load(run, device), text, out, json=json)
         return
     loaded = [load(path, device) for path in (run, *also)]
     found = inspect_gradients(loaded, data, length=length, samples=samples or 64)
@@ -110,24 +125,45 @@ def command(
 def _attention(
     run: Any, source: str, target: str | None, out: Path, *, heads: bool, json: bool
 ) -> None:
-    import sys
-
-    from .. import plot
     from ..diagnostics.attention import needs_chinese, summary
     from ..diagnostics.inspection import inspect_attention
     from .options import print_json
 
     found = inspect_attention(run, source, target)
     seen = found.attention
-    if needs_chinese(seen) and not plot.has_chinese():
-        print(
-            "nextword: no font with Chinese characters is installed (Noto Sans CJK is one): they "
-            "will be boxes in the picture",
-            file=sys.stderr,
-        )
+    _check_font(needs_chinese(seen))
     found.draw(out, heads)
     if json:
         print_json(found.as_dict() | {"plot": str(out)})
     else:
         print(summary(seen))
         print(f"drawn in {out}")
+
+
+def _surprisal(run: Any, texts: list[str], out: Path, *, json: bool) -> None:
+    from ..diagnostics.inspection import inspect_surprisal
+    from ..diagnostics.surprisal import needs_chinese, summary
+    from .options import print_json
+
+    found = inspect_surprisal(run, texts)
+    _check_font(needs_chinese(found.lines))
+    found.draw(out)
+    if json:
+        print_json(found.as_dict() | {"plot": str(out)})
+    else:
+        print("\n\n".join(summary(rows) for rows in found.lines))
+        print(f"drawn in {out}")
+
+
+def _check_font(needs_chinese: bool) -> None:
+    """Tell the user if Chinese characters will not be legible."""
+    import sys
+
+    from .. import plot
+
+    if needs_chinese and not plot.has_chinese():
+        print(
+            "nextword: no font with Chinese characters is installed (Noto Sans CJK is one): they "
+            "will be boxes in the picture",
+            file=sys.stderr,
+        )

@@ -1,17 +1,21 @@
-"""The public functions `inspect_gradients` and `inspect_attention`."""
+"""The public functions `inspect_gradients`, `inspect_attention` and `inspect_surprisal`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..arguments import checked
+from ..errors import InputError
+from ..evaluation.surprisal import Surprisal
 from ..files import AnyPath, Paths, path_list
 from ..generation.translate import Attention, attention
 from ..run import Run
+from ..tasks.verbs import surprisal
 from . import attention as attention_figure
 from . import gradients as gradient_figure
+from . import surprisal as surprisal_figure
 from .gradients import GradientFlow, measure_run
 
 
@@ -48,6 +52,21 @@ class AttentionInspection:
             "target": self.attention.target,
             "weights": weights,
         }
+
+
+@dataclass(frozen=True)
+class SurprisalInspection:
+    """The surprisal of each word of one or several texts."""
+
+    lines: list[list[Surprisal]]
+
+    def draw(self, path: AnyPath) -> None:
+        """Draw the texts side by side into a .png, .svg or .pdf file."""
+        surprisal_figure.draw(self.lines, path)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rows of each text by name, for programs."""
+        return {"surprisal": [[row.as_dict() for row in rows] for rows in self.lines]}
 
 
 @checked
@@ -96,3 +115,28 @@ def inspect_attention(run: Run, source: str, target: str | None = None) -> Atten
         nextword.inspect_attention(nextword.load("runs/translator"), "a cat").draw("attention.png")
     """
     return AttentionInspection(attention(run, source, target))
+
+
+@checked
+def inspect_surprisal(run: Run, texts: Iterable[str], *, by: str = "word") -> SurprisalInspection:
+    """Compute the surprisal of each word of texts, to draw them side by side.
+
+    Args:
+        run: see `nextword.surprisal`.
+        texts: lines, such as a garden-path sentence and one that means the same.
+        by: "word", "token" or "region".
+
+    Raises:
+        InputError: there is no text, a text is empty, or see `nextword.surprisal`.
+
+    Example:
+        found = nextword.inspect_surprisal(nextword.load("runs/book"), ["the old man the boats"])
+        found.draw("surprisal.png")
+    """
+    listed = list(texts)
+    lines: list[list[Surprisal]] = [[] for _ in listed]
+    for row in surprisal(run, listed, by=by):
+        lines[row.sentence - 1].append(row)
+    if not listed or not all(lines):
+        raise InputError("there is no word to draw; give a text that has some")
+    return SurprisalInspection(lines)

@@ -33,7 +33,7 @@ FUNCTIONS = {
     "classify": ["classify", "tag"],
     "embed": ["embed"],
     "compare": ["compare"],
-    "inspect": ["inspect_gradients", "inspect_attention"],
+    "inspect": ["inspect_gradients", "inspect_attention", "inspect_surprisal"],
     "find-lr": ["find_lr"],
     "export": ["export", "load_arpa"],
     "recipes": ["list_recipes", "describe_recipe"],
@@ -72,7 +72,11 @@ SETTINGS: dict[str, list[Any]] = {
 #: for the same argument.
 PLAIN = {"json", "quiet", "device", "embed out", "embed overwrite"}
 OTHER_WORDS = {"generate samples": "prompts", "inspect also": "runs", "train runs": "members"}
-OTHER_WORDS |= {"fill targets": "candidates", "score uncorrected": "corrected"}
+OTHER_WORDS |= {
+    "inspect text": "texts",
+    "fill targets": "candidates",
+    "score uncorrected": "corrected",
+}
 
 
 def counterpart(verb: str, option: str) -> object:

@@ -87,6 +87,7 @@ GOOD: dict[str, list[list[str]]] = {
             *("--length", "4", "--samples", "2"),
         ],
         ["inspect", "seq2seq", "attention", "--source", "one two", "--out", "out/a.svg"],
+        ["inspect", "gru", "surprisal", "--text", "one two", "--out", "out/s.svg"],
     ],
     "find-lr": [
         [

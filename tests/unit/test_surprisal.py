@@ -523,3 +523,35 @@ def test_unknown_words_are_marked() -> None:
     assert [row.oov for row in rows] == [False, True, False, False, False]
     assert small("word").tokenizer.encode("zebra") == [UNK]
     assert [row.text for row in rows] == ["The", "zebra", "<unk>", "fell.", "<eos>"]
+
+
+# -------------------------------------------------------------------------------------- the figure
+
+
+def test_figure(cli: Cli, tmp_path: Path) -> None:
+    """`inspect RUN surprisal` draws each text, and says what it drew."""
+    texts = ["First Citizen: You", "天地 _玄$黄"]
+    options = [word for text in texts for word in ("--text", text)]
+    out = tmp_path / "figure.svg"
+    status, said, _ = cli("inspect", RUNS / "ngram", "surprisal", *options, "--out", out)
+    assert status == 0 and f"drawn in {out}" in said
+    rows = nextword.surprisal(loaded("ngram"), texts)
+    for row in rows:
+        assert f"{row.surprisal_bits:7.2f} {row.entropy_bits:7.2f}" in said
+    drawn = out.read_text()
+    assert drawn.startswith("<?xml") and "surprisal, entropy (bits)" in drawn
+    found = nextword.inspect_surprisal(loaded("ngram"), texts)
+    assert [row for line in found.lines for row in line] == rows
+    assert found.as_dict()["surprisal"][1][0]["text"] == "天地"
+    status, said, _ = cli("inspect", RUNS / "ngram", "surprisal", *options, "--out", out, "--json")
+    assert json.loads(said) == found.as_dict() | {"plot": str(out)}
+    for wrong, why in {
+        ("surprisal",): "--text TEXT",
+        ("gradients", "--text", "a"): "--text is for: inspect RUN surprisal",
+        ("surprisal", "--text", "a", "--heads"): "--heads is for: inspect RUN attention",
+    }.items():
+        status, said, err = cli("inspect", RUNS / "ngram", *wrong, "--out", tmp_path / "no.png")
+        assert status == 2 and said == "" and why in err
+    with pytest.raises(InputError, match="no word to draw"):
+        nextword.inspect_surprisal(loaded("bert"), [" "])
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
