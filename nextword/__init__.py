@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .generation.translate import translate, translate_lines
     from .run import Run, load, load_arpa
+    from .tasks.minimal_pairs import compare_minimal_pairs, evaluate_minimal_pairs
     from .tasks.verbs import compare, evaluate, evaluate_seeds, score, surprisal
     from .training.by_mixing import mix
     from .training.train import resume, train
@@ -79,9 +80,11 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "ablate": "experiments.ablation",
     "classify": "evaluation.classification",
     "compare": "tasks.verbs",
+    "compare_minimal_pairs": "tasks.minimal_pairs",
     "describe_recipe": "config.describe",
     "embed": "evaluation.embeddings",
     "evaluate": "tasks.verbs",
+    "evaluate_minimal_pairs": "tasks.minimal_pairs",
     "evaluate_seeds": "tasks.verbs",
     "export": "exporting",
     "fill": "generation.infill",
@@ -124,9 +127,11 @@ __all__ = [
     "ablate",
     "classify",
     "compare",
+    "compare_minimal_pairs",
     "describe_recipe",
     "embed",
     "evaluate",
+    "evaluate_minimal_pairs",
     "evaluate_seeds",
     "export",
     "fill",

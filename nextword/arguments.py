@@ -240,14 +240,14 @@ KINDS: dict[str, Check] = {
     **dict.fromkeys(
         ("text", "prompt", "source", "target", "recipe", "device", "precision", "format"), _text
     ),
-    **dict.fromkeys(("by", "context", "library"), _text),
+    **dict.fromkeys(("by", "context", "library", "normalise"), _text),
     "rows": _rows,
     "texts": _texts,
     **dict.fromkeys(("prompts", "candidates"), _text_list),
     "stop": _stops,
     **dict.fromkeys(("path", "out", "start_from"), _path),
     **dict.fromkeys(
-        ("data", "targets", "train", "valid", "valid_targets", "test", "members"), _paths
+        ("data", "files", "targets", "train", "valid", "valid_targets", "test", "members"), _paths
     ),
     **dict.fromkeys(
         ("tokens", "top_k", "seed", "seeds", "top", "batch_size", "mc_dropout", "stripes"), _count

@@ -24,6 +24,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "sentencepiece": "nextword.text.sentencepiece_model:SentencePieceTokenizer",
         "hf": "nextword.text.huggingface:HuggingFaceTokenizer",
     },
+    "normalisation": dict.fromkeys(  # those of text/normalise.py
+        ("tokenised", "nfkc", "ccnet"), "nextword.text.normalised:NormalisedTokenizer"
+    ),
     "cell": {
         "elman": "nextword.nn.cells.elman:Elman",
         "elman-sigmoid": "nextword.nn.cells.elman_sigmoid:SigmoidElman",

@@ -97,6 +97,30 @@ class Run:
         """Raise InputError unless the run has the ability; the message says what it can do."""
         registry.load("task", self.config.model.task).require(self.name, ability, self.path)
 
+    def normalised(self, how: str) -> Run:
+        """Return the run with a tokenizer that normalises every text first.
+
+        Args:
+            how: see `nextword.text.normalise.normalise`; "none" returns the run itself.
+
+        Raises:
+            InputError: there is no such normalisation, or the run was trained with one, which is
+                done to every text already.
+        """
+        from .text.normalise import normaliser
+        from .text.normalised import NormalisedTokenizer
+
+        normaliser(how)  # refuses other names
+        if how == "none":
+            return self
+        if (own := self.tokenizer.normalisation) != "none":
+            raise InputError(
+                f"'{self.name}' was trained with text.normalise={own}, so every text is normalised "
+                "already; leave --normalise out"
+            )
+        source = self.source and NormalisedTokenizer(self.source, how)
+        return replace(self, tokenizer=NormalisedTokenizer(self.tokenizer, how), source=source)
+
 
 @checked
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:

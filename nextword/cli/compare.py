@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import (
     Alpha,
     Beam,
+    ByOption,
     Data,
     Device,
     DynamicFlag,
     DynamicSet,
     Json,
+    MinimalPairs,
+    Normalise,
     Quiet,
     Stripes,
     Target,
     decoding_settings,
     dynamic_settings,
     print_json,
+    refuse_other_options,
 )
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..tasks.results import Comparison
+    from ..tasks.task import Options
 
 _WIDTH = 110
 _NAME = 20  # characters of a run's name that always fit into a line
@@ -32,7 +41,10 @@ def command(
         list[Path],
         typer.Argument(metavar="RUN...", help="Run directories or .arpa files to compare."),
     ],
-    data: Data,
+    data: Data = [],  # noqa: B006
+    minimal_pairs: MinimalPairs = [],  # noqa: B006
+    by: ByOption = None,
+    normalise: Normalise = "none",
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
     target: Target = [],  # noqa: B006
@@ -53,32 +65,66 @@ def command(
     """Compare several runs on the same text.
 
     Prints one table, best run first, with 95 % confidence intervals and a significance test: the
-    best run against the second, or each translator against the first one named.
+    best run against the second, or each translator against the first one named. With minimal
+    pairs, each run is tested against the best.
     """
-    from .. import plot
     from ..run import load
+    from ..screen import progress_bar
+    from ..tasks.minimal_pairs import compare_minimal_pairs
+    from ..tasks.task import Options
+
+    settings = dynamic_settings(dynamic, dynamic_set)
+    options = Options(target, decoding_settings(beam, alpha, "compare"), settings, stripes=stripes)
+    others = options.given() + ["--out"] * bool(out)
+    refuse_other_options(data, others, by, bool(minimal_pairs))
+    loaded = [load(path, device) for path in runs]
+    if minimal_pairs:
+        with progress_bar("evaluating", quiet, "pairs") as bar:
+            result: Comparison = compare_minimal_pairs(
+                loaded, minimal_pairs, by=by or "sum", normalise=normalise, bar=bar
+            )
+    else:
+        result = _compare_texts(loaded, data, options, normalise, out, quiet)
+    if json:
+        print_json(result.as_dict())
+        return
+    _print(result.table(), result.notes())
+
+
+def _compare_texts(
+    runs: list[Run],
+    data: list[Path],
+    options: Options,
+    normalise: str,
+    picture: Path | None,
+    quiet: bool,
+) -> Comparison:
+    """Compare runs on a text and, if a file is named, draw BLEU by the length of the source."""
+    from .. import plot
     from ..screen import progress_bar
     from ..tasks import task_of
     from ..tasks.verbs import compare
     from ..types import Ability
 
-    settings = dynamic_settings(dynamic, dynamic_set)
-    decoding = decoding_settings(beam, alpha, "compare")
-    loaded = [load(path, device) for path in runs]
-    if out:
-        loaded[0].require(Ability.LENGTHS)
-        plot.check(out)
-    label, unit = task_of(loaded[0].config).evaluating
+    if picture:
+        runs[0].require(Ability.LENGTHS)
+        plot.check(picture)
+    label, unit = task_of(runs[0].config).evaluating
     with progress_bar(label, quiet, unit) as bar:
         result = compare(
-            loaded, data, target, decoding=decoding, dynamic=settings, stripes=stripes, bar=bar
+            runs,
+            data,
+            options.targets,
+            decoding=options.decoding,
+            dynamic=options.dynamic,
+            stripes=options.stripes,
+            normalise=normalise,
+            bar=bar,
         )
-    if out:
-        result.draw(out)
-    if json:
-        print_json(result.as_dict())
-        return
-    _print(result.table(), result.notes())
+    if picture:
+        result.draw(picture)
+    found: Comparison = result
+    return found
 
 
 def _print(table: tuple[list[str], list[list[str]]], notes: list[str]) -> None:

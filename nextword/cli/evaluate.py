@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,18 +14,23 @@ from .. import bounds
 from .options import (
     Alpha,
     Beam,
+    ByOption,
     Data,
     Device,
     DynamicFlag,
     DynamicSet,
     Json,
+    MinimalPairs,
+    Normalise,
     Quiet,
     RunPath,
     Stripes,
     Target,
+    advise_on_prose,
     decoding_settings,
     dynamic_settings,
     print_json,
+    refuse_other_options,
 )
 
 if TYPE_CHECKING:
@@ -83,11 +90,48 @@ def _evaluate(
         with progress_bar("tuning the cache", quiet) as bar:
             cache = tune_cache(run, tune, dynamic=options.dynamic, bar=bar)
             options = replace(options, cache=cache)
+    _advise(run, data, quiet)
     with progress_bar(task.evaluating[0], quiet, task.evaluating[1]) as bar:
         result = task.evaluate(run, data, replace(options, bar=bar))
     if picture:
         cast("Drawn", result).draw(picture)
     return result
+
+
+def _advise(run: Run, data: list[Path], quiet: bool) -> None:
+    """Tell the user if the text is prose and the run was trained on tokenised text."""
+    from ..text.reader import blocks, open_texts
+    from ..text.word import SAMPLE
+
+    if not quiet and run.tokenizer.reads_tokenised:
+        sample, _ = next(blocks(open_texts(data)), ("", 0))
+        advise_on_prose(run, sample[:SAMPLE])
+
+
+def _evaluate_pairs(
+    run: Run,
+    files: list[Path],
+    by: str | None,
+    normalise: str,
+    picture: Path | None,
+    quiet: bool,
+) -> Report:
+    """Evaluate a run on minimal pairs and, if a file is named, draw the accuracies."""
+    from .. import plot
+    from ..screen import progress_bar
+    from ..tasks.minimal_pairs import evaluate_minimal_pairs
+    from ..text.minimal_pairs import read_minimal_pairs
+
+    if picture:
+        plot.check(picture)
+    with progress_bar("evaluating", quiet, "pairs") as bar:
+        found = evaluate_minimal_pairs(run, files, by=by or "sum", normalise=normalise, bar=bar)
+    if not quiet and normalise == "none":
+        sample = (pair.good for path in files for pair in read_minimal_pairs(path))
+        advise_on_prose(run, "\n".join(islice(sample, 100)))
+    if picture:
+        found.draw(picture)
+    return found
 
 
 def _print_seeds(found: SeedsEvaluation, *, json: bool) -> None:
@@ -133,14 +177,18 @@ PlotFile = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Draw the confusion matrix into this file (classifiers and taggers only).",
+        help="Draw the confusion matrix of a classifier or tagger, or the accuracies on minimal "
+        "pairs, into this file.",
     ),
 ]
 
 
 def command(
     run: RunPath,
-    data: Data,
+    data: Data = [],  # noqa: B006
+    minimal_pairs: MinimalPairs = [],  # noqa: B006
+    by: ByOption = None,
+    normalise: Normalise = "none",
     dynamic: DynamicFlag = False,
     dynamic_set: DynamicSet = [],  # noqa: B006
     cache: Cache = False,
@@ -159,13 +207,12 @@ def command(
     """Measure how good a run is on a text.
 
     A language model is measured by perplexity, bits per byte and accuracy; a translator by BLEU and
-    chrF too; a classifier or tagger by accuracy and F1. A directory made by `train --seeds` gives
-    the mean and standard deviation over its runs.
+    chrF too; a classifier or tagger by accuracy and F1. With minimal pairs, it is how often the
+    good sentence of a pair is more probable than the bad one. A directory made by `train --seeds`
+    gives the mean and standard deviation over its runs.
     """
-    from ..errors import InputError
     from ..evaluation.reading import Reading
-    from ..run import load, seeds_of
-    from ..tasks.results import SeedsEvaluation
+    from ..run import load
     from ..tasks.task import Options
 
     options = Options(
@@ -177,18 +224,39 @@ def command(
         stripes,
     )
     Reading(options.dynamic, options.cache, mc_dropout, stripes).check()
+    refuse_other_options(data, options.given(), by, bool(minimal_pairs))
+
+    def measure(path: Path, picture: Path | None) -> Report:
+        loaded = load(path, device)
+        if minimal_pairs:
+            return _evaluate_pairs(loaded, minimal_pairs, by, normalise, picture, quiet)
+        return _evaluate(loaded.normalised(normalise), data, options, tune, picture, quiet)
+
+    _report(run, plot_file, measure, json=json)
+
+
+def _report(
+    run: Path, plot_file: Path | None, measure: Callable[[Path, Path | None], Report], *, json: bool
+) -> None:
+    """Measure a run, or those of several seeds, and print the figures."""
+    from ..errors import InputError
+    from ..run import seeds_of
+    from ..tasks.results import SeedsEvaluation
+
     runs = seeds_of(run)
     if not runs:
-        result = _evaluate(load(run, device), data, options, tune, plot_file, quiet)
+        result = measure(run, plot_file)
         if json:
             print_json(result.as_dict())
         else:
-            for name, value in result.lines():
-                print(f"{name:<11}{value}")
+            lines = result.lines()
+            width = max(9, *(len(name) for name, _ in lines)) + 2
+            for name, value in lines:
+                print(f"{name:<{width}}{value}")
         return
     if plot_file:
         raise InputError(
             f"'{run}' holds several runs and --plot draws one; name it, such as {runs[0]}"
         )
-    results = [_evaluate(load(path, device), data, options, tune, None, quiet) for path in runs]
+    results = [measure(path, None) for path in runs]
     _print_seeds(SeedsEvaluation(runs, results), json=json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,9 @@ from .. import bounds
 if TYPE_CHECKING:
     from ..evaluation.dynamic import Dynamic
     from ..generation.decoding import Decoding
+    from ..run import Run
 
+_WATCHED = 100  # lines by which a text is recognised as prose
 RunPath = Annotated[
     Path,
     typer.Argument(
@@ -77,6 +79,82 @@ Alpha = Annotated[
         help="Length penalty of a translator's beam search (default: 0.6); 0 is none.",
     ),
 ]
+
+Normalise = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="What is done to the text first: tokenised (spaces round the punctuation of English "
+        "prose), nfkc or ccnet (default: none).",
+    ),
+]
+MinimalPairs = Annotated[
+    list[Path],
+    typer.Option(
+        "--minimal-pairs",
+        metavar="FILE",
+        help="Good sentence, tab, bad sentence on each line, or JSON lines as BLiMP has them; "
+        "repeatable.",
+    ),
+]
+ByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="sum|mean",
+        help="Minimal pairs: compare sums of the tokens' log-probabilities (default) or means.",
+    ),
+]
+
+
+def refuse_other_options(data: list[Path], options: list[str], by: str | None, pairs: bool) -> None:
+    """Check the options of a verb that reads a text or minimal pairs.
+
+    Args:
+        options: names of the other options given, which are for texts.
+        pairs: whether there are minimal pairs.
+
+    Raises:
+        InputError: there is neither, or an option is not for the one that there is.
+    """
+    from ..errors import InputError
+
+    if not pairs and by is not None:
+        raise InputError("--by is for minimal pairs; add --minimal-pairs FILE")
+    if not pairs and not data:
+        raise InputError("name a text with --data FILE, or minimal pairs with --minimal-pairs FILE")
+    if pairs and (given := ["--data"] * bool(data) + options):
+        out = f"leave {'it' if len(given) == 1 else 'them'} out"
+        raise InputError(f"--minimal-pairs is measured without {' and '.join(given)}; {out}")
+
+
+def advise_on_prose(run: Run, sample: str) -> None:
+    """Tell the user on standard error if a text looks like prose, and the run was trained on
+    tokenised text."""
+    import sys
+
+    from ..text.word import guess_split
+
+    if run.tokenizer.reads_tokenised and guess_split(sample) == "words":
+        print(
+            f"nextword: '{run.name}' was trained on tokenised text, and this looks like prose; "
+            "--normalise tokenised puts spaces round its punctuation",
+            file=sys.stderr,
+        )
+
+
+def watched(run: Run, lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines as they come; after the first ones see `advise_on_prose`."""
+    seen: list[str] | None = []
+    for line in lines:
+        yield line
+        if seen is not None:
+            seen.append(line)
+            if len(seen) == _WATCHED:
+                advise_on_prose(run, "\n".join(seen))
+                seen = None
+    if seen:
+        advise_on_prose(run, "\n".join(seen))
 
 
 def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, RunPath
+from .options import Device, Normalise, RunPath
 
 if TYPE_CHECKING:
     from ..evaluation.surprisal import Rows
@@ -70,6 +70,7 @@ def command(
             "ends belongs to that word).",
         ),
     ] = False,
+    normalise: Normalise = "none",
     device: Device = "cpu",
 ) -> None:
     """Print the log-probability of each sentence, or the surprisal of its words.
@@ -82,11 +83,12 @@ def command(
     --by and --regions print rows with surprisal and entropy in bits, rank and place in the line.
     """
     from ..run import load
-    from .options import text_lines
+    from .options import text_lines, watched
 
     rows = _rows(by, format, regions, context, uncorrected)
     lines = text_lines(file)  # first, so that a wrong path fails before the model is loaded
-    loaded = load(run, device)
+    loaded = load(run, device).normalised(normalise)
+    lines = watched(loaded, lines)
     if rows is None:
         _print_sentences(loaded, lines, json=json)
     else:

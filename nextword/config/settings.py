@@ -59,6 +59,12 @@ class TextConfig(Section):
         "Unicode has; ascii: the blanks of ASCII, as KenLM), or also around punctuation and "
         "between Chinese characters (words); auto = whitespace or words, by the text",
     )
+    normalise: Literal["none", "tokenised", "nfkc", "ccnet"] = Field(
+        "none",
+        description="what is done to every text first: spaces are put round the punctuation of "
+        "English prose (tokenised), Unicode's form KC, or CCNet's lower case, zeros and ASCII "
+        "punctuation",
+    )
     sentences: bool = Field(
         False,
         description="wordpiece: <eos> follows every sentence instead of every line only",

@@ -37,6 +37,7 @@ def evaluate(
     mc_dropout: int = 0,
     stripes: int = 1,
     warmup: int = 256,
+    normalise: str = "none",
     bar: Bar | None = None,
 ) -> Any:
     """Measure how good a run is on text files.
@@ -54,6 +55,8 @@ def evaluate(
             is faster but changes the figures slightly, and the signature says so.
         warmup: language models only: tokens that each stripe reads before its own, without
             predicting them.
+        normalise: what is done to the text first: "none", "tokenised" (spaces round the punctuation
+            of English prose), "nfkc" or "ccnet". Words and bytes are counted before.
         bar: starts a progress bar: called with the total, it returns a function to call with the
             number of tokens (translators: sentences) just done.
 
@@ -76,7 +79,7 @@ def evaluate(
     )
     task = task_of(run.config)
     task.check_options(run.name, options)
-    return task.evaluate(run, data, options)
+    return task.evaluate(run.normalised(normalise), data, options)
 
 
 @checked
@@ -91,6 +94,7 @@ def evaluate_seeds(
     cache: Cache | None = None,
     mc_dropout: int = 0,
     stripes: int = 1,
+    normalise: str = "none",
     device: str = "cpu",
 ) -> SeedsEvaluation:
     """Evaluate every run in a directory that `train_seeds` made, on the same text files.
@@ -115,7 +119,7 @@ def evaluate_seeds(
         raise InputError(f"'{path}' holds no runs of several seeds; `train --seeds N` makes them")
     results = []
     for place in runs:
-        run = load(place, device)
+        run = load(place, device).normalised(normalise)
         options = Options(path_list(targets), decoding, dynamic, cache, mc_dropout, stripes)
         task = task_of(run.config)
         task.check_options(run.name, options)
@@ -133,6 +137,7 @@ def compare(
     decoding: Decoding | None = None,
     dynamic: Dynamic | None = None,
     stripes: int = 1,
+    normalise: str = "none",
     bar: Bar | None = None,
 ) -> Any:
     """Evaluate several runs on the same files, with 95 % confidence intervals and a test.
@@ -148,6 +153,7 @@ def compare(
         decoding: translators only: see `evaluate`.
         dynamic: language models only: see `evaluate`.
         stripes: language models only: see `evaluate`.
+        normalise: see `evaluate`.
         bar: starts a progress bar for each run: see `evaluate`.
 
     Returns:
@@ -173,11 +179,13 @@ def compare(
                 "compare them by"
             )
         task.check_options(run.name, options)
-    return first.compare(runs, data, options)
+    return first.compare([run.normalised(normalise) for run in runs], data, options)
 
 
 @checked
-def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[SentenceScore]:
+def score(
+    run: Run, texts: Iterable[str], batch_size: int = 64, *, normalise: str = "none"
+) -> list[SentenceScore]:
     """Compute the log-probability of each text as a whole line; higher is more natural.
 
     Compare texts of about the same length by `log_prob`, texts of different lengths by
@@ -189,6 +197,8 @@ def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[Sentence
         texts: lines without line ends.
         batch_size: number of texts per call of the model; it changes memory and speed, not the
             result.
+        normalise: what is done to each text first: "none", "tokenised" (spaces round the
+            punctuation of English prose), "nfkc" or "ccnet".
 
     Returns:
         One `SentenceScore` per text, in their order: text, log_prob (natural logarithm), tokens,
@@ -201,7 +211,7 @@ def score(run: Run, texts: Iterable[str], batch_size: int = 64) -> list[Sentence
     Example:
         [one.log_prob for one in nextword.score(run, ["a likely line", "line likely a"])]
     """
-    return list(task_of(run.config).score_lines(run, texts, batch_size))
+    return list(task_of(run.config).score_lines(run.normalised(normalise), texts, batch_size))
 
 
 @checked
@@ -213,6 +223,7 @@ def surprisal(
     corrected: bool = True,
     context: str = "",
     previous: bool = False,
+    normalise: str = "none",
     batch_size: int = 64,
 ) -> list[Surprisal]:
     """Compute the surprisal of each word of lines: -log2 p(word | what stands before it), in bits.
@@ -232,6 +243,8 @@ def surprisal(
             other pieces of a word.
         context: lines that the model reads before each line; "" = none.
         previous: the lines of `texts` before a line are its context.
+        normalise: what is done to each line first: see `score`. Rows are of the line as it was
+            given.
         batch_size: number of texts per call of the model; it changes memory and speed, not the
             result.
 
@@ -249,4 +262,4 @@ def surprisal(
     from ..evaluation.surprisal import Rows
 
     how = Rows(by, corrected, context, previous, batch_size)
-    return list(task_of(run.config).surprisal(run, texts, how))
+    return list(task_of(run.config).surprisal(run.normalised(normalise), texts, how))

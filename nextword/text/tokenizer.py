@@ -51,6 +51,7 @@ class Tokenizer(ABC):
     places_marks: ClassVar[bool] = True  # the ids 2 to 4 are free for the marks of BERT
     learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
     ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
+    normalisation: str = "none"  # what is done to a text before it is cut; see text/normalise.py
 
     @classmethod
     @abstractmethod
@@ -137,6 +138,12 @@ class Tokenizer(ABC):
         "auto"."""
         return []
 
+    @property
+    def reads_tokenised(self) -> bool:
+        """Whether the vocabulary is that of tokenised text, so that prose with punctuation attached
+        to its words would be full of unknown words."""
+        return False
+
     def unknown(self, text: str) -> list[str]:
         """The pieces of `text` that are not in the vocabulary. A literal `<unk>` in the text does
         not count."""
@@ -189,6 +196,8 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
     if config.vocab_size == "auto" and kind.learns_pieces and size is not None:
         limit = max(500, min(8000, size // 200))
         config = config.model_copy(update={"vocab_size": limit})
+    if config.normalise != "none":
+        kind = registry.load("normalisation", config.normalise)
     return kind.train(texts, config)
 
 
@@ -213,6 +222,9 @@ def restore_tokenizer(settings: dict[str, Any]) -> Tokenizer:
     Raises:
         ValueError, KeyError, TypeError, AttributeError, InputError: the settings are damaged.
     """
+    if "normalise" in settings:
+        wrapper: type[Tokenizer] = registry.load("normalisation", settings["normalise"])
+        return wrapper.restore(settings)
     kind: type[Tokenizer] = registry.load("tokenizer", settings.pop("kind"))
     return kind.restore(settings)
 

@@ -28,6 +28,8 @@ RECOGNISED = {
 }
 #: Characters at the beginning of a text by which it is recognised as tokenised or not.
 SAMPLE = 1 << 18
+#: Words with lower ids count as frequent.
+_FREQUENT = 200
 _ALONE = re.compile(r"(?<!\S)[.,。，、](?!\S)")
 _ATTACHED = re.compile(r"\S[.,。，、](?!\S)")
 _LEFT_BY_TOKENISERS = re.compile(
@@ -145,6 +147,14 @@ class WordTokenizer(Tokenizer):
 
     def token(self, index: int) -> str:
         return self.vocabulary[index]
+
+    @property
+    def reads_tokenised(self) -> bool:
+        """Prose has a mark that stands alone here and there; in tokenised text they are among the
+        most frequent words."""
+        marks = (".", ",", "'s", "n't", "。", "，")
+        frequent = any(self._ids.get(mark, _FREQUENT) < _FREQUENT for mark in marks)
+        return self.split != "words" and frequent
 
     def unknown(self, text: str) -> list[str]:
         words = chain.from_iterable(_lines(self.fold(text), self.split))

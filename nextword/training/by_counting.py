@@ -31,6 +31,7 @@ from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
 from ..text.folding import Folding
 from ..text.lexicon import Lexicon
+from ..text.normalise import normalise
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS, SPECIALS, Tokenizer, train_tokenizer
 from ..text.vocabulary_builder import VocabularyBuilder
@@ -192,9 +193,11 @@ def _read(
     words) and notes."""
     text, size = config.text, sum(span.size for span in spans)
     sample, _ = beginning(block for block, _ in blocks(spans))
+    sample = normalise(sample, text.normalise)
     split = guess_split(sample) if text.split == "auto" else text.split
     sink = _Sink(folder)
-    if parent is None and text.tokenizer == "word" and split in _BLANKS:
+    is_plain = text.tokenizer == "word" and split in _BLANKS and text.normalise == "none"
+    if parent is None and is_plain:
         fold = Folding.of(text)
         tokenizer: Tokenizer = WordTokenizer(list(SPECIALS), split, *fold)
         builder = VocabularyBuilder(split == "ascii")

@@ -25,14 +25,14 @@ FUNCTIONS = {
     "demo": ["run_demo"],
     "train": ["train", "resume", "train_seeds", "mix"],
     "ablate": ["ablate"],
-    "evaluate": ["evaluate", "tune_cache", "evaluate_seeds"],
+    "evaluate": ["evaluate", "tune_cache", "evaluate_seeds", "evaluate_minimal_pairs"],
     "score": ["score", "surprisal", "to_frame"],
     "generate": ["generate", "generate_many", "generate_masked"],
     "translate": ["translate", "translate_lines"],
     "fill": ["fill"],
     "classify": ["classify", "tag"],
     "embed": ["embed"],
-    "compare": ["compare"],
+    "compare": ["compare", "compare_minimal_pairs"],
     "inspect": ["inspect_gradients", "inspect_attention", "inspect_surprisal"],
     "find-lr": ["find_lr"],
     "export": ["export", "load_arpa"],
@@ -72,6 +72,7 @@ SETTINGS: dict[str, list[Any]] = {
 #: for the same argument.
 PLAIN = {"json", "quiet", "device", "embed out", "embed overwrite"}
 OTHER_WORDS = {"generate samples": "prompts", "inspect also": "runs", "train runs": "members"}
+OTHER_WORDS |= {f"{verb} minimal_pairs": "files" for verb in ("evaluate", "compare")}
 OTHER_WORDS |= {
     "inspect text": "texts",
     "fill targets": "candidates",

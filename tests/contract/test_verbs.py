@@ -36,6 +36,9 @@ def verb(*words: object, out: str = "") -> Arguments:
     return arguments
 
 
+#: Pairs for every run that scores sentences: a translator reads source, tab, target.
+PAIRS = FOLDER / "minimal-pairs.jsonl"
+
 #: Name → the command line, and what the run must be able to do.
 VERBS: dict[str, tuple[Arguments, Ability | None]] = {
     "evaluate": (verb("evaluate", "RUN", "--data", "DATA", "--json"), Ability.EVALUATE),
@@ -51,6 +54,14 @@ VERBS: dict[str, tuple[Arguments, Ability | None]] = {
     "evaluate --plot": (
         verb("evaluate", "RUN", "--data", "DATA", "--plot", "OUT", out="matrix.png"),
         Ability.CONFUSION,
+    ),
+    "evaluate --minimal-pairs": (
+        verb("evaluate", "RUN", "--minimal-pairs", PAIRS, "--json"),
+        Ability.SCORE,
+    ),
+    "compare --minimal-pairs": (
+        verb("compare", "RUN", "RUN", "--minimal-pairs", PAIRS),
+        Ability.SCORE,
     ),
     "score": (verb("score", "RUN", "DATA"), Ability.SCORE),
     "score --json": (verb("score", "RUN", "DATA", "--json"), Ability.SCORE),
@@ -144,6 +155,12 @@ def test_an_option_that_would_do_nothing_is_refused(verb: str, option: str, cli:
         ("inspect transformer attention --source x --out a.png --data DATA", "--data is for"),
         ("inspect transformer attention --source x --out a.png --with lstm", "--with is for"),
         ("embed lstm DATA --overwrite", "--overwrite needs --out"),
+        ("evaluate lstm", "name a text with --data FILE"),
+        ("compare lstm --minimal-pairs DATA --data DATA", "without --data; leave it out"),
+        ("evaluate lstm --minimal-pairs DATA --data DATA --stripes 2", "--data and --stripes;"),
+        ("evaluate lstm --data DATA --by sum", "--by is for minimal pairs"),
+        ("evaluate lstm --data DATA --normalise moses", "no normalisation 'moses'"),
+        ("score lstm DATA --normalise moses", "no normalisation 'moses'"),
         ("train mixture lstm lstm --out m --valid DATA --target DATA", "--target"),
     ],
 )

@@ -32,6 +32,8 @@ from nextword.run import WEIGHTS, read_config
 from nextword.tasks import task_of
 from nextword.text.input_lines import InputLines
 from nextword.text.labelled import read_labelled
+from nextword.text.minimal_pairs import read_minimal_pairs
+from nextword.text.normalise import normalise
 from nextword.text.pairs import open_pairs
 from nextword.text.reader import blocks, hold_out, lines, open_texts
 from nextword.text.tagged import read_tagged
@@ -404,6 +406,21 @@ def pairs_text(draw: random.Random, folder: Path) -> None:
                 list(file)
             except InputError as error:
                 one_line(error)
+
+
+PAIRS = (
+    b"good\tbad\tabout\nthe cat sits\tthe cat sit\tagreement\nno cat ever sat\ta cat ever sat\n",
+    b'{"sentence_good": "the cat sat", "sentence_bad": "the cat sit", "UID": "a"}\n' * 3,
+)
+
+
+@kind
+def minimal_pairs(draw: random.Random, folder: Path) -> None:
+    original = draw.choice(PAIRS)
+    path = replace(folder / "a.pairs", odd_text(original, draw))
+    for how in ("tokenised", "nfkc", "ccnet"):
+        for pair in read_minimal_pairs(path):
+            normalise(pair.good, how)
 
 
 @kind

@@ -59,6 +59,8 @@ GOOD: dict[str, list[list[str]]] = {
         ["evaluate", "seq2seq", "--data", "pairs.tsv", "--quiet"],
         ["evaluate", "m.arpa", "--data", "short.txt", "--dynamic"],
         ["evaluate", "lstm", "--data", "short.txt", "--cache", "--cache-set", "window=9"],
+        ["evaluate", "ngram", "--minimal-pairs", "minimal.tsv", "--by", "mean"],
+        ["evaluate", "bert", "--minimal-pairs", "minimal.tsv", "--normalise", "ccnet"],
     ],
     "score": [
         *(["score", name, "short.txt"] for name in ("lstm", "ngram", "bert", "m.arpa")),
@@ -80,6 +82,7 @@ GOOD: dict[str, list[list[str]]] = {
     "compare": [
         ["compare", "lstm", "gru", "--data", "short.txt"],
         ["compare", "seq2seq", "--data", "pairs.tsv", "--json"],
+        ["compare", "lstm", "ngram", "--minimal-pairs", "minimal.tsv"],
     ],
     "inspect": [
         [
@@ -131,6 +134,7 @@ class Pool:
             "pairs.tsv": original("pairs.tsv")[:600],
             "labelled.tsv": original("labelled.tsv")[:600],
             "tagged.tsv": original("tagged.tsv")[:600],
+            "minimal.tsv": b"the cat sat\tthe cat sits on\tverbs\nit is\tit are\n",
             "m.arpa": SMALL,
             "a.vec": b"the 1 2 3\ncat 1 0 -1\n",
             "tiny.toml": TOML.encode(),

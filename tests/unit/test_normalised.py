@@ -1,0 +1,141 @@
+"""Runs that normalise the text they read: as a setting of a training, or when they are used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nextword
+from nextword.config import TextConfig
+from nextword.text.normalise import NORMALISATIONS, normalise
+from nextword.text.normalised import NormalisedTokenizer
+from nextword.text.tokenizer import Tokenizer, restore_tokenizer, train_tokenizer
+from nextword.text.word import WordTokenizer
+from tests.support import Cli
+
+TEXT = "It's a cat, isn't it?\nThe dog's well-known: Ｃａｆé 12 中文，好。\n" * 5
+KINDS = ["word", "char", "byte", "bpe", "wordpiece"]
+HOWS = [how for how in NORMALISATIONS if how != "none"]
+
+
+def trained(kind: str, how: str) -> Tokenizer:
+    return train_tokenizer([TEXT], TextConfig(tokenizer=kind, normalise=how, vocab_size=320))
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_are_those_of_the_normalised_text(kind: str, how: str) -> None:
+    tokenizer = trained(kind, how)
+    plain = train_tokenizer([normalise(TEXT, how)], TextConfig(tokenizer=kind, vocab_size=320))
+    assert tokenizer.encode(TEXT) == plain.encode(normalise(TEXT, how))
+    assert tokenizer.name == kind and f"normalise:{how}" in tokenizer.choices
+    assert tokenizer.unknown("xyz ①") == plain.unknown(normalise("xyz ①", how))
+    assert tokenizer.fingerprint != plain.fingerprint and not tokenizer.same_ids(plain)
+    again = restore_tokenizer(json.loads(tokenizer.to_json()))
+    assert again.encode(TEXT) == tokenizer.encode(TEXT) and again.same_ids(tokenizer)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_spans_are_of_the_text_as_it_was_given(how: str) -> None:
+    tokenizer = trained("word", how)
+    text = "The dog's  well-known, Ｃａｆé\n"
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert ids == tokenizer.encode(text)
+    pieces = [text[start:end] for start, end in spans]
+    assert pieces[0] == "The" and pieces[-1] in ("", "\n") and "".join(pieces[:2]) != "The"
+    joined = "".join(pieces)
+    assert "Ｃａｆé" in joined and "known" in joined
+    if how == "tokenised":
+        assert pieces == ["The", "dog", "'s", "well", "-", "known", ",", "Ｃａｆé", ""]
+
+
+@given(st.text("aZé5 \n.,-'—ﬁ中。\u0301", max_size=30))
+@pytest.mark.parametrize("how", HOWS)
+def test_spans_are_inside_and_in_order(how: str, text: str) -> None:
+    inner = WordTokenizer(["<unk>", "<eos>", "a"], "words", lower=False)
+    ids, spans = NormalisedTokenizer(inner, how).encode_with_spans(text)
+    assert ids == inner.encode(normalise(text, how))
+    assert all(0 <= start <= end <= len(text) for start, end in spans)
+    assert [start for start, _ in spans] == sorted(start for start, _ in spans)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    (tmp_path / "raw.txt").write_text(TEXT * 4, encoding="utf-8")
+    return tmp_path / "raw.txt"
+
+
+def train(raw: Path, out: Path, **settings: str) -> nextword.Run:
+    overrides = {f"text.{key}": value for key, value in settings.items()}
+    return nextword.train("ngram", train=raw, out=out, overrides=overrides, quiet=True)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_training_normalises_what_it_reads(how: str, raw: Path, tmp_path: Path) -> None:
+    """The run has the scores of one that was trained on the normalised text; so has its ARPA."""
+    run = train(raw, tmp_path / "run", normalise=how)
+    before = tmp_path / "before.txt"
+    before.write_text(normalise(raw.read_text(encoding="utf-8"), how), encoding="utf-8")
+    same = train(before, tmp_path / "same")
+    lines = ["It's a dog, isn't it?", "Ｃａｆé 99"]
+    mine = nextword.score(run, lines)
+    theirs = nextword.score(same, [normalise(line, how) for line in lines])
+    assert [one.log_prob for one in mine] == pytest.approx([one.log_prob for one in theirs])
+    nextword.export(run, "arpa", tmp_path / "m.arpa")
+    arpa = nextword.score(nextword.load(tmp_path / "m.arpa"), lines)
+    assert [one.log_prob for one in arpa] == pytest.approx([one.log_prob for one in mine], 1e-4)
+    assert f"normalise:{how}" in nextword.evaluate(run, raw).signature
+    assert nextword.evaluate(run, raw).as_dict()["bytes"] == raw.stat().st_size
+
+
+def test_using_normalises_what_is_read(raw: Path, tmp_path: Path) -> None:
+    tokenised = tmp_path / "tokenised.txt"
+    tokenised.write_text(normalise(TEXT * 4, "tokenised"), encoding="utf-8")
+    run = train(tokenised, tmp_path / "run")
+    line = "The dog's well-known, isn't it?"
+    plain, met = (
+        nextword.score(run, [line])[0],
+        nextword.score(run, [line], normalise="tokenised")[0],
+    )
+    assert plain.oov > 0 and met.oov == 0 and met.text == line
+    assert met.log_prob == nextword.score(run, [normalise(line, "tokenised")])[0].log_prob
+    figures = [nextword.evaluate(run, raw, normalise=how) for how in ("none", "tokenised")]
+    assert figures[1].perplexity < figures[0].perplexity
+    assert "normalise:tokenised" in figures[1].signature
+    assert "normalise" not in figures[0].signature
+    assert figures[1].nll == pytest.approx(nextword.evaluate(run, tokenised).nll)
+    compared = nextword.compare([run], raw, normalise="tokenised")
+    assert compared.rows[0].evaluation.nll == pytest.approx(figures[1].nll)
+
+
+def test_a_run_that_normalises_takes_no_other_way(raw: Path, tmp_path: Path) -> None:
+    run = train(raw, tmp_path / "run", normalise="ccnet")
+    with pytest.raises(nextword.InputError, match=r"trained with text\.normalise=ccnet"):
+        nextword.score(run, ["a"], normalise="nfkc")
+
+
+def test_the_form_of_the_penn_treebank(tmp_path: Path) -> None:
+    text = tmp_path / "penn.txt"
+    text.write_text("he did n't go to the well-known n.y. bank 's\n" * 20, encoding="utf-8")
+    run = train(text, tmp_path / "run")
+    found = nextword.score(run, ["he didn't go to the well-known bank's"], normalise="tokenised")[0]
+    assert found.oov == 0
+
+
+def test_prose_for_a_run_of_tokenised_text_is_told(cli: Cli, raw: Path, tmp_path: Path) -> None:
+    tokenised = tmp_path / "tokenised.txt"
+    tokenised.write_text(normalise(TEXT * 4, "tokenised"), encoding="utf-8")
+    train(tokenised, tmp_path / "run")
+    train(raw, tmp_path / "prose", split="words")
+    advice = "--normalise tokenised puts spaces round its punctuation"
+    for verb in (["score", "RUN", raw], ["evaluate", "RUN", "--data", raw]):
+        words = [tmp_path / "run" if word == "RUN" else word for word in verb]
+        assert advice in cli(*words)[2]
+        assert advice not in cli(*words, "--normalise", "tokenised")[2]
+        words = [tmp_path / "prose" if word == "RUN" else word for word in verb]
+        assert advice not in cli(*words)[2]
+    assert advice not in cli("score", tmp_path / "run", tokenised)[2]
