@@ -11,7 +11,8 @@
     tensorboard/             what `train.tensorboard=true` writes
     members/                 the runs that a mixture is made of (mixtures only)
 
-Wherever a run is read, an ARPA file or a BERT in the Hugging Face format may be given instead.
+Wherever a run is read, an ARPA file, a binary file of KenLM or a BERT in the Hugging Face format
+may be given instead.
 Nothing is pickled, so loading never runs code. Files are written atomically.
 """
 
@@ -33,6 +34,7 @@ from .errors import InputError
 from .files import read_tensors, write_tensors
 from .models.building import build_model, load_weights
 from .ngram.arpa_header import cutting, is_arpa, read_tokenizer
+from .ngram.kenlm_header import is_kenlm
 from .parsing import read_json
 from .scratch import repair
 from .text.tokenizer import Tokenizer, load_tokenizer
@@ -41,6 +43,9 @@ from .types import Ability, LanguageModel, Predictor, Stored
 if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     import torch
     from torch import Tensor, nn
+
+    from .ngram.interface import Ngrams
+    from .text.lexicon import Lexicon
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 SOURCE_TOKENIZER = "source-tokenizer.json"
@@ -127,8 +132,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a trained model.
 
     Args:
-        path: a run directory, an ARPA file (plain, gzip, xz or bzip2; any name), or a folder with a
-            BERT in the Hugging Face format.
+        path: a run directory, an ARPA file (plain, gzip, xz or bzip2; any name), a binary file of
+            KenLM, or a folder with a BERT in the Hugging Face format.
         device: "cpu", "cuda" or "cuda:N".
 
     Returns:
@@ -142,9 +147,9 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
         run = nextword.load("runs/book")
     """
     folder = Path(path)
-    if is_arpa(folder):
+    if _is_ngram_file(folder):
         pick_device(device)
-        return load_arpa(folder)
+        return _load_ngram_file(folder)
     if hub.is_hub(folder):
         return load_hub(folder, device)
     config = read_config(folder)
@@ -174,16 +179,17 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Run:
 
 
 def settings_of(folder: Path) -> Config:
-    """Read the settings of a run, of an ARPA file, or of a BERT in the Hugging Face format."""
-    if is_arpa(folder):
-        return load_arpa(folder).config
+    """Read the settings of a run, of a file of n-grams, or of a BERT in the Hugging Face format."""
+    if _is_ngram_file(folder):
+        return _load_ngram_file(folder).config
     return hub.read_config(folder) if hub.is_hub(folder) else read_config(folder)
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
-    """Read the tokenizer of a run, of an ARPA file, or of a BERT in the Hugging Face format."""
-    if is_arpa(folder):
-        return load_arpa(folder).tokenizer
+    """Read the tokenizer of a run, of a file of n-grams, or of a BERT in the Hugging Face
+    format."""
+    if _is_ngram_file(folder):
+        return _load_ngram_file(folder).tokenizer
     if hub.is_hub(folder):
         return hub.read_tokenizer(folder)[0]
     return load_tokenizer(folder / TOKENIZER)
@@ -235,11 +241,25 @@ def load_arpa(path: str | os.PathLike[str], *, add_marks: bool = False) -> Run:
     Raises:
         InputError: it is no ARPA file, or it is damaged.
     """
-    from .models.ngram import NgramConfig
     from .ngram.arpa_reading import read_arpa
 
     path = Path(path)
-    table, lexicon = read_arpa(path, add_marks=add_marks)
+    return _of_ngrams(path, *read_arpa(path, add_marks=add_marks))
+
+
+def _is_ngram_file(path: Path) -> bool:
+    return is_kenlm(path) or is_arpa(path)
+
+
+def _load_ngram_file(path: Path) -> Run:
+    from .ngram.kenlm_reading import read_kenlm
+
+    return _of_ngrams(path, *read_kenlm(path)) if is_kenlm(path) else load_arpa(path)
+
+
+def _of_ngrams(path: Path, table: Ngrams, lexicon: Lexicon) -> Run:
+    from .models.ngram import NgramConfig
+
     tokenizer = read_tokenizer(path, lexicon.words())
     model = {"name": "ngram", "order": table.order}
     config = Config.parse({"text": cutting(tokenizer), "model": model}, "ngram")
@@ -271,9 +291,9 @@ def read_config(folder: Path) -> Config:
     if not folder.exists():
         new = quote(str(folder))
         raise InputError(f"no run '{folder}'; `nextword train RECIPE --train FILE --out {new}`")
-    if is_arpa(folder):
+    if _is_ngram_file(folder):
         raise InputError(
-            f"'{folder}' is an ARPA file; a run directory is needed here: "
+            f"'{folder}' is a file of n-grams; a run directory is needed here: "
             "nextword train ngram --train FILE --out RUN"
         )
     if runs := seeds_of(folder):

@@ -12,12 +12,16 @@ from .options import Overwrite, Quiet, RunPath
 
 def command(
     run: RunPath,
-    format: Annotated[str, typer.Option(metavar="arpa|hf", help="The file format to write.")],
+    format: Annotated[
+        str,
+        typer.Option(metavar="arpa|kenlm-probing|kenlm-trie|hf", help="The file format to write."),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             metavar="PATH",
-            help="A file ending in .arpa, .arpa.gz, .arpa.xz or .arpa.bz2; a folder for hf.",
+            help="A file; for arpa it ends in .arpa, .arpa.gz, .arpa.xz or .arpa.bz2. For hf a "
+            "folder.",
         ),
     ],
     add_marks: Annotated[
@@ -33,8 +37,9 @@ def command(
 ) -> None:
     """Write a model in a format that other programs read.
 
-    `arpa` writes an n-gram model as an ARPA file. `hf` writes a BERT as a folder that the library
-    transformers reads.
+    `arpa` writes an n-gram model as an ARPA file, `kenlm-probing` and `kenlm-trie` as a binary file
+    of KenLM: hash tables, which are fast, or a trie, which is small. `hf` writes a BERT as a folder
+    that the library transformers reads.
     """
     from ..errors import InputError
     from ..exporting import check_target, export

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` imp
     from torch import Tensor, nn
 
     from ..ngram.estimate import Estimated
-    from ..ngram.table import Table
+    from ..ngram.interface import Ngrams
     from ..text.lexicon import Lexicon
 
 
@@ -31,7 +31,7 @@ class NgramConfig(NgramSettings):
     """The settings of an n-gram model."""
 
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "counting"
-    exports: ClassVar[tuple[str, ...]] = ("arpa",)
+    exports: ClassVar[tuple[str, ...]] = ("arpa", "kenlm-probing", "kenlm-trie")
 
     def build(self, vocab_size: int) -> NgramLM:
         """Make a model with these settings; it is uniform until `fit` or `read` is called."""
@@ -53,11 +53,11 @@ class NgramLM:
         self.context: int | None = config.order - 1
         self.lexicon: Lexicon | None = None
         self.meta: dict[str, Any] = {}
-        self._table: Table | None = None
+        self._table: Ngrams | None = None
         self._device: str | torch.device = "cpu"
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Ngrams:
         """The n-grams with their probabilities.
 
         Raises:
@@ -70,7 +70,7 @@ class NgramLM:
         return self._table
 
     @table.setter
-    def table(self, table: Table) -> None:
+    def table(self, table: Ngrams) -> None:
         if table.vocab_size != self.vocab_size:
             raise InputError(
                 f"the table has {table.vocab_size:,} words, the tokenizer {self.vocab_size:,}; "
@@ -81,7 +81,8 @@ class NgramLM:
     @property
     def size(self) -> int:
         """The number of probabilities and back-off weights."""
-        return len(self.table.nodes) + len(self.table.contexts) - 3
+        sizes = self.table.sizes
+        return sum(sizes) + sum(sizes[:-1])
 
     def fit(self, ids: np.ndarray[Any, Any]) -> Estimated:
         """Estimate the model from ids (N,), in which every line ends in `<eos>`.

@@ -78,7 +78,8 @@ def comment(tokenizer: Tokenizer, spelled: Lexicon, odd: dict[str, str]) -> byte
 
 
 def read_tokenizer(path: Path, words: list[str]) -> Tokenizer:
-    """The tokenizer of an ARPA file, whose 1-grams are `words`, by id.
+    """The tokenizer of an ARPA file, whose 1-grams are `words`, by id, or of a binary file of
+    KenLM, which says nothing about it.
 
     Raises:
         InputError: the comment is damaged, or does not fit the words.

@@ -1,7 +1,7 @@
 """The interface of KenLM's Python module, implemented by a table. Replace `import kenlm` by
 `from nextword.ngram import kenlm`.
 
-    model = kenlm.Model("model.arpa")        # or a run directory of an n-gram model
+    model = kenlm.Model("model.arpa")        # or a binary file of KenLM, or a run directory
     model.score("this is a sentence .", bos=True, eos=True)
 
 Names, arguments and results are those of KenLM (base-10 logarithms in single precision). Two
@@ -28,7 +28,9 @@ from .arpa import BEGINNING, END, spelled_words
 from .arpa_header import split_of
 from .arpa_reading import read_arpa
 from .file import read
-from .table import Table
+from .interface import Ngrams
+from .kenlm_header import is_kenlm
+from .kenlm_reading import read_kenlm
 
 Array = np.ndarray[Any, Any]
 
@@ -76,7 +78,7 @@ class State:
 
 
 class LoadMethod:
-    """Has no effect here: a run's table is always mapped, an ARPA file is always read."""
+    """Has no effect here: a run's table is always mapped, an ARPA file or a trie is always read."""
 
     LAZY, POPULATE_OR_LAZY, POPULATE_OR_READ, READ, PARALLEL_READ = range(5)
 
@@ -106,7 +108,7 @@ class Config:
 
 
 class Model:
-    """An n-gram model from an ARPA file or from a run directory.
+    """An n-gram model from an ARPA file, a binary file of KenLM or a run directory.
 
     Raises:
         OSError: the file or the run cannot be read.
@@ -119,10 +121,13 @@ class Model:
         try:
             if given.is_dir():
                 stored = read(given / _WEIGHTS)
-                self.table: Table = stored.table
+                self.table: Ngrams = stored.table
                 self.lexicon: Lexicon = _as_in_a_file(stored.lexicon, stored.meta)
                 old = "whitespace" if stored.meta.get("whitespace") else None
                 split = stored.meta.get("split", old)
+            elif is_kenlm(given):
+                self.table, self.lexicon = read_kenlm(given)
+                split = "ascii"
             else:
                 self.table, self.lexicon = read_arpa(given, add_marks=marks)
                 split = split_of(given)

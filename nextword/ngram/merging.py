@@ -20,7 +20,8 @@ import numpy as np
 from ..compiled import Int, compiled
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import UNK
-from .queries import advance, score_word
+from .listing import ngram_ids, score_ngrams
+from .queries import score_word
 from .table import LN10, Table
 from .table_from_ngrams import NgramList, table_from_ngrams
 from .trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, NO_UNKNOWN, SHORTER, WORD, ZERO
@@ -73,9 +74,8 @@ def merge(members: Sequence[Member], lexicon: Lexicon, weights: Sequence[float])
         rows = np.unique(rows, axis=0)  # of order 1: all words
         total = np.zeros(len(rows))
         for member, weight in zip(members, weights, strict=True):
-            own = np.ascontiguousarray(member.ids[rows])
-            log_probs = np.empty(len(rows))
-            _score_ngrams(*member.table.arrays, own, log_probs)
+            own = member.ids[rows]
+            log_probs = score_ngrams(member.table, own)
             known = (own[:, -1] != UNK) | (rows[:, -1] == UNK)
             total += np.where(known, weight * 10**log_probs, 0)
         with np.errstate(divide="ignore"):
@@ -92,32 +92,10 @@ def merge(members: Sequence[Member], lexicon: Lexicon, weights: Sequence[float])
 
 def _ngrams(member: Member) -> list[Array]:
     """The n-grams of each order, (m, n) uint32 of union ids."""
-    table = member.table
-    to_union = np.zeros(table.vocab_size, np.uint32)
+    to_union = np.zeros(member.table.vocab_size, np.uint32)
     known = np.flatnonzero(member.ids != UNK)
     to_union[member.ids[known]] = known
-    found: list[Array] = []
-    for k in range(table.order):
-        low, high = int(table.offsets[k]), int(table.offsets[k + 1])
-        words = to_union[np.asarray(table.nodes[low:high, WORD])][:, None]
-        if k:
-            first = table.contexts[int(table.offsets[k - 1]) : low + 1, FIRST_FOLLOWER]
-            counts = (first[1:] - first[:-1]).astype(np.int64)
-            words = np.hstack([np.repeat(found[-1], counts, 0), words])
-        found.append(np.ascontiguousarray(words))
-    return found
-
-
-@compiled
-def _score_ngrams(
-    contexts: Array, weights: Array, nodes: Array, probs: Array, ids: Array, out: Array
-) -> None:
-    """Fill out (m,) with log10 p of the last word of each of the n-grams ids (m, n) after the words
-    before it."""
-    last = ids.shape[1] - 1
-    for row in range(ids.shape[0]):
-        state = advance(contexts, nodes, ids[row, :last], 0)
-        out[row] = score_word(contexts, weights, nodes, probs, state, np.int64(ids[row, last]))[0]
+    return [to_union[ids] for ids in ngram_ids(member.table)]
 
 
 @compiled

@@ -79,6 +79,10 @@ class Table:
         """The size of both arrays in bytes."""
         return self.nodes.nbytes + self.contexts.nbytes
 
+    def listed(self) -> Table:
+        """The model itself: it lists all its n-grams."""
+        return self
+
     @property
     def start(self) -> int:
         """The state at the beginning of a line."""

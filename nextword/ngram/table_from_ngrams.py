@@ -126,18 +126,8 @@ def table_from_ngrams(path: Path, orders: list[NgramList], lexicon: Lexicon) -> 
     Raises:
         InputError: an n-gram occurs twice.
     """
-    orders = list(orders)
-    words = [orders[0].ids[:, 0]]
-    begins: list[Array] = []
-    for k in range(1, len(orders)):
-        parents = orders[k].ids[:, 0].astype(np.int64)
-        if k > 1:
-            parents = _parents_of(begins, words, orders[k].ids)
-            if (parents < 0).any():
-                return table_from_ngrams(path, _with_missing_contexts(orders), lexicon)
-        orders[k], parents = _sorted(path, orders[k], parents, lexicon)
-        begins.append(np.searchsorted(parents, np.arange(len(words[-1]) + 1)))
-        words.append(np.ascontiguousarray(orders[k].ids[:, -1]))
+    orders, begins = sorted_by_context(path, orders, lexicon)
+    words = [order.ids[:, -1] for order in orders]
     sizes = [len(some) for some in words]
     offsets = np.concatenate([[1], 1 + np.cumsum(sizes)]).astype(np.int64)
     nodes = np.zeros((int(offsets[-1]), NODE_COLUMNS), np.uint32)
@@ -152,6 +142,31 @@ def table_from_ngrams(path: Path, orders: list[NgramList], lexicon: Lexicon) -> 
         weights[low:high, BACKOFF] = orders[k].backoffs
     _link_states(contexts, weights, nodes, probs)
     return Table(nodes, contexts, offsets)
+
+
+def sorted_by_context(
+    path: Path, orders: list[NgramList], lexicon: Lexicon
+) -> tuple[list[NgramList], list[Array]]:
+    """Sort the n-grams of each order by their contexts, and add missing contexts, with NaN as their
+    log-probability; arguments and errors are those of `table_from_ngrams`.
+
+    Returns:
+        The n-grams, and for each order but the highest where the followers of its n-grams begin in
+        the next order, (m + 1,).
+    """
+    orders = list(orders)
+    words = [orders[0].ids[:, 0]]
+    begins: list[Array] = []
+    for k in range(1, len(orders)):
+        parents = orders[k].ids[:, 0].astype(np.int64)
+        if k > 1:
+            parents = _parents_of(begins, words, orders[k].ids)
+            if (parents < 0).any():
+                return sorted_by_context(path, _with_missing_contexts(orders), lexicon)
+        orders[k], parents = _sorted(path, orders[k], parents, lexicon)
+        begins.append(np.searchsorted(parents, np.arange(len(words[-1]) + 1)))
+        words.append(np.ascontiguousarray(orders[k].ids[:, -1]))
+    return orders, begins
 
 
 def _sorted(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..scratch import temporary_folder
+from ..text.lexicon import Lexicon
 from ..text.vocabulary_builder import VocabularyBuilder
 from . import file
 from .arpa import open_to_write, write_arpa
 from .arpa_reading import read_arpa
 from .estimate import estimate
+from .interface import Ngrams
+from .kenlm_reading import read_kenlm
+from .kenlm_writing import write_kenlm
 from .settings import NgramSettings
 from .storage import Storage, resident
+
+Array = np.ndarray[Any, Any]
 
 
 def warm_up() -> None:
@@ -36,17 +44,26 @@ def warm_up() -> None:
             allocate=lambda offsets: file.reserve(path, offsets, lexicon, {}),
         )
         stored = file.read(path)
+        for form in ("probing", "trie"):
+            with (folder / form).open("wb") as out:
+                write_kenlm(table, lexicon, out, trie=form == "trie")
         for asked, words in ((table, lexicon), (stored.table, stored.lexicon)):
             arpa = folder / "warm.arpa"
             with open_to_write(arpa) as out:
                 write_arpa(asked, words, out)
             words.ids("a b\n")
             words.id_of(b"a")
-            for text in (ids, ids.astype(np.int64)):
-                asked.score(text)
-                asked.states(text, 0, np.empty(len(text) + 1, np.int64))
-                asked.advance(text, 0)
-            asked.score_text(b"a b\n", words)
-            asked.distribution(0)
-            asked.best(np.zeros(1, np.int64))
+            _ask(asked, words, ids)
+        _ask(*read_kenlm(folder / "probing"), ids)
+        read_kenlm(folder / "trie")
         read_arpa(arpa)
+
+
+def _ask(model: Ngrams, words: Lexicon, ids: Array) -> None:
+    for text in (ids, ids.astype(np.int64)):
+        model.score(text)
+        model.states(text, 0, np.empty(len(text) + 1, np.int64))
+        model.advance(text, 0)
+    model.score_text(b"a b\n", words)
+    model.distribution(0)
+    model.best(np.array([0, model.start]))

@@ -10,6 +10,7 @@ from ..config import Config, Overrides, Use, configure, override_items, refuse_u
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
 from ..ngram.arpa_header import is_arpa
+from ..ngram.kenlm_header import is_kenlm
 from ..run import settings_of
 from ..tasks import task_of
 from ..tasks.task import Origin
@@ -116,7 +117,7 @@ def _configure(request: Request) -> tuple[Config, Origin | None]:
     recipe, changes, folder = request.recipe, request.changes, request.start_from
     if folder is None:
         return configure(recipe, changes), None
-    if folder.is_file() and not is_arpa(folder):
+    if folder.is_file() and not (is_kenlm(folder) or is_arpa(folder)):
         return _with_vectors(recipe, changes, folder), None
     before = settings_of(folder)
     task = task_of(configure(recipe))

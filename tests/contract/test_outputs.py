@@ -54,6 +54,11 @@ WRITERS: dict[str, tuple[list[object], str, bool]] = {
         False,
     ),
     "export arpa": (["export", RUNS / "ngram", "--format", "arpa", "--out"], "out.arpa.gz", True),
+    "export kenlm": (
+        ["export", RUNS / "ngram", "--format", "kenlm-trie", "--out"],
+        "out.bin",
+        True,
+    ),
     "export hf": (["export", RUNS / "bert", "--format", "hf", "--out"], "out", True),
     "embed": (["embed", RUNS / "lstm", TEXT, "--out"], "out.npy", True),
 }

@@ -98,6 +98,10 @@ VERBS: dict[str, tuple[Arguments, Ability | None]] = {
         Ability.ATTENTION,
     ),
     "export arpa": (verb("export", "RUN", "--format", "arpa", "--out", "OUT", out="m.arpa"), None),
+    "export kenlm": (
+        verb("export", "RUN", "--format", "kenlm-probing", "--out", "OUT", out="m.bin"),
+        None,
+    ),
     "export hf": (verb("export", "RUN", "--format", "hf", "--out", "OUT", out="hub"), None),
     "train --resume": (verb("train", "--out", "RUN", "--resume", "--quiet"), None),
     "train mixture": (

@@ -353,6 +353,31 @@ def damaged_archive(data: bytes, draw: random.Random) -> bytes:
     return damaged(data, draw) if draw.random() < 0.5 else data
 
 
+KENLM = Path(__file__).parents[1] / "fixtures" / "kenlm"
+
+
+def odd_numbers(data: bytes, draw: random.Random) -> bytes:
+    """One to four places of the first bytes, where the counts and sizes are, with other numbers."""
+    numbers = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 4])):
+        at = draw.choice([draw.randrange(88, 160), draw.randrange(len(numbers) - 8)])
+        width = draw.choice([1, 4, 8])
+        value = draw.choice([0, 1, 255, 1 << 31, (1 << 64) - 1, draw.getrandbits(64)])
+        numbers[at : at + width] = (value % (1 << 8 * width)).to_bytes(width, "little")
+    return bytes(numbers)
+
+
+@kind
+def kenlm_binary(draw: random.Random, folder: Path) -> None:
+    """Hash tables and tries of KenLM, quantised and compressed too."""
+    good = draw.choice(sorted(KENLM.glob("*.bin"))).read_bytes()
+    data = damaged(good, draw) if draw.random() < 0.5 else odd_numbers(good, draw)
+    path = replace(folder / draw.choice(["model.bin", "model.arpa", "model"]), data)
+    use(nextword.load(path))
+    model = Model(str(path))
+    list(model.full_scores("the king <s> of 我 </s> the"))
+
+
 @kind
 def kenlm_class(draw: random.Random, folder: Path) -> None:
     path = replace(folder / "model.arpa", damaged(SMALL, draw))
@@ -533,3 +558,5 @@ def warm() -> None:
         path.write_bytes(SMALL)
         use(nextword.load(path))
         Model(str(path)).score("the cat")
+    for path in KENLM.glob("*.bin"):
+        use(nextword.load(path))

@@ -100,6 +100,8 @@ GOOD: dict[str, list[list[str]]] = {
     ],
     "export": [
         ["export", "ngram", "--format", "arpa", "--out", "out/m.arpa"],
+        ["export", "ngram", "--format", "kenlm-probing", "--out", "out/m.bin"],
+        ["export", "m.arpa", "--format", "kenlm-trie", "--out", "out/m.bin"],
         ["export", "bert", "--format", "hf", "--out", "out/hub"],
     ],
     "recipes": [["recipes"], ["recipes", "lstm", "--json"], ["recipes", "tiny.toml"]],
