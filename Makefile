@@ -60,8 +60,10 @@ $(VENV)/.installed-weights: $(VENV)/.installed-dev
 	@touch $@
 
 # torch is named again: without it the peers' packages would bring another build of it.
+# pyctcdecode asks for a numpy older than ours, and does not need it.
 $(VENV)/.installed-bench: $(VENV)/.installed-weights
 	$(INSTALL) -e '.[bench]' "$$(grep '^torch==' constraints.txt)"
+	$(INSTALL) --no-deps pyctcdecode pygtrie
 	@touch $@
 
 clean:

@@ -16,8 +16,14 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba import types
+from numba.core import cgutils as _cgutils
+from numba.extending import intrinsic
 
 from .compile_cache import Cache
+
+_intrinsic: Any = intrinsic  # numba's own types say little of these
+_llvm: Any = _cgutils
 
 #: An integer. Compiled code does not distinguish Python's integers from numpy's; type checkers do.
 Int = int | np.integer[Any]
@@ -45,6 +51,29 @@ def compiled_sums(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile like `compiled`, and inline the code into its callers."""
     return _compiled(function, inline="always")
+
+
+def borrowing(function: F) -> F:
+    """Compile like `compiled`, for a function that makes no array. numba does not count the
+    references to its arguments, which would take longer than a call in the middle of a loop."""
+    return _compiled(function, _nrt=False)
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, row: Any) -> Any:
+    """Begin to load a row of an array from memory, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = context.make_array(signature.args[0])(context, builder, values[0])
+        word, byte, flag = _llvm.intp_t, _llvm.voidptr_t, _llvm.int32_t
+        offset = builder.mul(values[1], builder.extract_value(rows.strides, 0))
+        place = builder.inttoptr(builder.add(builder.ptrtoint(rows.data, word), offset), byte)
+        kind = _llvm.ir.FunctionType(_llvm.ir.VoidType(), [byte, flag, flag, flag])
+        function = _llvm.get_or_insert_function(builder.module, kind, "llvm.prefetch")
+        builder.call(function, [place, flag(0), flag(3), flag(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, row), generate
 
 
 def _compiled(function: F, **options: Any) -> F:

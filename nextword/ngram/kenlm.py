@@ -27,6 +27,7 @@ from ..text.tokenizer import EOS, SPECIALS, UNK
 from .arpa import BEGINNING, END, spelled_words
 from .arpa_header import split_of
 from .arpa_reading import read_arpa
+from .calls import calls_of
 from .file import read
 from .interface import Ngrams
 from .kenlm_header import is_kenlm
@@ -132,6 +133,7 @@ class Model:
                 self.table, self.lexicon = read_arpa(given, add_marks=marks)
                 split = split_of(given)
             self._ascii_only = split != "whitespace"
+            self._calls = calls_of(self.table, self.lexicon, self._ascii_only)
         except InputError as error:
             raise OSError(f"Cannot read model '{given}' ({error})") from error
 
@@ -146,6 +148,9 @@ class Model:
             bos: the words follow the beginning of a line; False = they have no context.
             eos: the end of the line is included.
         """
+        found = self._calls.score(sentence, bos, eos)
+        if found is not None:
+            return found
         log_probs, _, _ = self._follow(self._ids(sentence, eos), self._begin(bos))
         return float(log_probs.sum(dtype=np.float64))
 
@@ -210,16 +215,16 @@ class Model:
 
     def BaseScore(self, in_state: State, word: str, out_state: State) -> float:  # noqa: N802
         """log10 p(word | in_state). `out_state` is set to the state after the word."""
-        return self.BaseFullScore(in_state, word, out_state).log_prob
+        found = self._calls.base_score(in_state, word, out_state)
+        return self._step(in_state, word, out_state).log_prob if found is None else found
 
     def BaseFullScore(  # noqa: N802
         self, in_state: State, word: str, out_state: State
     ) -> FullScoreReturn:
         """`BaseScore`, with the length of the n-gram that was found and whether the word is
         unknown."""
-        index = self._id(word)
-        log_probs, lengths, out_state.node = self._follow([index], in_state.node)
-        return FullScoreReturn(float(log_probs[0]), int(lengths[0]), index == UNK)
+        found = self._calls.base_full_score(in_state, word, out_state)
+        return self._step(in_state, word, out_state) if found is None else FullScoreReturn(*found)
 
     def distribution(self, state: State) -> Array:
         """log10 p (V,) float32 of every word after a state. The index is the id of the word in
@@ -227,7 +232,8 @@ class Model:
         return self.table.distribution(state.node)
 
     def __contains__(self, word: str | bytes) -> bool:
-        return self._id(word) != UNK
+        found = self._calls.contains(word)
+        return self._of_word(_as_bytes(word)) != UNK if found is None else found
 
     def __repr__(self) -> str:
         return f"<Model from {os.path.basename(os.fsdecode(self.path))}>"
@@ -238,8 +244,11 @@ class Model:
     def _begin(self, bos: bool) -> int:
         return self.table.start if bos else 0
 
-    def _id(self, word: str | bytes) -> int:
-        return self._of_word(_as_bytes(word))
+    def _step(self, in_state: State, word: str | bytes, out_state: State) -> FullScoreReturn:
+        """`BaseFullScore` without `_calls`."""
+        index = self._of_word(_as_bytes(word))
+        log_probs, lengths, out_state.node = self._follow([index], in_state.node)
+        return FullScoreReturn(float(log_probs[0]), int(lengths[0]), index == UNK)
 
     def _of_word(self, word: bytes) -> int:
         if word in _IDS:

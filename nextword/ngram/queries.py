@@ -9,47 +9,54 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled, inlined
+from ..compiled import Int, borrowing, compiled, inlined, prefetch
 from ..text.tokenizer import UNK
 from .trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, NEXT_STATE, SHORTER, WORD
 
 Array = np.ndarray[Any, Any]
 
-_LANES = 8  # lines that are read in parallel
+ONE = np.uint64(1)  # unsigned, as in `word_bytes`
+
+_LANES = 16  # lines that are read in parallel
+#: what is known of a lane: its line, the state, the places of the next word in ids and of the
+#: line's end there, the next word, and the nodes among which it is searched for
+_LINE, _STATE, _AT, _STOP, _NEXT, _LOW, _SIZE, _LANE_COLUMNS = range(8)
 
 
 @inlined
-def _find_among(nodes: Array, low: Int, size: Int, word: Int) -> Int:
-    """The node of `word` among `size` nodes from `low` on, which are sorted by their words; 0 if
-    there is none."""
-    while size > 4:
-        half = size >> 1
-        low = low + half if nodes[low + half, WORD] <= word else low
+def _last_up_to(nodes: Array, low: np.uint64, size: np.uint64, word: np.uint64) -> np.uint64:
+    """The last of `size` nodes from `low` on whose word is at most `word`, or `low` if there is
+    none; they are sorted by their words.
+
+    No branch depends on what is read, so a processor that has to wait for one node goes on with
+    what comes after.
+    """
+    while size > ONE:
+        half = size >> ONE
+        low += half * np.uint64(nodes[low + half, WORD] <= word)
         size -= half
-    end = low + size
-    while low < end and nodes[low, WORD] < word:
-        low += 1
-    if low < end and nodes[low, WORD] == word:
-        return low
-    return 0
+    return low
 
 
-@compiled
+@borrowing
 def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
     """The node of `word` among the followers of a state; 0 if there is none.
 
     Followers are sorted by their words, so word w is among the first w + 1 of them. Frequent words
     have low ids and are found among the first few.
     """
-    low = np.int64(contexts[state, FIRST_FOLLOWER])
-    if state == 0:
-        return low + word
-    return _find_among(
-        nodes, low, min(np.int64(contexts[state + 1, FIRST_FOLLOWER]) - low, word + 1), word
-    )
+    context, wanted = np.uint64(state), np.uint64(word)
+    low = np.uint64(contexts[context, FIRST_FOLLOWER])
+    if context == 0:
+        return np.int64(low + wanted)
+    size = min(np.uint64(contexts[context + ONE, FIRST_FOLLOWER]) - low, wanted + ONE)
+    if size == 0:
+        return np.int64(0)
+    node = _last_up_to(nodes, low, size, wanted)
+    return np.int64(node) if nodes[node, WORD] == wanted else np.int64(0)
 
 
-@compiled
+@borrowing
 def score_word(
     contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, word: Int
 ) -> tuple[Any, Int]:
@@ -99,61 +106,65 @@ def sum_lines(
     """Fill sums (L,) and unknown (L,) with the sum of log10 p and the number of `<unk>` of L lines.
 
     starts (L + 1,) says where the lines begin in ids; each is read from the state `begin` on.
-    Several lines are read in parallel, one step of each in turn. In a step all lines first load the
-    position of their states' followers, then all search there: so the waits for memory overlap.
+    Several lines are read in parallel, one step of each in turn, and what a line will read next is
+    prefetched while the others take their steps: so the waits for memory overlap.
     """
-    lines = starts.size - 1
-    line = np.zeros(_LANES, np.int64)
-    at, stop, state, word = line.copy(), line.copy(), line.copy(), line.copy()
-    low, size = line.copy(), line.copy()
-    total = np.zeros(_LANES)
-    taken, active = 0, min(_LANES, lines)
+    lanes, total = np.zeros((_LANES, _LANE_COLUMNS), np.uint64), np.zeros(_LANES)
+    lines, taken = np.uint64(starts.size - 1), np.uint64(0)
+    lane: Any
+    active = min(np.uint64(_LANES), lines)
     for lane in range(active):
-        line[lane], at[lane], state[lane] = taken, starts[taken], begin
-        stop[lane], word[lane] = starts[taken + 1], ids[starts[taken]]
+        _begin_line(lanes, lane, ids, starts, taken, begin)
         unknown[taken] = 0
-        taken += 1
+        taken += ONE
     while active > 0:
         for lane in range(active):
-            context = state[lane]
-            low[lane] = np.int64(contexts[context, FIRST_FOLLOWER])
-            size[lane] = min(
-                np.int64(contexts[context + 1, FIRST_FOLLOWER]) - low[lane], word[lane] + 1
+            state, word = lanes[lane, _STATE], lanes[lane, _NEXT]
+            low = np.uint64(contexts[state, FIRST_FOLLOWER])
+            size = min(np.uint64(contexts[state + ONE, FIRST_FOLLOWER]) - low, word + ONE)
+            lanes[lane, _LOW] = low if state else low + word
+            lanes[lane, _SIZE] = size if state else ONE
+            prefetch(nodes, lanes[lane, _LOW] + (lanes[lane, _SIZE] >> ONE))
+        for lane in range(active):
+            lanes[lane, _LOW] = _last_up_to(
+                nodes, lanes[lane, _LOW], lanes[lane, _SIZE], lanes[lane, _NEXT]
             )
-        lane = 0
+        lane = np.uint64(0)
         while lane < active:
-            context = state[lane]
-            if context == 0:
-                node = low[lane] + word[lane]
+            state, word, node = lanes[lane, _STATE], lanes[lane, _NEXT], lanes[lane, _LOW]
+            line = lanes[lane, _LINE]
+            if lanes[lane, _SIZE] == 0 or nodes[node, WORD] != word:
+                total[lane] += weights[state, BACKOFF]
+                lanes[lane, _STATE] = contexts[state, SHORTER]
             else:
-                node = _find_among(nodes, low[lane], size[lane], word[lane])
-            if node == 0:
-                total[lane] += weights[context, BACKOFF]
-                state[lane] = np.int64(contexts[context, SHORTER])
-                lane += 1
-                continue
-            total[lane] += probs[node, LOG_PROB]
-            if word[lane] == UNK:
-                unknown[line[lane]] += 1
-            state[lane] = np.int64(nodes[node, NEXT_STATE])
-            at[lane] += 1
-            if at[lane] < stop[lane]:
-                word[lane] = ids[at[lane]]
-                lane += 1
-                continue
-            sums[line[lane]] = total[lane]
-            total[lane] = 0.0
-            if taken < lines:
-                line[lane], at[lane], state[lane] = taken, starts[taken], begin
-                stop[lane], word[lane] = starts[taken + 1], ids[starts[taken]]
-                unknown[taken] = 0
-                taken += 1
-                lane += 1
-            else:  # no line is left: the last lane takes its place
-                active -= 1
-                line[lane], at[lane], stop[lane] = line[active], at[active], stop[active]
-                state[lane], word[lane], total[lane] = state[active], word[active], total[active]
-                low[lane], size[lane] = low[active], size[active]
+                total[lane] += probs[node, LOG_PROB]
+                unknown[line] += word == UNK
+                lanes[lane, _STATE] = nodes[node, NEXT_STATE]
+                lanes[lane, _AT] += ONE
+                if lanes[lane, _AT] < lanes[lane, _STOP]:
+                    lanes[lane, _NEXT] = ids[lanes[lane, _AT]]
+                else:
+                    sums[line], total[lane] = total[lane], 0.0
+                    if taken == lines:  # no line is left: the last lane takes its place
+                        active -= ONE
+                        total[lane] = total[active]
+                        for column in range(_LANE_COLUMNS):
+                            lanes[lane, column] = lanes[active, column]
+                        continue
+                    _begin_line(lanes, lane, ids, starts, taken, begin)
+                    unknown[taken] = 0
+                    taken += ONE
+            prefetch(contexts, lanes[lane, _STATE])
+            lane += ONE
+
+
+@inlined
+def _begin_line(
+    lanes: Array, lane: np.uint64, ids: Array, starts: Array, line: np.uint64, begin: Int
+) -> None:
+    lanes[lane, _LINE], lanes[lane, _STATE] = line, np.uint64(begin)
+    lanes[lane, _AT], lanes[lane, _STOP] = np.uint64(starts[line]), np.uint64(starts[line + ONE])
+    lanes[lane, _NEXT] = ids[lanes[lane, _AT]]
 
 
 @compiled

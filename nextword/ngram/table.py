@@ -95,10 +95,15 @@ class Table:
         Returns:
             log10 p (N,) float32 of each word, the node (N,) uint32 of the longest n-gram found for
             it, and the state after the last word.
+
+        Raises:
+            ValueError: the model has no such state.
         """
         log_probs = np.empty(len(ids), np.float32)
         found = np.empty(len(ids), np.uint32)
         begin = self.start if state is None else state
+        if not 0 <= begin < len(self.contexts) - 1:
+            raise ValueError(f"state {begin} is not one of this model")
         last = queries.score(*self.arrays, np.ascontiguousarray(ids), begin, log_probs, found)
         return log_probs, found, int(last)
 

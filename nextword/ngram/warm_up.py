@@ -9,9 +9,8 @@ import numpy as np
 from ..scratch import temporary_folder
 from ..text.lexicon import Lexicon
 from ..text.vocabulary_builder import VocabularyBuilder
-from . import file
+from . import file, kenlm
 from .arpa import open_to_write, write_arpa
-from .arpa_reading import read_arpa
 from .estimate import estimate
 from .interface import Ngrams
 from .kenlm_reading import read_kenlm
@@ -56,7 +55,7 @@ def warm_up() -> None:
             _ask(asked, words, ids)
         _ask(*read_kenlm(folder / "probing"), ids)
         read_kenlm(folder / "trie")
-        read_arpa(arpa)
+        kenlm.Model(arpa).score_many(["a b"])
 
 
 def _ask(model: Ngrams, words: Lexicon, ids: Array) -> None:

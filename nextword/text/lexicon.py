@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, borrowing
 from .tokenizer import EOS, UNK
-from .word_bytes import END_OF_TEXT, LINE_END, hash_word, next_token, white_space_at
+from .word_bytes import END_OF_TEXT, LINE_END, ONE, hash_word, next_token, white_space_at
 
 Array = np.ndarray[Any, Any]
 
 
-@compiled
+@borrowing
 def find_word(
     text: Array, start: Int, stop: Int, value: np.uint64, slots: Array, blob: Array, ends: Array
 ) -> tuple[np.int64, np.int64]:
@@ -35,24 +35,25 @@ def find_word(
     high = value >> np.uint64(32)
     mask = np.uint64(slots.size - 1)
     slot = (value ^ (value >> np.uint64(29))) & mask
+    begin, length = np.uint64(start), np.uint64(stop - start)
     while slots[slot] != 0:
         entry = slots[slot]
         if entry >> np.uint64(32) == high:
-            found = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
-            first = np.int64(ends[found - 1]) if found else 0
-            if np.int64(ends[found]) - first == stop - start:
+            found = (entry & np.uint64(0xFFFFFFFF)) - ONE
+            first = np.uint64(ends[found - ONE]) if found else np.uint64(0)
+            if np.uint64(ends[found]) - first == length:
                 same = True
-                for offset in range(stop - start):
-                    if blob[first + offset] != text[start + offset]:
+                for offset in range(length):
+                    if blob[first + offset] != text[begin + offset]:
                         same = False
                         break
                 if same:
-                    return np.int64(slot), found
-        slot = (slot + np.uint64(1)) & mask
+                    return np.int64(slot), np.int64(found)
+        slot = (slot + ONE) & mask
     return np.int64(slot), np.int64(-1)
 
 
-@compiled
+@borrowing
 def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
     """Insert the first `types` words of the blob into an empty hash table."""
     for found in range(types):
@@ -65,12 +66,12 @@ def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
             slots[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
 
 
-@compiled
+@borrowing
 def _find_bytes(text: Array, slots: Array, blob: Array, ends: Array) -> Int:
     return find_word(text, 0, text.size, hash_word(text, 0, text.size), slots, blob, ends)[1]
 
 
-@compiled
+@borrowing
 def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
     first = np.int64(0)
     for index in range(ends.size):
@@ -85,7 +86,7 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
     return True
 
 
-@compiled
+@borrowing
 def _look_up(
     text: Array, ascii_only: bool, slots: Array, blob: Array, ends: Array, ids: Array
 ) -> Int:

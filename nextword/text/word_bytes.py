@@ -11,18 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, borrowing, inlined
 
 Array = np.ndarray[Any, Any]
 
 #: kinds of tokens that `next_token` finds
 END_OF_TEXT, WORD, LINE_END = 0, 1, 2
 
-_NEWLINE = ord("\n")
+#: Indices that cannot be negative are unsigned: numba counts a negative one from the end, which
+#: costs a comparison each time.
+ONE = np.uint64(1)
+
+_NEWLINE, _SPACE = ord("\n"), ord(" ")
 _FNV_OFFSET, _FNV_PRIME = 14695981039346656037, 1099511628211
 
 
-@compiled
+@borrowing
 def white_space_at(text: Array, at: Int, ascii_only: bool) -> Int:
     """How many bytes the white-space character at byte `at` has; 0 if none begins there."""
     byte = text[at]
@@ -45,38 +49,52 @@ def white_space_at(text: Array, at: Int, ascii_only: bool) -> Int:
     return 3 if second == 0x80 and third == 0x80 else 0
 
 
-@compiled
+@inlined
+def _blank_at(text: Array, place: np.uint64, ascii_only: bool) -> Int:
+    """`white_space_at`; most bytes need no call."""
+    byte = text[place]
+    if 32 < byte < 0xC2:
+        return 0
+    if byte == _SPACE or byte == _NEWLINE:  # noqa: SIM109  # `in` is slower when compiled
+        return 1
+    return white_space_at(text, np.int64(place), ascii_only)
+
+
+@borrowing
 def _mix(value: np.uint64, byte: Int) -> np.uint64:
     """One step of the FNV-1a hash."""
     return (value ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)
 
 
-@compiled
+@borrowing
 def next_token(text: Array, at: Int, ascii_only: bool) -> tuple[Int, Int, Int, np.uint64]:
     """The first token at or after byte `at`: (kind, its first byte, the byte after its last, its
     hash if it is a word)."""
-    size = text.size
     value = np.uint64(_FNV_OFFSET)
-    while at < size:
-        if text[at] == _NEWLINE:
-            return LINE_END, at, at + 1, value
-        gap = white_space_at(text, at, ascii_only)
+    place, size = np.uint64(at), np.uint64(text.size)
+    while place < size:
+        byte = text[place]
+        if byte == _SPACE:
+            place += ONE
+            continue
+        if byte == _NEWLINE:
+            return LINE_END, np.int64(place), np.int64(place + ONE), value
+        gap = _blank_at(text, place, ascii_only)
         if gap == 0:
             break
-        at += gap
-    if at >= size:
-        return END_OF_TEXT, at, at, value
-    start = at
-    while at < size and (32 < text[at] < 0xC2 or white_space_at(text, at, ascii_only) == 0):
-        value = _mix(value, text[at])
-        at += 1
-    return WORD, start, at, value
+        place += np.uint64(gap)
+    start = place
+    while place < size and not _blank_at(text, place, ascii_only):
+        value = _mix(value, text[place])
+        place += ONE
+    kind = WORD if place > start else END_OF_TEXT
+    return kind, np.int64(start), np.int64(place), value
 
 
-@compiled
+@borrowing
 def hash_word(text: Array, start: Int, stop: Int) -> np.uint64:
     """The hash of the bytes start to stop - 1, the same as `next_token` gives."""
     value = np.uint64(_FNV_OFFSET)
-    for at in range(start, stop):
+    for at in range(np.uint64(start), np.uint64(stop)):
         value = _mix(value, text[at])
     return value
