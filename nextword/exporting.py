@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from . import registry
 from .arguments import checked
+from .config import Config
 from .errors import InputError
-from .files import AnyPath
-from .ngram.arpa_header import ENDINGS, names_arpa
+from .files import AnyPath, Paths, path_list
+from .ngram.arpa_header import ENDINGS, cutting, names_arpa
+from .ngram.interface import Listable
 from .ngram.kenlm_header import is_kenlm
+from .numerals import fixed
 from .run import Run
+from .screen import speaker
+from .text.source import streams_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,19 +31,30 @@ FORMATS = ("arpa", "kenlm-probing", "kenlm-trie", "hf")
 
 @checked
 def export(
-    run: Run, format: str, out: AnyPath, *, overwrite: bool = False, quiet: bool = True
-) -> None:
+    run: Run,
+    format: str,
+    out: AnyPath,
+    *,
+    data: Paths = (),
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> tuple[float, float] | None:
     """Write a model in a format that other programs read.
 
     Args:
-        run: a BERT for "hf", an n-gram model for the others.
+        run: a BERT for "hf"; for the others an n-gram model, or a linear mixture of n-gram models,
+            which becomes one model (static interpolation; Stolcke 2002, section 3.2).
         format: "arpa" = an ARPA file; "kenlm-probing" and "kenlm-trie" = a binary file of KenLM
             with hash tables (fast) or a trie (small); "hf" = a folder that the library transformers
             reads.
         out: for "arpa" a file that ends in .arpa, .arpa.gz, .arpa.xz or .arpa.bz2; for "hf" a
             folder; else any file.
+        data: mixtures only: text files on which the mixture is compared with the model written.
         overwrite: replace what an earlier export wrote.
         quiet: show no progress.
+
+    Returns:
+        With `data`, the perplexities per token of the mixture and of the model written.
 
     Raises:
         InputError: the model cannot be written in the format, or `out` cannot be written.
@@ -54,12 +71,44 @@ def export(
             f"'{run.path}' {task.does}; its model '{run.config.model.name}' can be exported "
             f"{known}. Use it with: {task.usage(run.path)}"
         )
-    if format == "arpa":
-        _arpa(run, out, quiet=quiet)
-    elif format.startswith("kenlm-"):
-        _kenlm(run, out, trie=format == "kenlm-trie", quiet=quiet)
-    else:
+    if path_list(data) and run.config.model.trained_by != "mixing":
+        raise InputError(
+            f"'{run.path}' is no mixture, so it is the same after its export; leave the data out"
+        )
+    if format == "hf":
         _hub(run, out)
+        return None
+    static = _as_one(run)
+    found = _compared(run, static, data) if path_list(data) else None
+    if format == "arpa":
+        _arpa(static, out, quiet=quiet)
+    else:
+        _kenlm(static, out, trie=format == "kenlm-trie", quiet=quiet)
+    if found:
+        before, after = map(fixed, found)
+        speaker(quiet)(f"perplexity: {before} as a mixture, {after} as one n-gram model")
+    return found
+
+
+@streams_kept()
+def _compared(run: Run, static: Run, data: Paths) -> tuple[float, float]:
+    from .tasks.verbs import evaluate
+
+    return evaluate(run, data).perplexity, evaluate(static, data).perplexity
+
+
+def _as_one(run: Run) -> Run:
+    """A run whose model is one list of n-grams, which a mixture becomes; raise InputError if it
+    cannot."""
+    model = cast(Listable, run.model)
+    if run.config.model.trained_by != "mixing":
+        return run
+    table = model.as_table()
+    tables = {"text": cutting(run.tokenizer), "model": {"name": "ngram", "order": table.order}}
+    config = Config.parse(tables, "ngram")
+    ngrams = config.model.build(table.vocab_size)
+    ngrams.table = table
+    return replace(run, model=ngrams, config=config)
 
 
 def check_target(format: str, out: Path, overwrite: bool) -> Path:
@@ -91,7 +140,7 @@ def check_target(format: str, out: Path, overwrite: bool) -> Path:
 def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
     from .files import write
     from .ngram.arpa import for_other_programs, open_to_write, write_arpa
-    from .screen import progress_bar, speaker
+    from .screen import progress_bar
 
     table, lexicon = _listed(run)
     tokenizer = run.tokenizer
@@ -110,7 +159,6 @@ def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
 def _kenlm(run: Run, out: Path, *, trie: bool, quiet: bool) -> None:
     from .files import write
     from .ngram.kenlm_writing import for_kenlm, write_kenlm
-    from .screen import speaker
 
     table, lexicon = _listed(run)
 
@@ -129,7 +177,7 @@ def _listed(run: Run) -> tuple[Table, Lexicon]:
 
     model, tokenizer = cast("NgramLM", run.model), run.tokenizer
     words = model.lexicon or Lexicon.of(map(tokenizer.token, range(tokenizer.vocab_size)))
-    return model.table.listed(), words
+    return model.as_table(), words
 
 
 def _hub(run: Run, out: Path) -> None:

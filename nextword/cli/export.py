@@ -32,14 +32,22 @@ def command(
             "word.",
         ),
     ] = False,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="RUN is a mixture: a text on which it is compared with what is written.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a model in a format that other programs read.
 
     `arpa` writes an n-gram model as an ARPA file, `kenlm-probing` and `kenlm-trie` as a binary file
-    of KenLM: hash tables, which are fast, or a trie, which is small. `hf` writes a BERT as a folder
-    that the library transformers reads.
+    of KenLM: hash tables, which are fast, or a trie, which is small. A linear mixture of n-gram
+    models is written as one model. `hf` writes a BERT as a folder that the library transformers
+    reads.
     """
     from ..errors import InputError
     from ..exporting import check_target, export
@@ -50,4 +58,4 @@ def command(
     if add_marks and (format != "arpa" or not is_arpa(run)):
         raise InputError("--add-marks is for an ARPA file that is written with --format arpa")
     opened = load_arpa(run, add_marks=True) if add_marks else load(run)
-    export(opened, format, out, overwrite=overwrite, quiet=quiet)
+    export(opened, format, out, data=data or (), overwrite=overwrite, quiet=quiet)

@@ -13,14 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from .. import bounds
 from ..config import Part
+from ..errors import InputError
+from ..ngram.interface import Listable
 from ..types import LanguageModel, Output, Scored, State, Stored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from ..ngram.table import Table
 
 _NOTHING = -1e4  # natural log-probability that stands for 0 in a log-linear mixture
 _NUMBERS = 1 << 24  # probabilities that `score` holds at a time
@@ -31,6 +36,7 @@ class MixtureConfig(Part):
 
     name: Literal["mixture"] = "mixture"
     trained_by: ClassVar[Literal["gradient", "counting", "mixing"]] = "mixing"
+    exports: ClassVar[tuple[str, ...]] = ("arpa", "kenlm-probing", "kenlm-trie")
 
     kind: Literal["linear", "log-linear"] = Field(
         "linear",
@@ -78,6 +84,32 @@ class MixtureLM:
 
     def read(self, path: Path) -> None:
         """Nothing to read: the weights are settings, and the members are runs of their own."""
+
+    def as_table(self) -> Table:
+        """The static form of a linear mixture of n-gram models: the n-grams of all members, each
+        with the probability Σ λ_i p_i(w | h), and back-off weights computed anew.
+
+        Raises:
+            InputError: the mixture is log-linear, or a member is no n-gram model.
+        """
+        from ..ngram.merging import Member, merge
+        from ..text.lexicon import Lexicon
+
+        if self.config.kind != "linear":
+            raise InputError(
+                "a log-linear mixture is no list of n-grams; train it with model.kind=linear"
+            )
+        tables = []
+        for number, member in enumerate(self.members):
+            if not isinstance(member, Listable):
+                raise InputError(
+                    f"member {number} of the mixture is no n-gram model, so the mixture is no list "
+                    "of n-grams"
+                )
+            tables.append(member.as_table())
+        same = np.arange(self.vocab_size, dtype=np.uint32)
+        names = Lexicon.of(map(str, range(self.vocab_size)))  # the members have the same ids
+        return merge([Member(table, same) for table in tables], names, self.weights)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for member in self.members:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` imp
 
     from ..ngram.estimate import Estimated
     from ..ngram.interface import Ngrams
+    from ..ngram.table import Table
     from ..text.lexicon import Lexicon
 
 
@@ -111,6 +112,10 @@ class NgramLM:
                 f"'{path}' has order {self.table.order}, its settings {self.config.order}; train "
                 "the run again"
             )
+
+    def as_table(self) -> Table:
+        """The table of the model; see `ngram.interface.Listable`."""
+        return self.table.listed()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy with the same table, which may be large and never changes."""

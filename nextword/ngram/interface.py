@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -51,5 +51,18 @@ class Ngrams(Protocol):
 
         Raises:
             InputError: there are only hashes of the n-grams.
+        """
+        ...
+
+
+@runtime_checkable
+class Listable(Protocol):
+    """A model that may be one list of n-grams."""
+
+    def as_table(self) -> Table:
+        """The model as one table.
+
+        Raises:
+            InputError: it cannot be one.
         """
         ...

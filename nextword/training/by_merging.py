@@ -67,7 +67,7 @@ def merge_runs(
     """
     models = [cast(NgramLM, run.model) for run in members]
     lexicon, maps = union([_words(run) for run in members])
-    parts = [Member(model.table.listed(), ids) for model, ids in zip(models, maps, strict=True)]
+    parts = [Member(model.as_table(), ids) for model, ids in zip(models, maps, strict=True)]
     tokenizer = cast(WordTokenizer, members[0].tokenizer)
     merged = WordTokenizer(lexicon.words(), tokenizer.split, *tokenizer.fold)
     text = _encoded(spans, merged) if spans else None
