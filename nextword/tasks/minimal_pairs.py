@@ -99,7 +99,10 @@ def _evaluate(
     scores = iter(task_of(run.config).score_lines(run, sentences, batch_size))
     outcomes, pseudo = [], False
     for file, pair in pairs:
-        good, bad = next(scores), next(scores)
+        try:
+            good, bad = next(scores), next(scores)
+        except InputError as error:  # it counts sentences, not the lines of the files
+            raise InputError(f"of the sentences, two for each pair, {error}") from None
         pseudo = good.pseudo
         values = [one.log_prob / (one.tokens if by == "mean" else 1) for one in (good, bad)]
         unknown = bool(good.oov or bad.oov)

@@ -43,6 +43,11 @@ def refuse_merging(members: Sequence[Run], config: Config) -> None:
                 "a model with the vocabulary of another: "
                 "nextword train RECIPE --train FILE --from RUN --out RUN"
             )
+        if (how := run.tokenizer.normalisation) != "none":
+            raise InputError(
+                f"'{run.name}' normalises its text (text.normalise={how}): such models are not "
+                "merged; normalise the training texts before, and train without the setting"
+            )
         if not isinstance(run.tokenizer, WordTokenizer) or cutting(run.tokenizer) != cutting(
             first.tokenizer
         ):

@@ -191,6 +191,13 @@ def test_a_run_that_scores_nothing(pairs: Path) -> None:
         nextword.evaluate_minimal_pairs(run, pairs)
 
 
+def test_a_sentence_that_a_run_cannot_score(tmp_path: Path) -> None:
+    """The message counts sentences and says so: the second pair has the third and the fourth."""
+    (tmp_path / "long.tsv").write_text("a\tb\n" + "a " * 99 + "\tb\n")
+    with pytest.raises(nextword.InputError, match="two for each pair, line 3 has 99 tokens"):
+        nextword.evaluate_minimal_pairs(nextword.load(FOLDER / "bert"), tmp_path / "long.tsv")
+
+
 def test_wrong_arguments(pairs: Path) -> None:
     run = nextword.load(FOLDER / "ngram")
     with pytest.raises(nextword.InputError, match="by is 'median'; give sum or mean"):

@@ -118,6 +118,12 @@ def test_a_run_that_normalises_takes_no_other_way(raw: Path, tmp_path: Path) -> 
         nextword.score(run, ["a"], normalise="nfkc")
 
 
+def test_runs_that_normalise_are_not_merged(raw: Path, tmp_path: Path) -> None:
+    train(raw, tmp_path / "run", normalise="ccnet")
+    with pytest.raises(nextword.InputError, match=r"normalises its text .* are not merged"):
+        nextword.mix([tmp_path / "run"] * 2, tmp_path / "m.arpa", valid=raw)
+
+
 def test_the_form_of_the_penn_treebank(tmp_path: Path) -> None:
     text = tmp_path / "penn.txt"
     text.write_text("he did n't go to the well-known n.y. bank 's\n" * 20, encoding="utf-8")
