@@ -22,6 +22,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "bpe": "nextword.text.bpe:BPETokenizer",
         "wordpiece": "nextword.text.wordpiece:WordPieceTokenizer",
         "sentencepiece": "nextword.text.sentencepiece_model:SentencePieceTokenizer",
+        "ids": "nextword.text.ids:IdsTokenizer",
         "hf": "nextword.text.huggingface:HuggingFaceTokenizer",
     },
     "normalisation": dict.fromkeys(  # those of text/normalise.py

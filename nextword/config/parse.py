@@ -123,6 +123,13 @@ def _check_fits(parsed: dict[str, Any]) -> None:
             raise InputError(
                 f"optimizer.{key} is for classifiers and recurrent models, not for '{model.name}'"
             )
+    for side in ("text", "source"):
+        kind = parsed[side].tokenizer_kind if parsed[side] else "word"
+        if not _tokenizer(kind).spells and model.task != "text":
+            raise InputError(
+                f"{side}.tokenizer={kind} is for models of running text; '{model.name}' reads "
+                f"{registry.load('task', model.task).reads}"
+            )
     tokenizer = parsed["text"].tokenizer
     if model.reads_marks and not _tokenizer(parsed["text"].tokenizer_kind).places_marks:
         raise InputError(

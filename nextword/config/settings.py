@@ -12,16 +12,6 @@ from .. import bounds, registry
 from ..errors import shown
 from .section import Section, Use
 
-#: keys of [text] that not every tokenizer reads
-_OF_SOME_TOKENIZERS = (
-    "vocab_size",
-    "min_count",
-    "lower",
-    "strip_accents",
-    "split",
-    "vectors",
-    "vectors_scale",
-)
 #: keys of [train] that not every stream reads
 _OF_SOME_STREAMS = ("bptt", "batch_size", "batch_tokens", "stride", "shuffle")
 
@@ -31,14 +21,15 @@ class TextConfig(Section):
 
     tokenizer: str = Field(
         "bpe",
-        description="what a token is: a word, a character, a byte, or a piece of a word; or the "
-        "tokenizer in a file: hf:tokenizer.json of the Hugging Face library, sentencepiece:FILE",
+        description="what a token is: a word, a character, a byte, or a piece of a word; hf:FILE "
+        "and sentencepiece:FILE = the tokenizer of another library; ids = the text is ids already",
         json_schema_extra={"kind": "tokenizer"},
     )
     vocab_size: Annotated[int, Field(ge=3, le=bounds.COUNT)] | Literal["auto"] | None = Field(
         "auto",
         description="largest vocabulary, <unk> and <eos> included; auto = 8000, and for bpe and "
-        "wordpiece one token for every 200 bytes of a small text; none = no limit",
+        "wordpiece one token for every 200 bytes of a small text; none = no limit. ids: auto "
+        "= all up to the largest of the training text",
     )
     min_count: int = Field(
         1,
@@ -65,6 +56,9 @@ class TextConfig(Section):
         "English prose (tokenised), Unicode's form KC, or CCNet's lower case, zeros and ASCII "
         "punctuation",
     )
+    end_id: int | None = Field(
+        None, ge=0, le=bounds.COUNT, description="ids: the id that ends a sequence, as a line end"
+    )
     sentences: bool = Field(
         False,
         description="wordpiece: <eos> follows every sentence instead of every line only",
@@ -88,9 +82,9 @@ class TextConfig(Section):
     def unused(self, key: str, use: Use) -> str | None:
         if use.config.model.trained_by == "mixing":
             return "models that are trained on text"
-        if key in _OF_SOME_TOKENIZERS and key not in self._kind_of_tokenizer().reads:
-            kinds = {name: registry.load("tokenizer", name) for name in registry.names("tokenizer")}
-            readers = [name for name, kind in kinds.items() if key in kind.reads]
+        kinds = {name: registry.load("tokenizer", name) for name in registry.names("tokenizer")}
+        readers = [name for name, kind in kinds.items() if key in kind.reads]
+        if readers and self.tokenizer_kind not in readers:
             return f"a tokenizer of {' or '.join(readers)}"
         if key in ("vectors", "vectors_scale"):
             if use.config.model.trained_by != "gradient":
@@ -99,7 +93,7 @@ class TextConfig(Section):
                 return "models with new weights"
             given = self.vectors is not None or key == "vectors"
             return None if given else "word vectors (text.vectors)"
-        if key == "sentences" and not self._kind_of_tokenizer().ends_sentences:
+        if key == "sentences" and not kinds[self.tokenizer_kind].ends_sentences:
             return "a tokenizer that ends sentences (wordpiece)"
         return None
 
@@ -112,9 +106,6 @@ class TextConfig(Section):
     def tokenizer_file(self) -> str:
         """The file that the tokenizer is in: `tokenizer.json` of `hf:tokenizer.json`; else ""."""
         return self.tokenizer.partition(":")[2]
-
-    def _kind_of_tokenizer(self) -> Any:
-        return registry.load("tokenizer", self.tokenizer_kind)
 
     def limit(self) -> int | None:
         """The largest vocabulary; None = no limit."""

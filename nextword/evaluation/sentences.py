@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..generation.translate import check_fits
 from ..run import Run
 from ..text.input_lines import take
-from ..text.tokenizer import EOS, UNK
+from ..text.tokenizer import EOS, UNK, line_named
 from ..types import Ability, Batch
 from .figures import safe_exp
 
@@ -45,7 +45,10 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
     """
     run.require(Ability.GENERATE)
     for block in _blocks(texts, batch_size):
-        targets = [[*run.tokenizer.encode(text), EOS] for _, text in block]
+        targets = []
+        for number, text in block:
+            with line_named(number):
+                targets.append([*run.tokenizer.encode(text), EOS])
         log_probs = _in_batches(run, targets, [[] for _ in targets], batch_size)
         for (_, text), ids, log_prob in zip(block, targets, log_probs, strict=True):
             yield _scored(run, text, text, ids, log_prob)

@@ -13,7 +13,7 @@ from ..generation.infill import gap_filler
 from ..generation.translate import check_fits
 from ..run import Run
 from ..text.input_lines import take
-from ..text.tokenizer import EOS, SPECIALS, UNK, Span
+from ..text.tokenizer import EOS, SPECIALS, UNK, Span, line_named
 from ..types import Ability
 from .predictions import Predictions, predict_lines, predict_next_line, state_after
 from .pseudo import predict_masked
@@ -133,7 +133,8 @@ def _line(
     regions: list[Span] = []
     if how.by == "region":
         text, places, regions = read_regions(text, number)
-    ids, spans = run.tokenizer.encode_with_spans(text)
+    with line_named(number):
+        ids, spans = run.tokenizer.encode_with_spans(text)
     places = range(begin, begin + len(text)) if not regions else [begin + at for at in places]
     spans = [*spans, *[(len(text), len(text))] * len(end)]
     return Line(number, given, text, places, regions, [*ids, *end], spans)

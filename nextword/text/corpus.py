@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import numpy as np
 
 from ..errors import InputError, shown
 from ..parsing import read_json
+from .id_files import open_ids
 from .reader import Span, blocks
-from .tokenizer import EOS, UNK, Tokenizer
+from .tokenizer import EOS, UNK, BadLine, Tokenizer
 from .word import CJK_CHARACTER
 
 #: Called with the number of bytes just read.
@@ -116,6 +118,7 @@ def count_words(text: str) -> int:
 def count(text: str, ids: list[int], tokenizer: Tokenizer) -> Counts:
     """The counts of one block of text, whose ids the tokenizer has given."""
     missing = tokenizer.unknown(text) if UNK in ids else []
+    text = tokenizer.counted(text)
     return Counts(
         tokens=len(ids),
         words=count_words(text),
@@ -152,7 +155,8 @@ def prepare(
     total = Counts()
     ends: list[int] = []
     sizes: list[int] = []
-    with (folder / "ids.bin").open("wb") as out:
+    spans = list(spans) if tokenizer.spells else open_ids(spans)
+    with (folder / "ids.bin").open("wb") as out, lines_named(spans, tokenizer):
         for text, read in blocks(spans):
             ids: list[int] = []
             parts = list(pieces(text, segment)) if segment else [text]
@@ -160,7 +164,7 @@ def prepare(
                 ids += own
                 if segment:
                     ends.append(total.tokens + len(ids))
-                    sizes.append(len(piece.encode("utf-8")))
+                    sizes.append(len(tokenizer.counted(piece).encode("utf-8")))
             out.write(np.asarray(ids, dtype=dtype).tobytes())
             total += count(text, ids, tokenizer)
             if progress:
@@ -174,6 +178,25 @@ def prepare(
         np.asarray(ends) if segment else None,
         np.asarray(sizes) if segment else None,
     )
+
+
+@contextmanager
+def lines_named(spans: Iterable[Span], tokenizer: Tokenizer) -> Iterator[None]:
+    """While files are encoded: what is wrong with a line is said with its file and number."""
+    try:
+        yield
+    except BadLine:
+        for span in spans:
+            before = 1
+            for text, _ in blocks([Span(span.source, 0, span.stop)]):
+                try:
+                    tokenizer.encode(text)
+                except BadLine as error:
+                    line = f"line {before + error.line:,} of '{span.path}'"
+                    where = line if span.source.is_text else f"'{span.path}'"
+                    raise InputError(f"{where}: {error}") from None
+                before += text.count("\n")
+        raise
 
 
 def open_corpus(folder: str | os.PathLike[str]) -> Corpus:

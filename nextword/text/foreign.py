@@ -29,7 +29,7 @@ class ForeignTokenizer(Tokenizer):
 
     from_file: ClassVar[bool] = True
     places_marks: ClassVar[bool] = False
-    reads: ClassVar[frozenset[str]] = frozenset({"vectors", "vectors_scale"})
+    reads: ClassVar[frozenset[str]] = frozenset({"normalise", "vectors", "vectors_scale"})
 
     def __init__(self, size: int, unknown: int | None, mark: str | None) -> None:
         """Keep what the library says of its vocabulary.

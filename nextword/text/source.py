@@ -16,13 +16,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol
 
 from ..errors import InputError
 from ..paths import Kind, kind_of, readable
 from .compression import CHUNK, compression_of, decompressed, read_piece
 
 STANDARD_INPUT = "-"
+ID_FILES = (".npy", ".bin")  # endings of files of ids, whose first bytes may look compressed
+
+
+class Bytes(Protocol):
+    """The bytes of a text that is not the contents of its file."""
+
+    size: int
+
+    def read_at(self, place: int, buffer: memoryview) -> int:
+        """Fill the buffer from byte `place` on; return how many bytes there were."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,12 @@ class Source:
 
     path: Path  # as it was named, for messages
     size: int  # bytes, decompressed
-    copy: _Copy | None = None  # None: the file itself is read
+    copy: Bytes | None = None  # None: the file itself is read
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the file, decompressed, is the text itself, so that its lines are the text's."""
+        return self.copy is None or isinstance(self.copy, _Copy)
 
     def open(self) -> BinaryIO:
         """Open the text at its beginning."""
@@ -61,7 +76,7 @@ def open_source(path: Path) -> Source:
         copy = _copied(decompressed(open_stream(path), path), path)
     else:
         with path.open("rb") as file:
-            if compression_of(file.read(8)) is None:
+            if path.suffix in ID_FILES or compression_of(file.read(8)) is None:
                 return Source(path, path.stat().st_size)
             file.seek(0)
             copy = _copied(decompressed(file, path), path)
@@ -138,7 +153,7 @@ class _Copy:
 class _CopyReader(io.RawIOBase):
     """Reads a copy from a place of its own."""
 
-    def __init__(self, copy: _Copy) -> None:
+    def __init__(self, copy: Bytes) -> None:
         self._copy, self._place = copy, 0
 
     def readable(self) -> bool:

@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from .. import bounds, registry
@@ -24,6 +25,15 @@ UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")
 
 Span = tuple[int, int]  # the first character of a part of a text, and the one after its last
+
+
+class BadLine(InputError):
+    """A line of a text cannot be encoded."""
+
+    def __init__(self, line: int, why: str) -> None:
+        """`line` is its number in the text that was given, from 0."""
+        super().__init__(why)
+        self.line = line
 
 
 class Tokenizer(ABC):
@@ -45,9 +55,10 @@ class Tokenizer(ABC):
     name: ClassVar[str]  # the tokenizer's name in the registry
     #: the keys of [text], of those that not every tokenizer reads, that `train` reads
     reads: ClassVar[frozenset[str]] = frozenset(
-        {"vocab_size", "min_count", "lower", "strip_accents", "vectors", "vectors_scale"}
+        "vocab_size min_count lower strip_accents normalise vectors vectors_scale".split()
     )
     from_file: ClassVar[bool] = False  # `text.tokenizer` names a file of another library after it
+    spells: ClassVar[bool] = True  # the tokens spell a text; else they are numbers
     places_marks: ClassVar[bool] = True  # the ids 2 to 4 are free for the marks of BERT
     learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
     ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
@@ -78,7 +89,14 @@ class Tokenizer(ABC):
 
         Example:
             tokenizer.encode("a line\\n")  # [17, 204, 1]
+
+        Raises:
+            BadLine: the tokenizer reads numbers, and a line has something else.
         """
+
+    def counted(self, text: str) -> str:
+        """The text whose bytes, characters and words are counted: it is as it was given."""
+        return text
 
     def encode_parts(self, parts: Sequence[str]) -> list[list[int]]:
         """The ids of each of the parts that a text was cut into. Together they are those of the
@@ -178,6 +196,12 @@ class Tokenizer(ABC):
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
 
 
+def tokenizer_class(config: TextConfig) -> type[Tokenizer]:
+    """The class of the tokenizer that `config.tokenizer` names."""
+    kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer_kind)
+    return kind
+
+
 def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None = None) -> Tokenizer:
     """Train the tokenizer that `config.tokenizer` names on `texts`, which have `size` bytes.
 
@@ -187,7 +211,7 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
     Raises:
         InputError: there is no tokenizer of that name, or a setting does not fit it.
     """
-    kind: type[Tokenizer] = registry.load("tokenizer", config.tokenizer_kind)
+    kind = tokenizer_class(config)
     if kind.learns_pieces and (config.limit() or 0) > bounds.PIECES:
         raise InputError(
             f"text.vocab_size = {config.vocab_size:,}: '{config.tokenizer}' learns at most "
@@ -243,6 +267,15 @@ def trimmed(text: str, start: int, end: int) -> Span:
         return start, start
     start += len(part) - len(body)
     return start, start + len(body.rstrip())
+
+
+@contextmanager
+def line_named(number: int) -> Iterator[None]:
+    """While a single line is encoded: what is wrong with it is said with its number."""
+    try:
+        yield
+    except BadLine as error:
+        raise InputError(f"line {number:,}: {error}") from None
 
 
 def cut_long_words(text: str, longest: int = 1000) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -29,6 +29,7 @@ from ..run_folder import replacing
 from ..scratch import work_folder
 from ..screen import Bars, progress_bars, speaker
 from ..tasks.text import texts_of
+from ..text.corpus import lines_named
 from ..text.folding import Folding
 from ..text.lexicon import Lexicon
 from ..text.normalise import normalise
@@ -149,7 +150,8 @@ def _estimate(job: Job, fresh: Path, began: float, bars: Bars, *, keep_table: bo
         "parameters": result.parameters,
     }
     if valid_spans:
-        valid = _perplexity(result.table, encode, valid_spans)
+        with lines_named(valid_spans, tokenizer):
+            valid = _perplexity(result.table, encode, valid_spans)
         record["valid_perplexity"] = valid if math.isfinite(valid) else None
         if result.table.sizes != result.sizes and memory is None:
             whole = estimate(ids, len(lexicon), config.model.without_pruning())
@@ -219,10 +221,11 @@ def _read(
         lexicon = Lexicon.of(tokenizer.token(index) for index in range(tokenizer.vocab_size))
         encode = encoder(tokenizer, lexicon)
         advance = bars("encoding", size)
-        for span in spans:
-            sink.end_line()
-            for block in texts_of([span], advance):
-                sink.add(encode(block))
+        with lines_named(spans, tokenizer):
+            for span in spans:
+                sink.end_line()
+                for block in texts_of([span], advance):
+                    sink.add(encode(block))
         ids = sink.close(None)
     if not len(ids) or not _any_word(ids):
         raise InputError(f"no words in '{spans[0].path}'; give a file with text in it")
@@ -336,7 +339,8 @@ def _split_of(tokenizer: Tokenizer) -> str | None:
 def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
     """Compute the perplexity of a text per token, unknown words included."""
     total, tokens, state = 0.0, 0, table.start
-    for ids in _encoded(encode, spans):
+    for text, _ in blocks(spans):
+        ids = encode(text)
         log_probs, _, state = table.score(ids, state)
         natural(log_probs, ids)
         total += float(log_probs.sum(dtype=np.float64))
@@ -344,8 +348,3 @@ def _perplexity(table: Table, encode: Encode, spans: list[Span]) -> float:
     if not tokens:
         raise InputError(f"no words in '{spans[0].path}'; give a text to validate on")
     return math.exp(-total / tokens) if -total / tokens < 700 else math.inf
-
-
-def _encoded(encode: Encode, spans: list[Span]) -> Iterator[Array]:
-    for text, _ in blocks(spans):
-        yield encode(text)

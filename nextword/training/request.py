@@ -14,6 +14,8 @@ from ..ngram.kenlm_header import is_kenlm
 from ..run import settings_of
 from ..tasks import task_of
 from ..tasks.task import Origin
+from ..text.id_files import open_ids
+from ..text.tokenizer import tokenizer_class
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def check(request: Request) -> Job:
     if request.valid_targets and not request.valid:
         raise InputError("--valid-target needs the sources of the pairs: --valid FILE")
     valid = task.open(request.valid, request.valid_targets) if request.valid else []
+    if not tokenizer_class(config.text).spells:
+        train, valid = open_ids(train), open_ids(valid)
     return Job(request, config, origin, train, valid)
 
 

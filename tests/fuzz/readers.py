@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import nextword
@@ -180,6 +181,33 @@ def foreign_tokenizer(draw: random.Random, folder: Path) -> None:
         tokenizer.known("cat")
     [tokenizer.token(index) for index in range(min(9, tokenizer.vocab_size))]
     assert restore_tokenizer(json.loads(tokenizer.to_json())).encode(TEXT) == tokenizer.encode(TEXT)
+
+
+@kind
+def id_file(draw: random.Random, folder: Path) -> None:
+    """Ids as numbers in a text, as .npy and as .bin."""
+    from nextword.text.corpus import prepare
+    from nextword.text.ids import IdsTokenizer
+
+    ids = np.array([draw.randrange(50) for _ in range(draw.choice([0, 3, 200]))], np.uint16)
+    form = draw.choice(["a.txt", "a.npy", "a.bin", "a.uint32.bin"])
+    made = io.BytesIO()
+    if form == "a.npy":
+        np.save(made, ids.astype(draw.choice(["u2", "u4", "u4", "i8", "f4", ">u2", "S3"])))
+    elif form == "a.txt":
+        blanks = [" ", "  ", "\t", "\n"]
+        made.write("".join(f"{index}{draw.choice(blanks)}" for index in ids).encode())
+    else:
+        made.write(ids.astype("<u4" if "32" in form else "<u2").tobytes())
+    good = made.getvalue()
+    path = replace(folder / form, damaged(good, draw) if draw.random() < 0.7 else good)
+    tokenizer = IdsTokenizer(draw.choice([53, 60_000, 1 << 24]), draw.choice([None, 3]))
+    try:
+        corpus = prepare(open_texts([path]), tokenizer, folder / "ids")
+    except InputError as error:
+        one_line(error)
+        return
+    assert all(0 < index < tokenizer.vocab_size for index in corpus.ids.tolist())
 
 
 def odd_safetensors(data: bytes, draw: random.Random) -> bytes:
