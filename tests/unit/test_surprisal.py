@@ -28,8 +28,11 @@ from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
 from nextword.ngram import kenlm
 from nextword.run import Run
-from nextword.text.tokenizer import EOS, UNK, train_tokenizer
+from nextword.text.huggingface import HuggingFaceTokenizer
+from nextword.text.sentencepiece_model import SentencePieceTokenizer
+from nextword.text.tokenizer import EOS, UNK, Tokenizer, train_tokenizer
 from nextword.text.wordpiece import CLS, MASK
+from tests.foreign import HF, SENTENCEPIECE, hf_json, sentencepiece_model
 from tests.support import Cli
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "earlier_runs"
@@ -62,7 +65,13 @@ def small(tokenizer: str, model: str = "gru") -> Run:
     """A run of random weights."""
     text = ENGLISH + CHINESE
     size = {"bpe": 360}.get(tokenizer)
-    learnt = train_tokenizer([text], TextConfig(tokenizer=tokenizer, vocab_size=size))
+    learnt: Tokenizer
+    if tokenizer in SENTENCEPIECE:
+        learnt = SentencePieceTokenizer(sentencepiece_model(tokenizer))
+    elif tokenizer in HF:
+        learnt = HuggingFaceTokenizer(hf_json(tokenizer))
+    else:
+        learnt = train_tokenizer([text], TextConfig(tokenizer=tokenizer, vocab_size=size))
     if model == "ngram":
         table: Any = NgramConfig(order=3).build(learnt.vocab_size)
         table.fit(np.array(learnt.encode(text)))
@@ -140,6 +149,23 @@ def test_rows_of_every_tokenizer(tokenizer: str, by: str, corrected: bool, model
         assert all(row.surprisal_bits > -1e-5 for row in rows)
 
 
+@pytest.mark.parametrize("by", BYS)
+@pytest.mark.parametrize("name", [*HF, *SENTENCEPIECE])
+def test_rows_of_foreign_tokenizers(name: str, by: str) -> None:
+    """Words are those between blanks, whatever the pieces; blanks in pieces are divided off."""
+    run = small(name)
+    lines = ["The horse raced past", "天地 玄黄，宇宙！", "İstanbul’s wörds  and", "a"]
+    rows = check_sums(run, lines, by=by)
+    if by == "word":
+        words = [(row.sentence, row.text) for row in rows if row.text != "<eos>"]
+        assert words == [(n, w) for n, line in enumerate(lines, 1) for w in line.split()]
+        rule = "sum" if run.tokenizer.word_boundaries() is None else "boundary"
+        assert {row.rule for row in rows} == {rule}
+        plain = nextword.surprisal(run, lines, corrected=False)
+        changed = [(a.surprisal_bits, b.surprisal_bits) for a, b in zip(rows, plain, strict=True)]
+        assert any(a != pytest.approx(b) for a, b in changed) == (rule == "boundary")
+
+
 @given(text=st.text(" \t\u3000abé天horse.<unk>", max_size=25), by=st.sampled_from(BYS))
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "bpe"])
 def test_rows_of_any_line(tokenizer: str, text: str, by: str) -> None:
@@ -208,6 +234,16 @@ def test_corrected_words_are_a_distribution() -> None:
     ):
         rows = nextword.surprisal(run, [*words, *ends], corrected=corrected)
         assert sum(2**-row.surprisal_bits for row in rows if row.position == 2) == total
+
+
+def test_a_line_within_a_text_begins_anew() -> None:
+    """After `<eos>` a word has no divisor, whether the lines come in one text or in two."""
+    lines = ["The barn fell", " the horse"]
+    together = nextword.surprisal(small("bpe"), ["\n".join(lines)])
+    apart = nextword.surprisal(small("bpe"), lines, previous=True)
+    assert [row.text for row in together] == [row.text for row in apart]
+    bits = [row.surprisal_bits for row in apart]
+    assert [row.surprisal_bits for row in together] == pytest.approx(bits, rel=1e-5)
 
 
 # -------------------------------------------------------------------------- figures of a prediction
