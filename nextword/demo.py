@@ -9,6 +9,7 @@ weights of the last step are used, so that nothing is selected on the evaluation
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from .nn.randomness import initialising, own_generator
 from .numerals import fixed, json_text
 from .outputs import Folder, check_folder
 from .run import Run, load
+from .run_folder import FILES
 from .scratch import temporary_folder
 from .text.corpus import prepare
 from .text.human_numbers import human_numbers
@@ -151,10 +153,13 @@ RUNGS = (
 )
 
 
+_NAMES = "|".join(map(re.escape, (_TRAIN, _VALID, _TABLE, _PICTURE, _GRADIENTS)))
+_SLUGS = "|".join(re.escape(rung.slug) for rung in RUNGS)
 _LADDER = Folder(
-    "a ladder",
+    "what `demo` wrote",
     mark=_TRAIN,
-    names=frozenset([_TRAIN, _VALID, _TABLE, _PICTURE, _GRADIENTS, *(r.slug for r in RUNGS)]),
+    is_ours=lambda path: path.read_text(encoding="utf-8") == human_numbers()[0],
+    files=rf"{_NAMES}|({_SLUGS})/{FILES}",
 )
 
 

@@ -11,7 +11,7 @@ from .arguments import checked
 from .config import Config
 from .errors import InputError
 from .files import AnyPath, Paths, path_list
-from .ngram.arpa_header import ENDINGS, cutting, names_arpa
+from .ngram.arpa_header import ENDINGS, cutting, holds_arpa, names_arpa
 from .ngram.interface import Listable
 from .ngram.kenlm_header import is_kenlm
 from .numerals import fixed
@@ -76,14 +76,14 @@ def export(
             f"'{run.path}' is no mixture, so it is the same after its export; leave the data out"
         )
     if format == "hf":
-        _hub(run, out)
+        _hub(run, out, overwrite=overwrite)
         return None
     static = _as_one(run)
     found = _compared(run, static, data) if path_list(data) else None
     if format == "arpa":
-        _arpa(static, out, quiet=quiet)
+        _arpa(static, out, overwrite=overwrite, quiet=quiet)
     else:
-        _kenlm(static, out, trie=format == "kenlm-trie", quiet=quiet)
+        _kenlm(static, out, trie=format == "kenlm-trie", overwrite=overwrite, quiet=quiet)
     if found:
         before, after = map(fixed, found)
         speaker(quiet)(f"perplexity: {before} as a mixture, {after} as one n-gram model")
@@ -127,17 +127,15 @@ def check_target(format: str, out: Path, overwrite: bool) -> Path:
     from .outputs import check_file
 
     if format.startswith("kenlm-"):
-        if out.is_file() and out.stat().st_size and not is_kenlm(out):
-            raise InputError(f"'{out}' is no binary file of KenLM; name another file")
-        check_file(out, overwrite)
+        check_file(out, overwrite, "a binary file of KenLM", is_kenlm)
         return out
     if not names_arpa(out) and not out.is_dir():
         raise InputError(f"'{out}' must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
-    check_file(out, overwrite)
+    check_file(out, overwrite, "an ARPA file", holds_arpa)
     return out
 
 
-def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
+def _arpa(run: Run, out: Path, *, overwrite: bool, quiet: bool) -> None:
     from .files import write
     from .ngram.arpa import for_other_programs, open_to_write, write_arpa
     from .screen import progress_bar
@@ -151,12 +149,12 @@ def _arpa(run: Run, out: Path, *, quiet: bool) -> None:
             with open_to_write(path) as file:
                 write_arpa(table, lexicon, file, progress, tokenizer=tokenizer)
 
-        write(out, save)
+        write(out, save, overwrite=overwrite)
     for note in for_other_programs(tokenizer, lexicon):
         speaker(quiet)(note)
 
 
-def _kenlm(run: Run, out: Path, *, trie: bool, quiet: bool) -> None:
+def _kenlm(run: Run, out: Path, *, trie: bool, overwrite: bool, quiet: bool) -> None:
     from .files import write
     from .ngram.kenlm_writing import for_kenlm, write_kenlm
 
@@ -166,7 +164,7 @@ def _kenlm(run: Run, out: Path, *, trie: bool, quiet: bool) -> None:
         with path.open("wb") as file:
             write_kenlm(table, lexicon, file, trie=trie)
 
-    write(out, save)
+    write(out, save, overwrite=overwrite)
     for note in for_kenlm(table, run.tokenizer, lexicon):
         speaker(quiet)(note)
 
@@ -180,7 +178,7 @@ def _listed(run: Run) -> tuple[Table, Lexicon]:
     return model.as_table(), words
 
 
-def _hub(run: Run, out: Path) -> None:
+def _hub(run: Run, out: Path, *, overwrite: bool) -> None:
     from . import hub
     from .scratch import replace_folder, work_folder
 
@@ -189,4 +187,4 @@ def _hub(run: Run, out: Path) -> None:
         made = folder / "new"
         made.mkdir()
         hub.save(made, cast("nn.Module", run.model), run.config, run.tokenizer)
-        replace_folder(made, out)
+        replace_folder(made, out, overwrite=overwrite)

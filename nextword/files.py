@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, shown
 from .parsing import parse_json
-from .scratch import sync, usual_mode, work_folder
+from .scratch import replace_file, work_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,20 +29,21 @@ def path_list(paths: Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(p) for p in paths]
 
 
-def write(path: Path, save: Callable[[Path], object]) -> None:
+def write(path: Path, save: Callable[[Path], object], *, overwrite: bool = True) -> None:
     """Write a file atomically, or the file that `path` links to.
 
     Args:
         save: writes the contents to the path that it is given, in a work folder beside `path`.
+        overwrite: a file may be replaced; it keeps its permissions.
+
+    Raises:
+        InputError: not `overwrite`, and there is a file by now.
     """
     real = path.resolve() if path.is_symlink() else path
     with work_folder(real) as folder:
         fresh = folder / path.name  # its extension may say how to write it
         save(fresh)
-        fresh.chmod(usual_mode(folder))  # safetensors lets nobody else read what it writes
-        sync(fresh)
-        os.replace(fresh, real)
-        sync(real.parent)
+        replace_file(fresh, real, overwrite=overwrite)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ matrix and the entries of the output bias are reordered; all other numbers stay 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .errors import InputError, shown
 from .files import read_tensors, write_tensors, write_text
 from .outputs import Folder
 from .parsing import read_json, read_text
+from .version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 VOCABULARY, TOKENIZER = "vocab.txt", "tokenizer.json"
 _SETTINGS = "tokenizer_config.json"
+_WRITER = "nextword_version"  # in the settings of every folder that `export` writes
 FILES = Folder(
     "a model in the Hugging Face format that `export` wrote",
-    mark=VOCABULARY,
-    names=frozenset([CONFIG, WEIGHTS, VOCABULARY, _SETTINGS]),
+    mark=CONFIG,
+    is_ours=lambda path: _WRITER in _json(path),
+    files="|".join(map(re.escape, (CONFIG, WEIGHTS, VOCABULARY, _SETTINGS))),
 )
 _PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
 
@@ -269,6 +273,7 @@ def hub_config(config: Config, vocab_size: int) -> dict[str, Any]:
     return {
         "architectures": ["BertForPreTraining" if m.predicts else "BertModel"],
         "model_type": "bert",
+        _WRITER: __version__,
         "vocab_size": vocab_size,
         "hidden_size": m.hidden,
         "num_hidden_layers": m.layers,

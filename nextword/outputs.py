@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,26 +22,34 @@ class Folder:
     Attributes:
         noun: what messages call it, such as "a run".
         mark: the file that shows that a directory is one.
-        names: everything that may be in it; with something else in it, it is never replaced.
-        numbered: the beginning of the names of directories in it that end in a number.
-        part: what these directories are.
+        is_ours: tells from the contents of that file that this program wrote it. It may raise
+            ValueError or OSError for one that is damaged.
+        files: a regular expression of the paths in it, with `/` between names. A directory with
+            any other file in it is never replaced.
     """
 
     noun: str
     mark: str
-    names: frozenset[str]
-    numbered: str = ""
-    part: Folder | None = None
+    is_ours: Callable[[Path], bool]
+    files: str
 
-    def strangers(self, folder: Path) -> list[str]:
-        """Return the names in a directory that would not be there if we had written it."""
-        found = []
-        for name in sorted(set(os.listdir(folder)) - self.names - _ALWAYS):
-            if self.part and re.fullmatch(rf"{self.numbered}\d+", name):
-                found += [f"{name}/{one}" for one in self.part.strangers(folder / name)]
-            elif not is_work_folder(folder / name):
-                found.append(name)
-        return found
+    def holds(self, folder: Path) -> bool:
+        """Return whether a directory is of this kind."""
+        try:
+            return (folder / self.mark).is_file() and self.is_ours(folder / self.mark)
+        except (OSError, ValueError):
+            return False
+
+    def strangers(self, folder: Path) -> Iterator[str]:
+        """Yield the paths in a directory that would not be there if we had written it."""
+        for place, folders, names in os.walk(folder):
+            inside = Path(place).relative_to(folder)
+            links = [name for name in folders if Path(place, name).is_symlink()]
+            folders[:] = [name for name in folders if not is_work_folder(Path(place, name))]
+            for name in sorted(links + names):
+                path = (inside / name).as_posix()
+                if name not in _ALWAYS and not re.fullmatch(self.files, path):
+                    yield path
 
 
 def target(out: Path) -> Path:
@@ -74,17 +83,24 @@ def _check_parent(out: Path, real: Path) -> None:
         raise InputError(f"no permission to write in '{parent}'; name another place")
 
 
-def check_file(out: Path, overwrite: bool) -> Path:
+def check_file(out: Path, overwrite: bool, noun: str, is_ours: Callable[[Path], bool]) -> Path:
     """Return the path to write a file to, which is `out` or what it links to.
 
+    Args:
+        overwrite: it may replace a file of the same kind.
+        noun: what messages call such a file, as in "an ARPA file".
+        is_ours: tells from its contents that a file is one; an empty file may be replaced too.
+
     Raises:
-        InputError: `out` may not be written; `overwrite`: it may replace a file.
+        InputError: `out` may not be written.
     """
     real = target(out)
     if real.is_dir():
         raise InputError(f"'{out}' is a directory; name a file")
     if not real.parent.is_dir():
         raise InputError(f"no folder '{real.parent}' for '{out.name}'; make it first")
+    if real.exists() and real.stat().st_size and not is_ours(real):
+        raise InputError(f"'{out}' exists and is not {noun}; name another file")
     if real.exists() and not overwrite:
         raise InputError(f"'{out}' exists; add --overwrite to replace it")
     return real
@@ -111,11 +127,11 @@ def check_folder(out: Path, kind: Folder, overwrite: bool, or_else: str = "") ->
         raise InputError(f"'{out}' is a mount point; name a directory in it")
     if not any(real.iterdir()):
         return real
-    if not (real / kind.mark).is_file():
+    if not kind.holds(real):
         raise InputError(f"'{out}' holds something that is not {kind.noun}; name another directory")
-    if strangers := kind.strangers(real):
+    if stranger := next(kind.strangers(real), None):
         raise InputError(
-            f"'{out}' holds '{strangers[0]}', which is not part of {kind.noun}; move it away or "
+            f"'{out}' holds '{stranger}', which is not part of {kind.noun}; move it away or "
             "name another directory"
         )
     if not overwrite:

@@ -33,6 +33,7 @@ _FONTS = [
 COLOURS = ["#2a6f97", "#c9552c", "#4b8f4b", "#8a5a9e", "#b08a1e", "#5b6670", "#a83f5e"]
 FORMATS = (".png", ".svg", ".pdf")
 _DRAWN_HERE = "drawn by nextword"  # in the metadata of every figure
+_METADATA = 1 << 20  # bytes at either end of a file in which the metadata are
 _ALONE = threading.RLock()  # the style and the fonts of matplotlib belong to the whole process
 
 
@@ -45,9 +46,7 @@ def check(path: str | os.PathLike[str]) -> Path:
         InputError: the file extension is not one of `FORMATS`, the folder does not exist, or there
             is something at the path that is not such a figure.
     """
-    real = _place(path)
-    if real.exists() and _DRAWN_HERE.encode() not in real.read_bytes():
-        raise InputError(f"'{path}' exists and is no figure of nextword; name another file")
+    _place(path)
     return Path(path)
 
 
@@ -55,7 +54,14 @@ def _place(path: str | os.PathLike[str]) -> Path:
     """Return where a figure is written: `path`, or what it links to."""
     if Path(path).suffix.lower() not in FORMATS:
         raise InputError(f"'{path}' must end in one of {' '.join(FORMATS)}")
-    return check_file(Path(path), overwrite=True)
+    return check_file(Path(path), True, "a figure that nextword drew", _is_ours)
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:  # a PDF may have its metadata at the end
+        beginning = file.read(_METADATA)
+        file.seek(max(0, path.stat().st_size - _METADATA))
+        return _DRAWN_HERE.encode() in beginning + file.read(_METADATA)
 
 
 def has_chinese() -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from .errors import InputError
 from .files import locked
-from .ngram.arpa_header import names_arpa
+from .ngram.arpa_header import ENDINGS, names_arpa
 from .outputs import Folder, check_folder
+from .parsing import read_json
 from .run import (
     CONFIG,
     DATA,
@@ -24,12 +26,26 @@ from .run import (
 )
 from .scratch import replace_folder, work_folder
 
-RUN = Folder(
-    "a run",
-    mark=CONFIG,
-    names=frozenset({CONFIG, TOKENIZER, SOURCE_TOKENIZER, WEIGHTS, STATE, METRICS, DATA, PLOTS})
-    | {TENSORBOARD, MEMBERS},
-)
+_LIKE_FILES = (".lm", ".gz", ".bz2", ".xz", ".zst", ".zip", ".txt", ".bin", ".json")
+_NAMES = (CONFIG, TOKENIZER, SOURCE_TOKENIZER, WEIGHTS, STATE, METRICS, f"{PLOTS}/training.png")
+_CORPUS = rf"{DATA}/(train|valid)/(source/)?(ids\.bin|meta\.json|labels\.npy)"
+_EVENTS = rf"{TENSORBOARD}/events\.out\.tfevents\..*"
+#: A regular expression of the paths of all files in a run.
+FILES = rf"({MEMBERS}/\d+/)*({'|'.join(map(re.escape, _NAMES))}|{_CORPUS}|{_EVENTS})"
+
+
+def _is_ours(config: Path) -> bool:
+    settings = read_json(config)
+    return isinstance(settings, dict) and has_settings(settings)
+
+
+def has_settings(settings: dict[str, object]) -> bool:
+    """Return whether settings are those of a run, and not of another program."""
+    model = settings.get("model")
+    return "recipe" in settings and isinstance(model, dict) and "name" in model
+
+
+RUN = Folder("a run", CONFIG, _is_ours, FILES)
 
 
 @contextmanager
@@ -47,7 +63,7 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
         yield fresh
         check_target(out, overwrite)  # another process may have written it meanwhile
         with locked(real) if (real / CONFIG).is_file() else nullcontext():
-            replace_folder(fresh, real)
+            replace_folder(fresh, real, overwrite=overwrite)
 
 
 def check_target(out: Path, overwrite: bool) -> Path:
@@ -58,6 +74,11 @@ def check_target(out: Path, overwrite: bool) -> Path:
     """
     if names_arpa(out):
         raise InputError(f"'{out}': only n-gram models can be an ARPA file; name a directory")
+    if out.suffix.lower() in _LIKE_FILES and not out.exists():
+        raise InputError(
+            f"'{out}' looks like a file, and a run is a directory: name it without "
+            f"'{out.suffix}' (an ARPA file ends in {', '.join(ENDINGS)})"
+        )
     resumes = "--resume to continue it or " if (out / STATE).is_file() else ""
     real = check_folder(out, RUN, overwrite, resumes)
     if (real / CONFIG).is_file():

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import InputError
+
 MARK = "nextword-is-writing"
 _PREFIX = ".nextword-"
 _OLD = "old"
@@ -74,23 +76,75 @@ def is_work_folder(path: Path) -> bool:
     return path.name.startswith(_PREFIX) and (path / MARK).is_file()
 
 
-def replace_folder(fresh: Path, out: Path) -> None:
+def replace_folder(fresh: Path, out: Path, *, overwrite: bool) -> None:
     """Put the directory `fresh`, which lies in a work folder, in the place of `out`.
 
     Afterwards everything is on the disk, and what was at `out` lies in the work folder. Where the
     system cannot exchange two directories in one step, `out` is missing for a moment; it comes back
     after an error or, if the process is killed, with the next `repair`.
+
+    Args:
+        overwrite: what is at `out` may be replaced; else only an empty directory.
+
+    Raises:
+        InputError: there is something at `out` that may not be replaced.
     """
     for place, _, names in os.walk(fresh, topdown=False):
         for name in names:
             sync(Path(place, name))
         sync(Path(place))
-    if not out.exists():
-        os.rename(fresh, out)
+    if out.exists():
+        shutil.copymode(out, fresh)
+    if not overwrite or not out.exists():
+        try:
+            os.rename(fresh, out)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise _made_meanwhile(out) from None
+            raise
     elif not _exchange(fresh, out):
         with set_aside(out, fresh.parent):
             os.rename(fresh, out)
-    sync(out.parent)
+    sync_names(out.parent)
+
+
+def replace_file(fresh: Path, out: Path, *, overwrite: bool) -> None:
+    """Put the file `fresh`, which lies in a work folder, in the place of `out`, on the disk.
+
+    Args:
+        overwrite: a file at `out` may be replaced; the new one has its permissions.
+
+    Raises:
+        InputError: there is a file at `out` that may not be replaced.
+    """
+    fresh.chmod(usual_mode(fresh.parent))  # safetensors lets nobody else read what it writes
+    if out.exists():
+        shutil.copymode(out, fresh)
+    sync(fresh)
+    try:
+        if overwrite:
+            os.replace(fresh, out)
+        else:
+            _link(fresh, out)
+    except FileExistsError:
+        raise _made_meanwhile(out) from None
+    sync_names(out.parent)
+
+
+def _link(fresh: Path, out: Path) -> None:
+    """Move a file to a path where there is none; raise FileExistsError if there is one."""
+    try:
+        os.link(fresh, out)
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems have no links
+        if out.exists():
+            raise FileExistsError(str(out)) from None
+        os.replace(fresh, out)
+
+
+def _made_meanwhile(out: Path) -> InputError:
+    return InputError(f"'{out}' has been made by another process meanwhile; it is left as it is")
 
 
 @contextmanager
@@ -118,6 +172,12 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def sync_names(folder: Path) -> None:
+    """Wait until the names in a directory are on the disk, if this user may read it."""
+    with suppress(PermissionError):
+        sync(folder)
 
 
 def _put_back(folder: Path, out: Path) -> None:

@@ -11,6 +11,11 @@ import typer
 from .options import Device, Overwrite, RunPath
 
 
+def _holds_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
 def command(
     run: RunPath,
     file: Annotated[
@@ -49,7 +54,7 @@ def command(
             raise InputError(
                 "--out writes an array and --json prints objects; use only one of them"
             )
-        check_file(out, overwrite)
+        check_file(out, overwrite, "an array of numpy", _holds_array)
     loaded = load(run, device)
     if out is None:
         for text, vector in embed_lines(loaded, lines):
@@ -66,5 +71,5 @@ def command(
         with temporary.open("wb") as target:
             np.save(target, vectors, allow_pickle=False)
 
-    write(out, save)
+    write(out, save, overwrite=overwrite)
     print(f"{len(vectors):,} vectors of {vectors.shape[1]:,} numbers: {out}", file=sys.stderr)

@@ -61,8 +61,13 @@ def warn_in_one_line() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if there is no home
 
 
+#: Ctrl-C, what `kill` and job queues send, and a terminal or connection that was closed.
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 class CtrlC:
-    """What Ctrl-C does. A process that was started so that it ignores Ctrl-C goes on doing so.
+    """What Ctrl-C does, and SIGTERM and SIGHUP with it. What the process was started to ignore, as
+    SIGHUP after `nohup`, it goes on ignoring.
 
     While a verb works, KeyboardInterrupt is raised, so that it can clear up. Before and after,
     while modules are loaded and the interpreter shuts down, the process ends at once: there an
@@ -82,8 +87,10 @@ class CtrlC:
         sys.unraisablehook = self._not_lost
 
     def _set(self, handler: signal._HANDLER) -> None:
-        if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
-            signal.signal(signal.SIGINT, handler)
+        for name in _SIGNALS:
+            number = signal.Signals.__members__.get(name)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                signal.signal(number, handler)
 
     def _end(self, number: int = 0, frame: FrameType | None = None) -> None:
         with suppress(OSError):  # not `say`: the signal may have come while that is printing

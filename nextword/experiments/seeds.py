@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -16,15 +17,25 @@ from ..errors import InputError
 from ..evaluation.seed_statistics import SeedStatistics, seed_statistics
 from ..files import AnyPath, Paths, locked, read_tensors
 from ..outputs import Folder, check_folder
+from ..parsing import read_json
 from ..run import SERIES, STATE, WEIGHTS, seeds_of
-from ..run_folder import RUN
+from ..run_folder import FILES, has_settings
 from ..scratch import set_aside, work_folder
 from ..text.source import streams_kept
 from ..training.loop.journal import read_metrics
 from ..training.request import Request, check
 from .series import describe, finish, take_directory, texts_of
 
-_FOLDER = Folder("a series of seeds", SERIES, frozenset([SERIES]), numbered="seed", part=RUN)
+
+def _is_ours(settings: Path) -> bool:
+    series = read_json(settings)
+    config = series.get("config") if isinstance(series, dict) else None
+    return isinstance(config, dict) and has_settings(config)
+
+
+_FOLDER = Folder(
+    "a directory of several seeds", SERIES, _is_ours, rf"{re.escape(SERIES)}|seed\d+/{FILES}"
+)
 
 
 @checked

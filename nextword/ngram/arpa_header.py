@@ -49,8 +49,11 @@ def names_arpa(path: str | os.PathLike[str]) -> bool:
 def is_arpa(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is an ARPA file, by its content, or has the name of one."""
     path = Path(path)
-    if names_arpa(path) or not path.is_file():
-        return names_arpa(path)
+    return names_arpa(path) or (path.is_file() and holds_arpa(path))
+
+
+def holds_arpa(path: Path) -> bool:
+    """Return whether a file begins as an ARPA file does."""
     try:
         with open_to_read(path) as file:
             start = file.read(_START)

@@ -138,6 +138,7 @@ def read(path: Path) -> Stored:
     """
     if not path.is_file():
         raise InputError(f"no file '{path}'; the run is incomplete, train it again")
+    path.open("rb").close()  # without the permission to read it, the file is not damaged
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -18,7 +18,7 @@ from ..config import Config, parse_size
 from ..errors import InputError
 from ..files import write, write_text
 from ..ngram import file
-from ..ngram.arpa_header import names_arpa
+from ..ngram.arpa_header import holds_arpa, names_arpa
 from ..ngram.estimate import estimate
 from ..ngram.storage import Storage, return_freed_memory
 from ..ngram.table import Table, natural
@@ -61,11 +61,11 @@ def train_by_counting(job: Job, out: Path) -> None:
     began = time.perf_counter()
     overwrite, quiet = job.request.overwrite, job.request.quiet
     if names_arpa(out):
-        real = check_file(out, overwrite)
+        real = check_file(out, overwrite, "an ARPA file", holds_arpa)
         notes: list[str] = []
         with work_folder(real) as folder, progress_bars(quiet) as bars:
             made = _estimate(job, folder, began, bars, keep_table=False)
-            write(out, lambda path: notes.extend(made.write_arpa(path, bars)))
+            write(out, lambda path: notes.extend(made.write_arpa(path, bars)), overwrite=overwrite)
         for note in notes:
             speaker(quiet)(note)
     else:

@@ -132,7 +132,7 @@ def _save(
             with open_to_write(path) as target:
                 write_arpa(table, lexicon, target, tokenizer=tokenizer)
 
-        write(out, save)
+        write(out, save, overwrite=request.overwrite)
         for note in for_other_programs(tokenizer, lexicon):
             speaker(request.quiet)(note)
         return

@@ -16,7 +16,7 @@ from ..config import Config, Overrides, Use, configure, refuse_unused
 from ..data.stream import Ids
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list, write_text
-from ..ngram.arpa_header import names_arpa
+from ..ngram.arpa_header import holds_arpa, names_arpa
 from ..numerals import fixed, json_text
 from ..outputs import check_file
 from ..run import (
@@ -155,8 +155,10 @@ def _check(config: Config, request: Request, runs: Sequence[Path], out: Path) ->
         raise InputError(f"{len(config.model.weights)} weights for {len(runs)} runs")
     if not request.valid and not config.model.weights:
         raise InputError("name held-out text to find the weights on: --valid FILE")
-    arpa = names_arpa(out)
-    real = (check_file if arpa else check_target)(out, request.overwrite)
+    if names_arpa(out):
+        real = check_file(out, request.overwrite, "an ARPA file", holds_arpa)
+    else:
+        real = check_target(out, request.overwrite)
     for run in runs:
         if run.resolve() in real.resolve().parents:
             raise InputError(f"'{out}' is within the run '{run}'; name another directory")

@@ -30,12 +30,12 @@ WRONG: list[tuple[Any, tuple[str, ...]]] = [
     (7, ("_number", "_count")),
     (True, ("_flag",)),
     (b"bytes", ()),
-    ("word", ("_text", "_stops", "_path", "_paths")),
+    ("word", ("_text", "_name", "_stops", "_path", "_paths")),
     ({"a": 1}, ("_overrides",)),
     ([1, 2], ()),
     ([None], ()),
     (["a", 2], ()),
-    ("\udcff", ("_path", "_paths")),
+    ("\udcff", ("_path", "_paths", "_name")),
     (["\udcff"], ("_paths",)),
 ]
 RUN = object()  # stands for a run until one is loaded
@@ -46,6 +46,7 @@ def right(name: str, run: Any) -> Any:
     kind = KINDS[name].__name__
     return {
         "_text": "word",
+        "_name": "word",
         "_texts": ["word"],
         "_text_list": ["word"],
         "_stops": ["word"],

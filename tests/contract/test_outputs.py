@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from nextword import plot
+from nextword import plot, scratch
 from nextword.cli.app import app
+from nextword.run_folder import RUN
 from tests.support import Cli, snapshot
 
 RUNS = Path(__file__).parent.parent / "fixtures" / "earlier_runs"
@@ -139,14 +141,44 @@ def test_nothing_that_is_not_ours_is_replaced(
 
 @pytest.mark.parametrize("verb", WRITERS)
 def test_a_file_of_the_user_stays(verb: str, cli: Cli, tmp_path: Path) -> None:
-    """A regular file is replaced with --overwrite alone, and by verbs that write files alone."""
-    words, name, _ = WRITERS[verb]
+    """Whatever its name says, a file of another kind is never replaced."""
+    words, name, can_overwrite = WRITERS[verb]
     (tmp_path / name).write_text("mine")
     before = snapshot(tmp_path)
-    status, out, err = cli(*words, tmp_path / name)
-    assert (status, out) == (2, ""), err
-    assert len(err.splitlines()) == 1, err
-    assert snapshot(tmp_path) == before
+    for more in ([], ["--overwrite"])[: 1 + can_overwrite]:
+        status, out, err = cli(*words, tmp_path / name, *more)
+        assert (status, out) == (2, ""), err
+        assert len(err.splitlines()) == 1, err
+        assert snapshot(tmp_path) == before
+
+
+FOREIGN = {  # what other programs write under the names of ours
+    "config.json": '{"model_type": "llama", "name": "my app"}',
+    "settings.json": '{"editor.fontSize": 12}',
+    "vocab.txt": "[PAD]",
+    "tokenizer.json": "{}",
+    "model.safetensors": "weights",
+    "numbers-train.txt": "1 2 3",
+}
+
+
+@pytest.mark.parametrize("content", ["as they are", "empty", "damaged"])
+@pytest.mark.parametrize("verb", [verb for verb in WRITERS if "." not in WRITERS[verb][1]])
+def test_a_folder_of_another_program_stays(
+    verb: str, content: str, cli: Cli, tmp_path: Path
+) -> None:
+    """Its files have the names of ours; what is in them tells."""
+    words, name, can_overwrite = WRITERS[verb]
+    (tmp_path / name).mkdir()
+    for file, text in FOREIGN.items():
+        written = {"as they are": text, "empty": "", "damaged": "{"}[content]
+        (tmp_path / name / file).write_text(written)
+    before = snapshot(tmp_path)
+    for more in ([], ["--overwrite"])[: 1 + can_overwrite]:
+        status, out, err = cli(*words, tmp_path / name, *more)
+        assert (status, out) == (2, ""), err
+        assert len(err.splitlines()) == 1, err
+        assert snapshot(tmp_path) == before
 
 
 def test_a_figure_replaces_a_figure_of_ours_alone(tmp_path: Path) -> None:
@@ -160,11 +192,19 @@ def test_a_figure_replaces_a_figure_of_ours_alone(tmp_path: Path) -> None:
         assert "drawn by nextword" in path.read_bytes().decode("latin-1")
 
 
+#: A user's files in a run: beside its own, and wherever it has directories.
+STRANGERS = (
+    *("notes.txt", "data/corpus.txt", "data/train/corpus.txt", "plots/notes.txt", "new/notes.txt"),
+    *("members/notes.txt", "members/0/notes.txt", "tensorboard/notes.txt", "plots/training.png/x"),
+)
+
+
 @pytest.mark.parametrize(
     ("verb", "stranger"),
     [
-        ("train", "notes.txt"),
-        ("train seeds", "seed1/notes.txt"),
+        *(("train", name) for name in STRANGERS),
+        *(("train seeds", f"seed1/{name}") for name in STRANGERS),
+        ("train seeds", "seed1 copy/config.json"),
         ("export hf", "pytorch_model.bin"),
     ],
 )
@@ -176,13 +216,81 @@ def test_a_folder_of_ours_with_something_of_the_user_stays(
     out = tmp_path / name
     if verb == "train seeds":
         shutil.copytree(RUNS / "lstm", out / "seed1")
-        (out / "settings.json").write_text("{}")
+        settings = {"config": json.loads((RUNS / "lstm" / "config.json").read_text())}
+        (out / "settings.json").write_text(json.dumps(settings))
     elif verb == "export hf":
         assert cli(*words, out)[0] == 0
     else:
         shutil.copytree(RUNS / "lstm", out)
+    (out / stranger).parent.mkdir(parents=True, exist_ok=True)
     (out / stranger).write_text("mine")
     before = snapshot(tmp_path)
     status, _, err = cli(*words, out, "--overwrite")
     assert status == 2 and f"'{stranger}', which is not part of" in err
     assert snapshot(tmp_path) == before
+
+
+def test_links_in_a_run_are_not_ours(cli: Cli, tmp_path: Path) -> None:
+    """Neither to folders nor, under names that a run does not have, to files."""
+    out = tmp_path / "out"
+    (tmp_path / "mine").mkdir()
+    for name in ("plots", "data", "link"):
+        shutil.copytree(RUNS / "lstm", out)
+        shutil.rmtree(out / name, ignore_errors=True)
+        (out / name).symlink_to("../mine")
+        status, _, err = cli(*WRITERS["train"][0], out, "--overwrite")
+        assert status == 2 and f"'{name}', which is not part of a run" in err
+        shutil.rmtree(out)
+
+
+def test_a_run_is_replaced_whatever_it_is_made_of(cli: Cli, tmp_path: Path) -> None:
+    """Every kind of run that there is holds only what a run holds."""
+    out = tmp_path / "out"
+    for run in sorted(path.parent for path in RUNS.glob("*/config.json")):
+        shutil.copytree(run, out)
+        assert list(RUN.strangers(out)) == [] and RUN.holds(out), run
+        shutil.rmtree(out)
+
+
+def test_what_is_replaced_keeps_its_permissions(cli: Cli, tmp_path: Path) -> None:
+    model, run = tmp_path / "m.arpa", tmp_path / "run"
+    words = ["train", "ngram", "--train", TEXT, "--quiet", "--out"]
+    for out, mode in ((model, 0o600), (run, 0o700)):
+        assert cli(*words, out)[0] == 0
+        out.chmod(mode)
+        assert cli(*words, out, "--overwrite")[0] == 0
+        assert stat.S_IMODE(out.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["m.arpa", "run"])
+def test_what_another_process_made_meanwhile_stays(
+    name: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --overwrite; the check at the beginning cannot know of it."""
+    out = tmp_path / name
+
+    def file_meanwhile(fresh: Path, out: Path, *, overwrite: bool) -> None:
+        if out.name == name:
+            out.write_text("mine")
+        scratch.replace_file(fresh, out, overwrite=overwrite)
+
+    def folder_meanwhile(fresh: Path, out: Path, *, overwrite: bool) -> None:
+        (out / "sub").mkdir(parents=True)
+        scratch.replace_folder(fresh, out, overwrite=overwrite)
+
+    monkeypatch.setattr("nextword.files.replace_file", file_meanwhile)
+    monkeypatch.setattr("nextword.run_folder.replace_folder", folder_meanwhile)
+    status, _, err = cli("train", "ngram", "--train", TEXT, "--quiet", "--out", out)
+    assert status == 2 and "made by another process meanwhile" in err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert out.read_text() == "mine" if name == "m.arpa" else list(out.iterdir()) == [out / "sub"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_listed_may_be_written_into(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w").chmod(0o311)
+    assert (
+        cli("train", "ngram", "--train", TEXT, "--quiet", "--out", tmp_path / "w" / "m.arpa")[0]
+        == 0
+    )

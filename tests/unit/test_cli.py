@@ -222,7 +222,7 @@ BAD = {
     "picture format": ("inspect RUN gradients --out a.txt", ".png"),
     "picture folder": ("inspect RUN gradients --out no/a.png", "no folder"),
     "short text": ("inspect RUN gradients --out a.png --data word.txt", "needs more"),
-    "demo elsewhere": ("demo --out other", "something that is not a ladder"),
+    "demo elsewhere": ("demo --out other", "something that is not what `demo` wrote"),
 }  # fmt: skip
 
 

@@ -197,7 +197,7 @@ def test_export_and_read_back(form: str, tmp_path: Path, cli: Cli) -> None:
     other = tmp_path / "other.txt"
     other.write_text("mine")
     refused = cli("export", ARPA, "--format", form, "--out", other, "--overwrite")
-    assert refused[0] == 2 and "is no binary file of KenLM" in refused[2]
+    assert refused[0] == 2 and "is not a binary file of KenLM" in refused[2]
     assert other.read_text() == "mine"
 
 

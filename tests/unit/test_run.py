@@ -225,9 +225,14 @@ def no_change(out: Path) -> Iterator[None]:
 def run_at(out: Path, text: str = "old") -> Path:
     """Something that counts as a run."""
     out.mkdir()
-    (out / runs.CONFIG).write_text(text)
+    (out / runs.CONFIG).write_text(settings(text))
     (out / runs.DATA).mkdir()
     return out
+
+
+def settings(text: str) -> str:
+    """The settings of a run, in which a text tells it from others."""
+    return json.dumps({"recipe": text, "model": {"name": "none"}})
 
 
 def test_replacing_makes_a_new_run(tmp_path: Path) -> None:
@@ -235,27 +240,27 @@ def test_replacing_makes_a_new_run(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "one"
     with run_folder.replacing(out, overwrite=False) as fresh:
         assert fresh.stat().st_dev == out.parent.stat().st_dev and list(fresh.iterdir()) == []
-        (fresh / runs.CONFIG).write_text("new")
+        (fresh / runs.CONFIG).write_text(settings("new"))
         assert not out.exists()
     assert names(out.parent) == ["one"]
-    assert (out / runs.CONFIG).read_text() == "new"
+    assert (out / runs.CONFIG).read_text() == settings("new")
 
 
 def test_replacing_swaps_at_the_end(tmp_path: Path) -> None:
     """The old run is there until the new one is ready, and then is gone altogether."""
     out = run_at(tmp_path / "one")
     with run_folder.replacing(out, overwrite=True) as fresh:
-        (fresh / runs.CONFIG).write_text("new")
-        assert (out / runs.CONFIG).read_text() == "old"
+        (fresh / runs.CONFIG).write_text(settings("new"))
+        assert (out / runs.CONFIG).read_text() == settings("old")
     assert names(tmp_path) == ["one"]
-    assert (names(out), (out / runs.CONFIG).read_text()) == ([runs.CONFIG], "new")
+    assert (names(out), (out / runs.CONFIG).read_text()) == ([runs.CONFIG], settings("new"))
 
 
 def test_replacing_fills_an_empty_directory(tmp_path: Path) -> None:
     """An empty directory is as good as none, and needs no --overwrite."""
     (tmp_path / "one").mkdir()
     with run_folder.replacing(tmp_path / "one", overwrite=False) as fresh:
-        (fresh / runs.CONFIG).write_text("new")
+        (fresh / runs.CONFIG).write_text(settings("new"))
     assert names(tmp_path) == ["one"] and names(tmp_path / "one") == [runs.CONFIG]
 
 
@@ -290,7 +295,7 @@ def test_replacing_when_somebody_was_faster(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists"):
         be_slow()
     assert names(tmp_path) == ["one"]
-    assert (out / runs.CONFIG).read_text() == "theirs"
+    assert (out / runs.CONFIG).read_text() == settings("theirs")
 
 
 def test_a_run_that_holds_something_of_the_user_stays(tmp_path: Path) -> None:

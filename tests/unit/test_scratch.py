@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -25,15 +26,26 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
+def settings(text: str) -> str:
+    """The settings of a run, in which a text tells it from others."""
+    return json.dumps({"recipe": text, "model": {"name": "none"}})
+
+
+def text_of(run: Path) -> str:
+    found = json.loads((run / CONFIG).read_text())["recipe"]
+    assert isinstance(found, str)
+    return found
+
+
 def run_at(folder: Path, text: str = "old") -> Path:
     folder.mkdir(parents=True)
-    (folder / CONFIG).write_text(text)
+    (folder / CONFIG).write_text(settings(text))
     return folder
 
 
 def replace(out: Path, text: str = "new") -> None:
     with replacing(out, overwrite=True) as fresh:
-        (fresh / CONFIG).write_text(text)
+        (fresh / CONFIG).write_text(settings(text))
 
 
 def killed(program: str, *arguments: object) -> None:
@@ -63,7 +75,7 @@ def test_what_looks_like_a_leftover_but_is_not_stays(tmp_path: Path) -> None:
     before = names(tmp_path)
     replace(tmp_path / "run")
     assert names(tmp_path) == before
-    assert (tmp_path / "run" / CONFIG).read_text() == "new"
+    assert text_of(tmp_path / "run") == "new"
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
@@ -129,7 +141,7 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_system_exchanges(tmp_path: Path) -> None:
     one, other = run_at(tmp_path / "one", "1"), run_at(tmp_path / "other", "2")
     assert scratch._exchange(one, other)
-    assert ((one / CONFIG).read_text(), (other / CONFIG).read_text()) == ("2", "1")
+    assert (text_of(one), text_of(other)) == ("2", "1")
     with pytest.raises(FileNotFoundError):
         scratch._exchange(one, tmp_path / "missing")
 
@@ -137,7 +149,7 @@ def test_the_system_exchanges(tmp_path: Path) -> None:
 def test_replacing_both_ways(how: str, tmp_path: Path) -> None:
     replace(run_at(tmp_path / "run"))
     assert names(tmp_path) == ["run"]
-    assert (tmp_path / "run" / CONFIG).read_text() == "new"
+    assert text_of(tmp_path / "run") == "new"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), KeyboardInterrupt()])
@@ -160,7 +172,7 @@ def test_an_error_between_two_renames(
     monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(type(error)):
         replace(out)
-    assert names(tmp_path) == ["run"] and (out / CONFIG).read_text() == "old"
+    assert names(tmp_path) == ["run"] and text_of(out) == "old"
 
 
 _TWO_RENAMES = """
@@ -174,7 +186,7 @@ def dying(source, target):
         die()
 os.rename = dying
 with replacing(out, True) as fresh:
-    (fresh / "config.json").write_text("new")
+    (fresh / "config.json").write_text(sys.argv[3])
 """
 
 
@@ -182,13 +194,13 @@ with replacing(out, True) as fresh:
 def test_a_kill_between_two_renames(after: str, tmp_path: Path) -> None:
     """The old run comes back with the first command that looks for it; a new one stays."""
     out = run_at(tmp_path / "run")
-    killed(_TWO_RENAMES, out, after)
+    killed(_TWO_RENAMES, out, after, settings("new"))
     assert out.exists() == (after == "second")
-    with pytest.raises(InputError, match="damaged"):  # it was found: its text is no JSON
+    with pytest.raises(InputError, match="none"):  # it was found
         nextword.load(out)
-    assert (out / CONFIG).read_text() == ("old" if after == "first" else "new")
+    assert text_of(out) == ("old" if after == "first" else "new")
     replace(out, "newest")
-    assert names(tmp_path) == ["run"] and (out / CONFIG).read_text() == "newest"
+    assert names(tmp_path) == ["run"] and text_of(out) == "newest"
 
 
 _SERIES = """
@@ -198,7 +210,7 @@ with scratch.work_folder(out) as folder, scratch.set_aside(out, folder):
     (out / "settings.json").write_text("new")
     if sys.argv[2] == "late":
         (out / "seed1").mkdir()
-        (out / "seed1" / "config.json").write_text("new")
+        (out / "seed1" / "config.json").write_text(sys.argv[3])
     die()
 """
 
@@ -209,12 +221,12 @@ def test_a_kill_while_a_series_is_replaced(when: str, how: str, tmp_path: Path) 
     out = tmp_path / "series"
     run_at(out / "seed1")
     (out / "settings.json").write_text("old")
-    killed(_SERIES, out, when)
+    killed(_SERIES, out, when, settings("new"))
     scratch.repair(out)
     expected = "old" if when == "early" else "new"
     assert names(tmp_path) == ["series"]
     assert (out / "settings.json").read_text() == expected
-    assert (out / "seed1" / CONFIG).read_text() == expected
+    assert text_of(out / "seed1") == expected
 
 
 # ---------------------------------------------------------------- links and permissions
@@ -233,7 +245,7 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["dangling", "disk", "file", "link"]
     assert names(tmp_path / "disk") == ["later", "run", "table.npy"]
     assert all((tmp_path / name).is_symlink() for name in ("dangling", "file", "link"))
-    assert (tmp_path / "disk" / "run" / CONFIG).read_text() == "new"
+    assert text_of(tmp_path / "disk" / "run") == "new"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
