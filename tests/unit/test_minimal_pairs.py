@@ -124,7 +124,7 @@ def test_ties_are_not_right() -> None:
     scores = [(-3.0, -4.0), (-4.0, -3.0), (-3.0, -3.0), (-30.00001, -30.0), (-30.001, -30.0)]
     infinite = [(-math.inf, -math.inf), (-3.0, -math.inf)]
     assert Accuracy.of(outcomes(scores + infinite)) == (2, 3, 0, 7)
-    assert Accuracy.of(outcomes([(-30.0, -30.001)])) == (1, 0, 0, 1)
+    assert Accuracy.of(outcomes([(-30.0, -30.001), (-30.0, -30.00001)])) == (1, 1, 0, 2)
 
 
 def test_comparison_ranks_and_tests_against_the_best() -> None:
