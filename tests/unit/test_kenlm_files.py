@@ -387,3 +387,12 @@ def test_hashes_of_words() -> None:
     words = data[data.index(b"<unk>\0") :].decode().split("\0")[1:-1]
     stored = np.frombuffer(data, "<u8", len(words), 144 + 8)
     assert np.array_equal(hashes_of(Lexicon.of(words)), stored)
+
+
+def test_the_benchmark_runs() -> None:
+    """A row of the table of `benchmarks/kenlm_files.py`."""
+    pytest.importorskip("kenlm")
+    from benchmarks.kenlm_files import row
+
+    cells = row("trie", FILES / "trie.bin", SENTENCES, 1).split("|")
+    assert cells[1].strip() == "trie" and float(cells[4]) < 1e-6 and float(cells[5]) < 1e-5
