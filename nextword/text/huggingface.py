@@ -19,6 +19,7 @@ from .foreign import ForeignTokenizer, Placed
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _SPARSE = 10  # ids may run to this many times the number of pieces
+_LONGEST = 1000  # characters of a word that WordPiece cuts, in time of their number squared or more
 _RARE = "\U0002a6d6"  # a character that few vocabularies have
 _ODD = f"a\u00e9 \u4e2d{_RARE}\x07\u0378"
 
@@ -102,6 +103,11 @@ def _loaded(file: str) -> tuple[Backend, dict[str, Any]]:
         backend = Backend.from_str(file)
     except Exception as error:  # the library's own class
         raise ValueError(_cannot_load(parts, str(error))) from None
+    longest = parts["model"].get("max_input_chars_per_word", 0)
+    if longest > _LONGEST:
+        raise ValueError(
+            f"max_input_chars_per_word = {longest:,}: longer words than {_LONGEST:,} take too long"
+        )
     backend.no_truncation()
     backend.no_padding()
     if parts["model"].get("dropout"):

@@ -361,6 +361,7 @@ BAD = {
     hf_with("unigram", normalizer={"type": "Own"}): "cannot load its normalizer 'Own'",
     hf_with("unigram", decoder={"type": "Own"}): "cannot load its decoder 'Own'",
     model_with("unigram", type="Trigram"): "cannot load its model 'Trigram'",
+    model_with("wordpiece", max_input_chars_per_word=2**31): "longer words than 1,000",
     model_with("wordpiece", unk_token="[NO]"): "cannot encode every text",
     model_with("unigram", unk_id=None): "cannot encode every text",
     model_with("wordpiece", vocab={"[UNK]": 0, "a": 10**6}): "the id 1,000,000",
