@@ -48,7 +48,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing nextword and what it needs into $(VENV) (a few minutes the first time) ..."
-	$(INSTALL) $(PLAIN) -e .
+	$(INSTALL) $(PLAIN) -e '.[neural]'
 	$(BIN)/python -m nextword.warm_up
 	@touch $@
 

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
+    import numpy as np
     from torch import Tensor, device, nn
+
+    Array = np.ndarray[Any, Any]
 
 
 class Ability(StrEnum):
@@ -188,6 +191,20 @@ class Stored(Protocol):
 
     def to(self, device: str) -> Self:
         """Set the device on which results are returned."""
+        ...
+
+    def score_ids(
+        self, ids: Array, progress: Callable[[int], None] | None = None
+    ) -> tuple[Array, Array] | None:
+        """The results of `score` for ids (N,) that are read from the beginning on, without torch.
+
+        Args:
+            progress: called with the number of tokens just scored.
+
+        Returns:
+            The natural log-probabilities (N,) float32, and whether each token was the most probable
+            one (N,) bool; None: the model has only `score`.
+        """
         ...
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from .ngram.warm_up import warm_up as warm_up_ngrams
-from .nn.warm_up import warm_up as warm_up_layers
 
 
 def main() -> None:
-    """Compile the loops of n-gram models and of neural layers for all argument types."""
+    """Compile the loops of n-gram models and, if torch is installed, of neural layers, for all
+    argument types."""
     warm_up_ngrams()
-    warm_up_layers()
+    if find_spec("torch"):
+        from .nn.warm_up import warm_up as warm_up_layers
+
+        warm_up_layers()
 
 
 if __name__ == "__main__":

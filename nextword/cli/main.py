@@ -16,6 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+#: packages that n-gram models do not need, and what they are called
+_NEURAL = {"torch": "PyTorch", "sacrebleu": "sacreBLEU"}
+
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and exit the process.
@@ -105,6 +108,8 @@ def _end(error: BaseException, *, debug: bool) -> int:
             status, message = 1, str(error)
         case OSError():
             status, message = 2, _explain(error)
+        case ModuleNotFoundError() if error.name in _NEURAL:
+            status, message = 2, f"this needs {_NEURAL[error.name]}: pip install 'nextword[neural]'"
         case _:
             from .last_resort import explain
 

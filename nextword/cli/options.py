@@ -160,11 +160,14 @@ def watched(run: Run, lines: Iterable[str]) -> Iterator[str]:
 def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:
     """Parse the options --beam and --alpha of `verb`; None if neither is given."""
     from ..arguments import given
+
+    values = given(beam=beam, alpha=alpha)
+    if not values:
+        return None
     from ..config import parse_section
     from ..generation.decoding import Decoding
 
-    values = given(beam=beam, alpha=alpha)
-    return parse_section(Decoding, values, verb) if values else None
+    return parse_section(Decoding, values, verb)
 
 
 def dynamic_settings(wanted: bool, items: list[str]) -> Dynamic | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..config import TrainConfig
 from ..errors import InputError
 from ..text.corpus import Corpus
 from ..text.tokenizer import EOS
 from ..types import Batch
+
+if TYPE_CHECKING:  # ids need no torch, batches do
+    from torch import Tensor
 
 Ids = np.ndarray[Any, Any]
 
@@ -100,6 +101,8 @@ def rows(ids: Ids, starts: Ids, length: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets (B, length) each of the rows that begin at positions starts (B,). Target t
     of a row is the token at position start + t, input t the token before it. Before the text stands
     `<eos>`; after the text the last token is repeated."""
+    import torch
+
     where = starts[:, None] + np.arange(-1, length)[None, :]  # (B, length + 1)
     tokens = ids[where.clip(0, len(ids) - 1)].astype(np.int64)
     tokens[where < 0] = EOS

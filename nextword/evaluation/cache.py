@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from .. import bounds
 from ..config import Section
 from ..data.stream import Ids
+from .gradients import without_gradients
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THETAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)  # tried by `tune`
 WINDOWS = (500, 1000, 2000, 4000, 8000)  # tokens, tried by `tune`
@@ -71,9 +73,11 @@ class Watcher:
         self.hidden: Tensor | None = None  # (C, H), C at most `longest`
         self.words: Tensor | None = None  # (C,) the word that followed each
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, hidden: Tensor, targets: Tensor) -> None:
         """Read the next tokens: hidden vectors (T, H) that predict `targets` (T,)."""
+        import torch
+
         hidden, steps = hidden.detach().float(), len(targets)
         if self.hidden is None or self.words is None:
             self.hidden, self.words = hidden[:0], targets[:0]
@@ -118,6 +122,8 @@ def _share(similar: Tensor, same: Tensor, seen: Tensor, theta: float) -> Tensor:
         same: whether the word after h_i is the target (T, N).
         seen: whether h_i is in the window (T, N).
     """
+    import torch
+
     nearest = similar.masked_fill(~seen, -torch.inf)
     nearest = nearest - nearest.amax(dim=1, keepdim=True).clamp_min(-1e30)
     power = nearest.mul(theta).nan_to_num_(nan=-torch.inf).exp_()
@@ -126,6 +132,8 @@ def _share(similar: Tensor, same: Tensor, seen: Tensor, theta: float) -> Tensor:
 
 def _sums(x: Tensor) -> Tensor:
     """Compute cumulative sums of x (T, N) in double precision, from 0 on: (T, N + 1)."""
+    import torch
+
     sums = x.new_zeros(x.shape[0], x.shape[1] + 1, dtype=torch.float64)
     torch.cumsum(x, dim=1, dtype=torch.float64, out=sums[:, 1:])
     return sums

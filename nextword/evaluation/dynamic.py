@@ -18,20 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, cast
 
 import numpy as np
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from .. import bounds
 from ..config import Section
 from ..data.stream import Ids, rows
-from ..state import detach
 from ..types import LanguageModel
+from .gradients import without_gradients
 from .token_scores import Progress, TokenScores, Watch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 _RATES = {"running": 3e-4, "rms": 5e-5, "sgd": 0.1}
 _EPSILON = 2e-5  # ε of `rms`, from the authors' code
@@ -81,7 +82,7 @@ class Dynamic(Section):
 def _learner(model: LanguageModel) -> LanguageModel:
     """Return a copy of a model, without dropout, whose weights all learn."""
     copy = deepcopy(model)
-    for parameter in cast(nn.Module, copy).eval().parameters():
+    for parameter in cast("nn.Module", copy).eval().parameters():
         parameter.requires_grad_(True)
     return copy
 
@@ -90,6 +91,8 @@ class _Descent:
     """Updates the weights by gradients and lets them decay towards the trained ones."""
 
     def __init__(self, settings: Dynamic, parameters: list[Tensor], trained: list[Tensor]) -> None:
+        import torch
+
         self.settings, self.parameters, self.trained = settings, parameters, trained
         self.roots: list[Tensor] = []  # √s of `rms`
         lr, momentum = settings.rate, settings.momentum
@@ -103,6 +106,8 @@ class _Descent:
 
     def statistics(self, segments: Iterator[Tensor]) -> None:
         """Compute √s of `rms` from the gradients of the losses `segments`."""
+        import torch
+
         squares = [torch.zeros_like(p) for p in self.parameters]
         count = 0
         for loss in segments:
@@ -116,9 +121,12 @@ class _Descent:
         decay = self.settings.decay
         self.pulls = [(decay / mean * root).clamp_(max=1) for root in self.roots]
 
-    @torch.no_grad()
+    @without_gradients
     def step(self, loss: Tensor) -> None:
         """Update the weights once."""
+        import torch
+        from torch.nn.utils import clip_grad_norm_
+
         self.optimizer.zero_grad()
         with torch.enable_grad():
             loss.backward()  # type: ignore[no-untyped-call]
@@ -157,6 +165,8 @@ def score_dynamic(
         learnt: ids of the training text, for method `rms`.
         watch: called with the hidden vectors and targets of each segment.
     """
+    import torch
+
     log_prob = np.zeros(len(ids), dtype=np.float32)
     hit = np.zeros(len(ids), dtype=bool)
     trained = [p.detach() for p in model.parameters()]
@@ -197,6 +207,8 @@ def _segments(
     model: LanguageModel, ids: Ids, device: torch.device, length: int
 ) -> Iterator[_Segment]:
     """Yield the segments of a text, each read with the weights of that moment."""
+    from ..state import detach
+
     state = model.start(1)
     for offset in range(0, len(ids), length):
         steps = min(length, len(ids) - offset)

@@ -19,11 +19,10 @@ from ..screen import Bar
 from ..text.corpus import Corpus, open_corpus, prepare
 from ..text.reader import open_texts
 from ..text.tokenizer import UNK
-from ..types import Ability
+from ..types import Ability, Stored
 from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
 from .figures import Evaluation, safe_exp, signature, summarise
-from .mc_dropout import score_mc_dropout
 from .reading import Reading
 from .token_scores import Progress, TokenScores, score_tokens
 
@@ -155,6 +154,11 @@ def _score(
     run: Run, ids: Ids, how: Reading, watcher: Watcher | None, progress: Progress | None
 ) -> TokenScores:
     """Score every token in the way that `how` describes; raise InputError if the run cannot."""
+    plain = not (watcher or how.dynamic or how.mc_dropout or how.stripes > 1)
+    if plain and isinstance(run.model, Stored):
+        found = run.model.score_ids(ids, progress)
+        if found is not None:
+            return TokenScores(*found)
     if watcher and not _has_hidden(run):
         raise InputError(f"'{run.name}' has no hidden vectors for a cache to compare")
     if how.dynamic:
@@ -167,6 +171,8 @@ def _score(
     if how.mc_dropout:
         if not _drops(run):
             raise InputError(f"'{run.name}' has no dropout to draw; leave --mc-dropout out")
+        from .mc_dropout import score_mc_dropout
+
         return score_mc_dropout(
             run.model,
             ids,

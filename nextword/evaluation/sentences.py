@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
+import numpy as np
 
-from ..data.pairs import pad, shifted
 from ..errors import InputError
-from ..generation.translate import check_fits
 from ..run import Run
 from ..text.input_lines import take
 from ..text.tokenizer import EOS, UNK, line_named
-from ..types import Ability, Batch
+from ..types import Ability, Batch, Stored
 from .figures import safe_exp
+from .gradients import without_gradients
 
 _TOKENS = 4096  # in a batch, padding included
 
@@ -49,7 +48,9 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
         for number, text in block:
             with line_named(number):
                 targets.append([*run.tokenizer.encode(text), EOS])
-        log_probs = _in_batches(run, targets, [[] for _ in targets], batch_size)
+        log_probs = _without_torch(run, targets) or _in_batches(
+            run, targets, [[] for _ in targets], batch_size
+        )
         for (_, text), ids, log_prob in zip(block, targets, log_probs, strict=True):
             yield _scored(run, text, text, ids, log_prob)
 
@@ -63,6 +64,8 @@ def score_pair_lines(
         InputError: the run does not translate, a line has no tab, or is longer than the model's
             context.
     """
+    from ..generation.translate import check_fits
+
     run.require(Ability.TRANSLATE)
     assert run.source is not None
     for block in _blocks(texts, batch_size):
@@ -100,6 +103,17 @@ def _scored(run: Run, line: str, target: str, ids: list[int], log_prob: float) -
     return SentenceScore(line, log_prob, len(ids), oov, safe_exp(-log_prob / len(ids)))
 
 
+def _without_torch(run: Run, targets: list[list[int]]) -> list[float] | None:
+    """The log-probability of each target; None if the model computes with torch."""
+    found = []
+    for ids in targets:
+        scores = run.model.score_ids(np.array(ids)) if isinstance(run.model, Stored) else None
+        if scores is None:
+            return None
+        found.append(float(scores[0].sum(dtype=np.float64)))
+    return found
+
+
 def _in_batches(
     run: Run, targets: list[list[int]], sources: list[list[int]], batch_size: int
 ) -> list[float]:
@@ -123,9 +137,11 @@ def batches(order: list[int], lengths: list[int], batch_size: int) -> Iterator[l
     yield rows
 
 
-@torch.no_grad()
+@without_gradients
 def _score(run: Run, rows: list[list[int]], sources: list[list[int]]) -> list[float]:
     """Score one batch. Padding follows the end of a row, so it does not change a score."""
+    from ..data.pairs import pad, shifted
+
     targets, mask = pad(rows)
     batch = Batch(shifted(targets), targets, continues=False, mask=mask)
     if any(sources):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..data.stream import Ids, rows
-from ..state import concatenate, select
 from ..types import LanguageModel
+from .gradients import without_gradients
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Progress = Callable[[int], None]  # called with the number of tokens just scored
-Watch = Callable[[Tensor, Tensor], None]  # called with hidden (T, H) and the targets (T,)
+Watch = Callable[["Tensor", "Tensor"], None]  # called with hidden (T, H) and the targets (T,)
 
 
 class TokenScores(NamedTuple):
@@ -34,7 +36,7 @@ class TokenScores(NamedTuple):
         return float("nan") if self.hit is None else float(self.hit.mean())
 
 
-@torch.no_grad()
+@without_gradients
 def score_tokens(
     model: LanguageModel,
     ids: Ids,
@@ -60,6 +62,10 @@ def score_tokens(
         watch: called with the hidden vectors and targets of each chunk (one stripe only).
         progress: called with the number of tokens just scored.
     """
+    import torch
+
+    from ..state import concatenate, select
+
     total = len(ids)
     length = -(-total // stripes)
     starts = np.arange(stripes) * length

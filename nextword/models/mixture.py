@@ -9,9 +9,9 @@ p_i is the distribution of member i. The state is the tuple of the members' stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -110,6 +110,11 @@ class MixtureLM:
         same = np.arange(self.vocab_size, dtype=np.uint32)
         names = Lexicon.of(map(str, range(self.vocab_size)))  # the members have the same ids
         return merge([Member(table, same) for table in tables], names, self.weights)
+
+    def score_ids(
+        self, ids: np.ndarray[Any, Any], progress: Callable[[int], None] | None = None
+    ) -> None:
+        """None: members may need torch."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for member in self.members:

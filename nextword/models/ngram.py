@@ -7,7 +7,7 @@ the model and looks probabilities up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..ngram.settings import NgramSettings
+from ..text.tokenizer import EOS
 from ..types import Found, Output, Scored, State
 
 if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` import it
@@ -26,6 +27,9 @@ if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` imp
     from ..ngram.interface import Ngrams
     from ..ngram.table import Table
     from ..text.lexicon import Lexicon
+
+
+_BLOCK = 1 << 16  # tokens that are scored at a time
 
 
 class NgramConfig(NgramSettings):
@@ -188,6 +192,27 @@ class NgramLM:
             torch.from_numpy(before[:, -1].copy()).to(ids.device) if ids.shape[1] else state,
             torch.from_numpy(hit).to(ids.device),
         )
+
+    def score_ids(
+        self, ids: np.ndarray[Any, Any], progress: Callable[[int], None] | None = None
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """See `Stored`; `<eos>` is read before the first of ids (N,)."""
+        from ..ngram.table import natural
+
+        log_prob, hit = np.empty(len(ids), np.float32), np.empty(len(ids), bool)
+        state = self.table.advance(np.array([EOS], np.uint32), self.table.start)
+        for first in range(0, len(ids), _BLOCK):
+            some = np.ascontiguousarray(ids[first : first + _BLOCK], np.uint32)
+            states = np.empty(len(some) + 1, np.int64)
+            self.table.states(some, state, states)
+            part = slice(first, first + len(some))
+            log_prob[part] = self.table.score(some, state)[0]
+            natural(log_prob[part], some)
+            hit[part] = self.table.best(states[:-1]) == some
+            state = int(states[-1])
+            if progress:
+                progress(len(some))
+        return log_prob, hit
 
     def _look_up(
         self, ids: Tensor, targets: Tensor, states: np.ndarray[Any, Any]

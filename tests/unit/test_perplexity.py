@@ -405,7 +405,7 @@ def test_sentence_batches_are_bounded(batch_size: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(sentences, "_TOKENS", 12)
     lengths = [len(line) + 1 for line in LINES]
     order = sorted(range(len(LINES)), key=lambda i: lengths[i])
-    batches = list(sentences._batches(order, lengths, batch_size))
+    batches = list(sentences.batches(order, lengths, batch_size))
     assert sorted(i for rows in batches for i in rows) == list(range(len(LINES)))
     for rows in batches:
         assert len(rows) <= batch_size
