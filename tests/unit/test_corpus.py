@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextword import registry
 from nextword.config import TextConfig
 from nextword.errors import InputError
 from nextword.text import corpus as corpus_module
@@ -27,8 +26,9 @@ from nextword.text.corpus import (
 )
 from nextword.text.reader import blocks, open_texts
 from nextword.text.tokenizer import SPECIALS, UNK, Tokenizer, train_tokenizer
+from tests.support import LEARNT
 
-NAMES = registry.names("tokenizer")
+NAMES = LEARNT
 ENGLISH = "It was late,   very late; wasn't it?\n\n    if it was: go on\n" * 3
 CHINESE = "我爱你，GPU 训练了三天三夜。\n\n天地玄黄。\n" * 3
 MIXED = "The model 语言模型 is small 很小 and 很快 fast, 真的很快很快很快 said 她 then\n" * 3

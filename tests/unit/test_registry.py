@@ -33,8 +33,9 @@ def test_tokenizers_know_their_name() -> None:
 
 
 def test_every_thing_is_registered_once() -> None:
-    """Nothing has two names."""
-    places = [place for known in registry.REGISTRY.values() for place in known.values()]
+    """Nothing has two names, but one wrapper does every normalisation."""
+    parts = {kind: known for kind, known in registry.REGISTRY.items() if kind != "normalisation"}
+    places = [place for known in parts.values() for place in known.values()]
     assert len(set(places)) == len(places)
 
 
