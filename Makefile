@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # A plain path in place of a finder, which every start of Python would import.
 PLAIN  := --config-settings editable_mode=compat
 
-.PHONY: demo install test test-slow mutants bench lint clean
+.PHONY: demo install test test-slow mutants bench lint light clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nextword demo --out demo-out
@@ -41,6 +41,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A wheel in an environment without torch; what `make test` tests of that needs no wheel.
+light: $(VENV)/.installed
+	.ci/light
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nextword needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
