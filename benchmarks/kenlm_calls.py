@@ -129,6 +129,7 @@ def compare(arpa: Path, lines: list[str], repeats: int) -> None:
     for side, module in sides.items():
         made[side] = calls(module, module.Model(str(arpa)), lines)
         made[side]["pyctcdecode, a line"] = decoding(module, arpa, _plain(lines))
+    notes = []
     print("| call | kenlm, µs | nextword, µs | first, µs | ratio |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, (count, _) in made["kenlm"].items():
@@ -148,10 +149,11 @@ def compare(arpa: Path, lines: list[str], repeats: int) -> None:
         )
         if name.startswith("pyctc"):
             same = found["kenlm"] == found["nextword"]
-            print(f"<!-- {count} transcripts, {'the same' if same else 'DIFFERENT'} -->")
+            notes.append(f"{name}: {count} transcripts, {'the same' if same else 'DIFFERENT'}")
         else:
             wrong = np.abs(np.subtract(found["kenlm"], found["nextword"], dtype=float)).max()
-            print(f"<!-- {count:,} calls, largest difference {wrong:.1e} -->")
+            notes.append(f"{name}: {count:,} calls, largest difference {wrong:.1e}")
+    print("\n" + "\n".join(notes))
 
 
 def _plain(lines: list[str]) -> list[str]:
