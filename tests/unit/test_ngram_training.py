@@ -216,7 +216,7 @@ def test_arpa_file_is_not_overwritten(
 ) -> None:
     """An ARPA file at --out stays unless --overwrite is given, and then too if all does not go
     well; no folder, or a directory of that name with something in it, is refused."""
-    out = write(tmp_path / "a.arpa", "mine")
+    out = write(tmp_path / "a.arpa", "\\data\\\nmine")
     (tmp_path / "b.arpa").mkdir()
     write(tmp_path / "b.arpa" / "precious.txt", "mine")
     command = ["train", "ngram", "--train", text, "--quiet", "--out"]
@@ -226,7 +226,7 @@ def test_arpa_file_is_not_overwritten(
         assert message in err
     monkeypatch.setattr(by_counting, "estimate", interrupted)
     assert cli(*command, out, "--overwrite")[0] == 130
-    assert out.read_text() == "mine"
+    assert out.read_text() == "\\data\\\nmine"
     assert {path.name for path in tmp_path.iterdir()} == {"a.arpa", "b.arpa"}
 
 
