@@ -113,8 +113,8 @@ def calls(module: Any, model: Any, lines: list[str]) -> dict[str, tuple[int, Cal
 def decoding(module: ModuleType, arpa: Path, lines: list[str]) -> tuple[int, Callable[[], Any]]:
     """How many lines pyctcdecode decodes, and a function that does so."""
     known = set(LABELS)
-    texts = [line for line in lines if 10 <= len(line) <= 60 and known.issuperset(line)][:12]
-    heard = [noisy_letters(text, 1.2, seed) for seed, text in enumerate(texts)]
+    texts = [line for line in lines if 10 <= len(line) <= 40 and known.issuperset(line)][:4]
+    heard = [noisy_letters(text, 0.7, seed) for seed, text in enumerate(texts)]
     with decoder_with(module) as package:
         decoder = package.build_ctcdecoder(LABELS, str(arpa))
     return len(texts), lambda: [decoder.decode(frames) for frames in heard]
