@@ -73,7 +73,7 @@ def command(
     normalise: Normalise = "none",
     device: Device = "cpu",
 ) -> None:
-    """Print the log-probability of each sentence, or the surprisal of its words.
+    """Print the log-probability of sentences, or words one by one.
 
     Each line of output has the natural logarithm of the sentence's probability, a tab, and the
     sentence; `sort -g` ranks them. --json adds the number of tokens, the number of unknown words
