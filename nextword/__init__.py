@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .experiments.lr_finder import find_lr
     from .experiments.seeds import train_seeds
     from .exporting import export
+    from .filtering.filter import filter
     from .generation.decoding import Decoding
     from .generation.infill import fill
     from .generation.masked import MaskedDecoding, generate_masked
@@ -62,7 +63,14 @@ if TYPE_CHECKING:
     from .generation.translate import translate, translate_lines
     from .run import Run, load, load_arpa
     from .tasks.minimal_pairs import compare_minimal_pairs, evaluate_minimal_pairs
-    from .tasks.verbs import compare, evaluate, evaluate_seeds, score, surprisal
+    from .tasks.verbs import (
+        compare,
+        evaluate,
+        evaluate_seeds,
+        score,
+        score_documents,
+        surprisal,
+    )
     from .training.by_mixing import mix
     from .training.train import resume, train
 
@@ -88,6 +96,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "evaluate_seeds": "tasks.verbs",
     "export": "exporting",
     "fill": "generation.infill",
+    "filter": "filtering.filter",
     "find_lr": "experiments.lr_finder",
     "generate": "generation.sample",
     "generate_many": "generation.sample",
@@ -102,6 +111,7 @@ _PLACES = {  # imported on first use: `nextword --help` must not wait for torch
     "resume": "training.train",
     "run_demo": "demo",
     "score": "tasks.verbs",
+    "score_documents": "tasks.verbs",
     "surprisal": "tasks.verbs",
     "tag": "evaluation.tagging",
     "to_frame": "evaluation.surprisal",
@@ -135,6 +145,7 @@ __all__ = [
     "evaluate_seeds",
     "export",
     "fill",
+    "filter",
     "find_lr",
     "generate",
     "generate_many",
@@ -149,6 +160,7 @@ __all__ = [
     "resume",
     "run_demo",
     "score",
+    "score_documents",
     "surprisal",
     "tag",
     "to_frame",

@@ -176,6 +176,12 @@ def _number(value: object) -> Any:
     raise _Refused("give a number")
 
 
+def _numbers(value: Any) -> Any:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise _Refused("give a list of numbers, such as [30, 60]")
+    return [_number(item) for item in value]
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -246,24 +252,29 @@ def _settings(*places: str) -> Check:
 KINDS: dict[str, Check] = {
     **dict.fromkeys(("text", "prompt", "source", "target", "device", "precision", "format"), _text),
     "recipe": _name,
-    **dict.fromkeys(("by", "context", "library", "normalise"), _text),
+    **dict.fromkeys(("by", "context", "library", "normalise", "field", "on_error"), _text),
     "rows": _rows,
     "texts": _texts,
     **dict.fromkeys(("prompts", "candidates"), _text_list),
     "stop": _stops,
-    **dict.fromkeys(("path", "out", "start_from"), _path),
+    **dict.fromkeys(("path", "out", "start_from", "reference"), _path),
     **dict.fromkeys(
         ("data", "files", "targets", "train", "valid", "valid_targets", "test", "members"), _paths
     ),
+    "inputs": _paths,
     **dict.fromkeys(
         ("tokens", "top_k", "seed", "seeds", "top", "batch_size", "mc_dropout", "stripes"), _count
     ),
     **dict.fromkeys(("warmup", "beam", "length", "samples", "steps", "fine_tune"), _count),
+    **dict.fromkeys(("sample", "workers"), _count),
     **dict.fromkeys(
         ("temperature", "top_p", "min_p", "repetition_penalty", "low", "high"), _number
     ),
+    **dict.fromkeys(("minimum", "maximum"), _number),
+    "buckets": _numbers,
     **dict.fromkeys(("overwrite", "quiet", "allow_unk", "joint", "add_marks"), _flag),
     **dict.fromkeys(("corrected", "previous"), _flag),
+    **dict.fromkeys(("split", "dropped", "plain", "resume"), _flag),
     **dict.fromkeys(("bar", "bars", "say"), _call),
     "overrides": _overrides,
     "run": _run,

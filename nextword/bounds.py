@@ -20,6 +20,7 @@ CONTEXT = 1 << 20  # tokens that a model sees at once
 PIECES = 1 << 24  # pieces of words that a tokenizer learns
 BEAM = 1_000  # hypotheses of a beam search
 SAMPLES = 10_000  # texts, or passes, that are computed together
+WORKERS = 256  # processes
 TRAININGS = 10_000  # trainings in one directory
 ALPHA = 10.0  # length penalty, an exponent
 TEMPERATURE = 1e6  # logits are divided by it

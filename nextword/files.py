@@ -89,8 +89,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock `folder` against other trainings while the context is open.
+def locked(folder: Path, doing: str = "training in") -> Iterator[None]:
+    """Lock `folder` against other processes while the context is open; `doing` says what they do.
 
     The operating system releases the lock when the process ends, even if it is killed.
 
@@ -110,7 +110,5 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(
-                f"another process is training in '{folder}'; wait or stop it"
-            ) from None
+            raise InputError(f"another process is {doing} '{folder}'; wait or stop it") from None
         yield

@@ -19,6 +19,7 @@ VERBS = (
     "ablate",
     "evaluate",
     "score",
+    "filter",
     "generate",
     "translate",
     "fill",

@@ -21,6 +21,7 @@ from ..data.pairs import pad
 from ..data.stream import Ids
 from ..errors import InputError
 from ..generation.infill import gap_filler
+from ..ngram.documents import DocumentSums
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
@@ -234,3 +235,27 @@ def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore
             oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
             each = safe_exp(-log_prob / max(1, len(ids)))
             yield SentenceScore(text, log_prob, len(ids), oov, each, pseudo=True)
+
+
+def sum_pseudo_documents(run: Run, texts: Sequence[str]) -> DocumentSums:
+    """Add up the pseudo-log-likelihoods of documents, without the ends of their lines. A line that
+    is longer than the model's context is divided into pieces.
+
+    Raises:
+        InputError: the run does not predict masked words.
+    """
+    model = gap_filler(run)
+    rows = [np.array(run.tokenizer.encode(text), np.int64) for text in texts]
+    ends = np.cumsum([len(row) for row in rows])
+    log_prob = score_masked(model, np.concatenate(rows), run.device).log_prob
+    sums = [float(part.sum(dtype=np.float64)) for part in np.split(log_prob, ends[:-1])]
+    missing = [
+        run.tokenizer.unknown(text) if UNK in row else []
+        for text, row in zip(texts, rows, strict=True)
+    ]
+    return DocumentSums(
+        np.array(sums),
+        np.array([int((row != EOS).sum()) for row in rows]),
+        np.array([len(pieces) for pieces in missing]),
+        np.array([sum(len(piece.encode("utf-8")) + 1 for piece in pieces) for pieces in missing]),
+    )

@@ -7,7 +7,7 @@ the model and looks probabilities up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -23,10 +23,12 @@ if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` imp
     import torch
     from torch import Tensor, nn
 
+    from ..ngram.documents import DocumentSums, Lookup
     from ..ngram.estimate import Estimated
     from ..ngram.interface import Ngrams
     from ..ngram.table import Table
     from ..text.lexicon import Lexicon
+    from ..text.tokenizer import Tokenizer
 
 
 _BLOCK = 1 << 16  # tokens that are scored at a time
@@ -59,6 +61,7 @@ class NgramLM:
         self.lexicon: Lexicon | None = None
         self.meta: dict[str, Any] = {}
         self._table: Ngrams | None = None
+        self._lookup: tuple[Tokenizer, Lookup | None] | None = None
         self._device: str | torch.device = "cpu"
 
     @property
@@ -235,6 +238,17 @@ class NgramLM:
                     out[at], found[at] = some[0], node[0]
         natural(log_prob, wanted)
         return log_prob, nodes
+
+    def sum_documents(
+        self, texts: Sequence[str], tokenizer: Tokenizer, workers: int | None = None
+    ) -> DocumentSums:
+        """Score documents, each of which ends in a newline, line by line; see
+        `nextword.ngram.documents.sum_documents`."""
+        from ..ngram.documents import Lookup, sum_documents
+
+        if self._lookup is None or self._lookup[0] is not tokenizer:
+            self._lookup = tokenizer, Lookup.of(tokenizer)
+        return sum_documents(self.table, tokenizer, self._lookup[1], texts, workers)
 
     def _states(self, ids: Tensor, state: State) -> np.ndarray[Any, Any]:
         """The states (B, T + 1) before the first of ids (B, T) and after each of them."""

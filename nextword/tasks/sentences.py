@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +18,7 @@ from .text import TextTask, predicted
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..evaluation.documents import DocumentScores
     from ..evaluation.figures import Evaluation
     from ..evaluation.reading import Reading
     from ..evaluation.sentences import SentenceScore
@@ -112,3 +113,12 @@ class SentencesTask(TextTask):
         from ..evaluation.surprisal_scoring import pseudo_rows
 
         return pseudo_rows(run, lines, how)
+
+    def score_documents(
+        self, run: Run, texts: Sequence[str], workers: int | None = None
+    ) -> DocumentScores:
+        from ..evaluation.documents import as_lines, counted
+        from ..evaluation.pseudo import sum_pseudo_documents
+
+        texts = [as_lines(text) for text in texts]
+        return counted(texts, sum_pseudo_documents(run, texts), words_are_tokens=False)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # importing these takes seconds, and settings must be checked
     from ..config import Config, Overrides
     from ..data.stream import Stream
     from ..evaluation.cache import Cache
+    from ..evaluation.documents import DocumentScores
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
     from ..evaluation.surprisal import Rows, Surprisal
@@ -273,6 +274,19 @@ class Task(ABC):
             InputError: the run cannot score sentences.
         """
         raise self.refusal(run.name, Ability.SCORE, run.path)
+
+    def score_documents(
+        self, run: Run, texts: Sequence[str], workers: int | None = None
+    ) -> DocumentScores:
+        """Score documents, line by line; see `nextword.score_documents`.
+
+        Args:
+            workers: number of threads of an n-gram model; None = one per core.
+
+        Raises:
+            InputError: the run does not predict running text.
+        """
+        raise self.refusal(run.name, Ability.PREDICT, run.path)
 
     def classify_lines(self, run: Run, lines: Iterable[str]) -> Iterator[Answer]:
         """Yield the label of each line, or the tags of its words.

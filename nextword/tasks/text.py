@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..data.stream import Stream
     from ..evaluation.compare_texts import TextComparison
+    from ..evaluation.documents import DocumentScores
     from ..evaluation.figures import Evaluation
     from ..evaluation.reading import Reading
     from ..evaluation.sentences import SentenceScore
@@ -174,6 +175,18 @@ class TextTask(Task):
         from ..evaluation.surprisal_scoring import text_rows
 
         return text_rows(run, lines, how)
+
+    def score_documents(
+        self, run: Run, texts: Sequence[str], workers: int | None = None
+    ) -> DocumentScores:
+        from ..evaluation.documents import SumsDocuments, as_lines, counted, sums_of_lines
+
+        texts = [as_lines(text) for text in texts]
+        if isinstance(run.model, SumsDocuments):
+            sums = run.model.sum_documents(texts, run.tokenizer, workers)
+            return counted(texts, sums, words_are_tokens=run.tokenizer.between_blanks() is not None)
+        sums = sums_of_lines(run, texts, lambda lines: self.score_lines(run, lines))
+        return counted(texts, sums, words_are_tokens=False)
 
     def examples(
         self, run: Run, data: Paths, folder: Path, *, length: int | None, samples: int

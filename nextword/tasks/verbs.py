@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import checked
+from ..arguments import check_text, checked
 from ..errors import InputError
 from ..files import AnyPath, Paths, path_list
 from ..run import Run, load, seeds_of
 from ..screen import Bar
 from ..text.source import streams_kept
+from ..types import Ability
 from . import task_of
 from .results import SeedsEvaluation
 from .task import Options
 
 if TYPE_CHECKING:
     from ..evaluation.cache import Cache
+    from ..evaluation.documents import DocumentScore
     from ..evaluation.dynamic import Dynamic
     from ..evaluation.sentences import SentenceScore
     from ..evaluation.surprisal import Surprisal
@@ -263,3 +265,37 @@ def surprisal(
 
     how = Rows(by, corrected, context, previous, batch_size)
     return list(task_of(run.config).surprisal(run.normalised(normalise), texts, how))
+
+
+@checked
+def score_documents(run: Run, texts: Iterable[str], normalise: str = "none") -> list[DocumentScore]:
+    """Score documents, each of which may have several lines, for filtering.
+
+    As in CCNet (Wenzek et al. 2020), every line is scored on its own, from the beginning of a line
+    to its `<eos>`, and the log-probabilities of the lines are added. A BERT gives
+    pseudo-log-likelihoods, which compare only with each other.
+
+    Args:
+        run: a language model or a BERT.
+        texts: the documents.
+        normalise: what is done to each line first, such as "ccnet"; see
+            `nextword.text.normalise`.
+
+    Returns:
+        One `DocumentScore` per document, in their order, with `perplexity` (per token),
+        `word_perplexity`, `bits_per_byte` and the sums that they are made of. Memory grows with
+        the number of documents; `nextword.filter` reads files of any size.
+
+    Raises:
+        InputError: the run does not predict running text, or an item is no string.
+
+    Example:
+        [one.perplexity for one in nextword.score_documents(run, ["two lines\nof text", "another"])]
+    """
+    from ..evaluation.documents import as_lines
+    from ..text.normalise import normaliser
+
+    run.require(Ability.PREDICT)
+    change = normaliser(normalise)
+    found = [change(as_lines(check_text(text))) for text in texts]
+    return list(task_of(run.config).score_documents(run, found)) if found else []

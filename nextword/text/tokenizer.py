@@ -14,12 +14,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from .. import bounds, registry
 from ..config import TextConfig
 from ..errors import InputError, shown
 from ..parsing import read_json
+from .folding import Folding
 
 UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")
@@ -34,6 +35,14 @@ class BadLine(InputError):
         """`line` is its number in the text that was given, from 0."""
         super().__init__(why)
         self.line = line
+
+
+class BetweenBlanks(NamedTuple):
+    """How a tokenizer cuts whose tokens are the words between blanks."""
+
+    vocabulary: list[str]  # the words, by id
+    ascii_only: bool  # only the blanks of ASCII separate words, as in KenLM
+    fold: Folding  # what is done to a text before it is cut
 
 
 class Tokenizer(ABC):
@@ -170,6 +179,11 @@ class Tokenizer(ABC):
     def known(self, word: str) -> int | None:
         """The id of a whole word, None if the word is not a single token. Pretrained word vectors
         are looked up by it."""
+        return None
+
+    def between_blanks(self) -> BetweenBlanks | None:
+        """How words are found, if tokens are the words between blanks and nothing else; such a
+        tokenizer can be replaced by a `Lexicon`, which is faster."""
         return None
 
     @abstractmethod

@@ -10,7 +10,16 @@ from typing import Any, ClassVar, Self
 
 from ..config import TextConfig
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, build_vocabulary, trimmed
+from .tokenizer import (
+    EOS,
+    SPECIALS,
+    UNK,
+    BetweenBlanks,
+    Span,
+    Tokenizer,
+    build_vocabulary,
+    trimmed,
+)
 
 # Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
 CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -166,6 +175,11 @@ class WordTokenizer(Tokenizer):
 
     def known(self, word: str) -> int | None:
         return self._ids.get(word)
+
+    def between_blanks(self) -> BetweenBlanks | None:
+        if self.split == "words":
+            return None
+        return BetweenBlanks(self.vocabulary, self.split == "ascii", self.fold)
 
     def settings(self) -> dict[str, Any]:
         return {"split": self.split} | self.fold.settings() | {"vocabulary": self.vocabulary}

@@ -1,0 +1,358 @@
+"""One filtering: blocks are read, several processes score them, and what they return is written."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..compiled import parallel_imap, threads
+from ..errors import InputError, Interrupted, shown
+from ..evaluation.documents import SumsDocuments, document_signature
+from ..parsing import read_json
+from ..run import Run
+from ..screen import TrainingBar, clock
+from ..tasks import task_of
+from ..text.documents import BLOCK, Block, Documents, compress, format_of, open_documents
+from ..text.parquet import Parquet
+from .inputs import compare, identity
+from .output import HISTOGRAM, PROGRESS, UNFINISHED, Output, summary_of, written
+from .pool import forked
+from .report import FilterReport, draw, report
+from .settings import Settings
+from .statistics import Statistics
+from .work import Done, Work, output_name
+
+SAVE_EVERY = 2.0  # seconds between two notes of how far the work is
+_LISTED = 100  # errors in the summary
+_SAMPLE_BYTES = 64 << 20  # of a sample that thresholds are learnt from
+_SLOW = 16  # a model that needs torch gets blocks that are so many times smaller
+_PROBES = 200  # tokens by which a model is recognised
+
+Call = Callable[[tuple[int, bytes]], Done]
+
+
+@dataclass
+class Progress:
+    """How far the work is."""
+
+    file: int = 0  # number of the file that is read
+    position: int = 0  # `Block.stop` in it
+    read: int = 0  # bytes of it that have been read
+    counts: list[dict[str, int]] = field(default_factory=list)  # of each file; see `add`
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    statistics: Statistics = field(default_factory=Statistics)
+    publishing: bool = False  # all is done but for putting the files in their places
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all as values for JSON."""
+        return vars(self) | {"statistics": self.statistics.as_dict()}
+
+    @classmethod
+    def restore(cls, values: dict[str, Any]) -> Progress:
+        """Make it again from what `as_dict` returned."""
+        known = {name: values[name] for name in vars(cls())}
+        return cls(**known | {"statistics": Statistics.restore(values["statistics"])})
+
+    def add(self, documents: Documents, block: Block, done: Done) -> None:
+        """Add a block of the file that is read."""
+        counts = self.counts[self.file]
+        for number, wrong in done.errors[: _LISTED - len(self.errors)]:
+            at = counts["records"] + number + 1
+            self.errors.append({"path": str(documents.path), "number": at, "wrong": wrong})
+        counts["records"] += done.records
+        counts["documents"] += done.statistics.documents
+        counts["skipped"] += len(done.errors)
+        self.statistics.add(done.statistics)
+        self.position, self.read = block.stop, block.read
+
+
+class Job:
+    """One call of `filter`, whose arguments have been checked."""
+
+    def __init__(
+        self,
+        run: Run,
+        settings: Settings,
+        inputs: list[Documents],
+        folder: Path,
+        skip: bool,
+        workers: int | None,
+        quiet: bool,
+    ) -> None:
+        self.run, self.settings, self.inputs, self.folder = run, settings, inputs, folder
+        self.skip, self.quiet = skip, quiet
+        fast = isinstance(run.model, SumsDocuments)
+        self.workers = (workers or threads()) if fast else 1  # torch has threads of its own
+        self.block = BLOCK if fast else BLOCK // _SLOW
+        self.begun: dict[str, Any] = {  # what must be the same when work goes on
+            "model": _fingerprint(run),
+            "settings": settings.as_dict(),
+            "inputs": [identity(documents) for documents in inputs],
+        }
+        self.old: list[str] = []  # files of an earlier filter, to be replaced
+        self.streams: dict[int, Iterator[Block]] = {}  # whose first blocks have been looked at
+        self.thresholds: tuple[float, ...] = ()
+        self.learnt_from: dict[str, Any] | None = None
+        self.progress = Progress()
+        self.saved = 0  # records of which the output is on the disk
+
+    def start(self) -> FilterReport:
+        """Begin; what an earlier filter has written stays until all is done."""
+        if self.settings.buckets:
+            self._learn()
+        self.old = written(self.folder)
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        return self._go_on({})
+
+    def resume(self) -> FilterReport:
+        """Go on, or return the summary if all is done.
+
+        Raises:
+            InputError: the model, the settings or the files are others than at the beginning.
+        """
+        path = self.folder / UNFINISHED / PROGRESS
+        if not path.is_file():
+            summary = summary_of(self.folder)
+            if summary is None:
+                return self.start()
+            compare(summary["begun"], self.begun)
+            return FilterReport(**summary)
+        try:
+            saved = read_json(path)
+            self.progress = Progress.restore(saved)
+            self.thresholds, self.learnt_from = tuple(saved["thresholds"]), saved["learnt_from"]
+            self.old = [str(name) for name in saved["old"]]
+            sizes = {str(name): int(size) for name, size in saved["sizes"].items()}
+            compare(saved["begun"], self.begun)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"'{path}' is damaged ({shown(error)}); start again: --overwrite"
+            ) from None
+        return self._go_on(sizes)
+
+    # ------------------------------------------------------------------------ the work itself
+
+    def _go_on(self, sizes: dict[str, int]) -> FilterReport:
+        output = Output(self.folder, sizes)
+        try:
+            self._save(output)
+            if not self.progress.publishing:
+                self._read_all(output)
+            return self._publish(output)
+        except KeyboardInterrupt:
+            if not self.saved or self.streams:
+                raise
+            raise Interrupted("stopped and saved; add --resume to the command to go on") from None
+        finally:
+            output.close()
+            if (self.folder / UNFINISHED).is_dir() and (not self.saved or self._is_stream()):
+                shutil.rmtree(self.folder / UNFINISHED)
+
+    def _is_stream(self) -> bool:
+        return any(documents.stream for documents in self.inputs)
+
+    def _save(self, output: Output) -> None:
+        output.save(
+            self.progress.as_dict()
+            | {"begun": self.begun, "old": self.old}
+            | {"thresholds": self.thresholds, "learnt_from": self.learnt_from}
+        )
+        self.saved = sum(counts["records"] for counts in self.progress.counts)
+
+    def _read_all(self, output: Output) -> None:
+        alone = self.workers == 1
+        work = Work(self.run, self.settings, self.thresholds, None if alone else 1)
+        function = partial(_work_on, work, self.inputs)
+        progress = self.progress
+        with forked(function, self.workers) as call, TrainingBar(self.quiet) as bar:
+            show = _Shown(bar, self.inputs, progress)
+            while progress.file < len(self.inputs):
+                self._read(self.inputs[progress.file], output, call, show)
+                progress.file, progress.position, progress.read = progress.file + 1, 0, 0
+        self._check_found()
+        progress.publishing = True
+        self._save(output)
+
+    def _read(self, documents: Documents, output: Output, call: Call, show: _Shown) -> None:
+        """Work on one file, or on the rest of it."""
+        progress = self.progress
+        is_parquet = documents.format == "parquet"
+        if progress.file == len(progress.counts):
+            progress.counts.append({"records": 0, "documents": 0, "skipped": 0})
+        with closing(self._results(documents, call)) as results:
+            for block, done in results:
+                if done.errors and not self.skip:
+                    raise self._broken(documents, *done.errors[0])
+                for stream, data in done.written.items():
+                    output.append(str(output_name(documents, stream)), data, is_parquet)
+                progress.add(documents, block, done)
+                show(documents)
+                if time.monotonic() - output.saved >= SAVE_EVERY:
+                    self._save(output)
+        for stream in self.settings.streams():
+            name = str(output_name(documents, stream))
+            if is_parquet:
+                output.append(name, b"", True)
+                join = Parquet(documents.path).join
+                output.complete(name, partial(join, columns=self.settings.columns()))
+            elif not output.sizes.get(name):
+                output.append(name, compress(b"", documents.compression), False)
+        output.close()
+
+    def _results(self, documents: Documents, call: Call) -> Generator[tuple[Block, Done]]:
+        """Blocks of a file, in order, and what has become of them."""
+        number, start = self.progress.file, self.progress.position
+        blocks = self.streams.get(number) or format_of(documents).blocks(
+            documents, start, self.block
+        )
+
+        def work(block: Block) -> tuple[Block, Done]:
+            return block, call((number, block.data))
+
+        yield from (
+            parallel_imap(work, blocks, self.workers) if self.workers > 1 else map(work, blocks)
+        )
+
+    def _broken(self, documents: Documents, number: int, wrong: str) -> InputError:
+        at = self.progress.counts[self.progress.file]["records"] + number + 1
+        unit = format_of(documents).unit
+        again = " --resume" if self.saved else ""
+        return InputError(
+            f"{unit} {at:,} of '{documents.path}' {wrong}; to leave such records out:{again} "
+            "--on-error skip"
+        )
+
+    def _check_found(self) -> None:
+        """Raise InputError if there are records, but no documents: the field is a wrong one."""
+        if self.progress.errors and not self.progress.statistics.documents:
+            first = self.progress.errors[0]
+            raise InputError(
+                f"no record is a document; record {first['number']:,} of '{first['path']}' "
+                f"{first['wrong']}"
+            )
+
+    # ------------------------------------------------------------------------ thresholds
+
+    def _learn(self) -> None:
+        """Find the figures at which the buckets are divided.
+
+        Raises:
+            InputError: there are no documents to learn from.
+        """
+        settings = self.settings
+        work = Work(self.run, settings)
+        reference = settings.reference
+        most = None if reference else settings.sample
+        sources = [open_documents(Path(reference), None)] if reference else self.inputs
+        values: list[np.ndarray[Any, Any]] = []
+        for number, documents in enumerate(sources):
+            form = format_of(documents)
+            form.check(documents, settings.field)
+            blocks = form.blocks(documents, 0, self.block)
+            seen: list[Block] = []
+            size = 0
+            for block in blocks:
+                if documents.stream:
+                    seen.append(block)
+                values.append(work.values(documents, block.data))
+                size += len(block.data)
+                if most and (sum(map(len, values)) >= most or size >= _SAMPLE_BYTES):
+                    break
+            if documents.stream:
+                self.streams[number] = chain(seen, blocks)
+            if most and sum(map(len, values)) >= most:
+                break
+        found = np.concatenate([np.zeros(0), *values])[:most]
+        if not len(found):
+            where = f"'{reference}'" if reference else "the input"
+            raise InputError(f"no documents in {where} to learn the buckets from")
+        with np.errstate(invalid="ignore"):
+            cuts = np.percentile(found, settings.buckets)
+        self.thresholds = tuple(np.nan_to_num(cuts, nan=np.inf, posinf=np.inf).tolist())
+        self.learnt_from = {"path": reference, "documents": len(found)}
+
+    # ------------------------------------------------------------------------ the end
+
+    def _publish(self, output: Output) -> FilterReport:
+        settings, progress = self.settings, self.progress
+        names = [
+            str(output_name(documents, stream))
+            for documents in self.inputs
+            for stream in settings.streams()
+        ]
+        inputs = [
+            {"path": str(documents.path), "format": documents.format}
+            | {"compression": documents.compression}
+            | counts
+            for documents, counts in zip(self.inputs, progress.counts, strict=True)
+        ]
+        result = report(
+            settings,
+            progress.statistics,
+            self.thresholds,
+            run=self.run.name,
+            signature=document_signature(self.run, settings.normalise),
+            inputs=inputs,
+            files=names,
+            skipped=sum(counts["skipped"] for counts in progress.counts),
+            errors=progress.errors,
+            learnt_from=self.learnt_from,
+            begun=self.begun,
+        )
+        bounds = [value for value in (settings.minimum, settings.maximum) if value is not None]
+        cuts = [*self.thresholds, *bounds]
+        draw(output.work / HISTOGRAM, settings, progress.statistics, cuts)
+        output.publish([*names, HISTOGRAM], self.old, result.as_json())
+        return result
+
+
+def _work_on(work: Work, inputs: list[Documents], item: tuple[int, bytes]) -> Done:
+    """Work on a block of the file of a number."""
+    number, data = item
+    return work(inputs[number], data)
+
+
+def _fingerprint(run: Run) -> str:
+    """Tell models apart by what they say about some of their own words."""
+    size = run.tokenizer.vocab_size
+    ids = np.unique(np.linspace(min(2, size - 1), size - 1, _PROBES).astype(int)).tolist()
+    texts = [run.tokenizer.decode(ids[at : at + 10]) for at in range(0, len(ids), 10)]
+    scores = task_of(run.config).score_documents(run, texts, 1)
+    said = [f"{one.log_prob:.4g}" for one in scores]
+    parts = [document_signature(run, "none"), str(run.parameters), *said]
+    return hashlib.sha256(" ".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+class _Shown:
+    """Shows how far the work is and how fast."""
+
+    def __init__(self, bar: TrainingBar, inputs: list[Documents], progress: Progress) -> None:
+        self.bar, self.progress = bar, progress
+        self.sizes = [documents.size for documents in inputs]
+        self.began = time.monotonic()
+        self.documents, self.bytes = progress.statistics.documents, self._read()
+        self(inputs[min(progress.file, len(inputs) - 1)])
+
+    def _read(self) -> int:
+        return sum(self.sizes[: self.progress.file]) + self.progress.read
+
+    def __call__(self, documents: Documents) -> None:
+        """Show it; `documents` is the file that is read."""
+        seconds = max(1e-9, time.monotonic() - self.began)
+        each = (self.progress.statistics.documents - self.documents) / seconds
+        speed = (self._read() - self.bytes) / seconds
+        total = sum(self.sizes)
+        status = f"{each:,.0f} documents/s  {speed / 1e6:,.1f} MB/s"
+        if total and speed and all(self.sizes):
+            status += f"  {clock(max(0.0, (total - self._read()) / speed))} left"
+        self.bar.show(documents.name, min(1.0, self._read() / max(1, total)), status)

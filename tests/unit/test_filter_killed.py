@@ -1,0 +1,121 @@
+"""`nextword filter` killed at random moments: what is resumed writes the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nextword
+from nextword.filtering import job
+from tests.support import snapshot
+from tests.unit.test_filter import PACKED, RUNS, jsonl, texts
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests fork")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks, each of which is brought to the disk."""
+    monkeypatch.setattr(job, "BLOCK", 16 << 10)
+    monkeypatch.setattr(job, "SAVE_EVERY", 0.005)
+
+
+def killed(seconds: float, **arguments: Any) -> bool:
+    """Filter in a process that is killed after some time; whether it was killed before its end.
+
+    None of the processes that it started lives on.
+    """
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        try:
+            nextword.filter(quiet=True, workers=2, **arguments)
+        except BaseException as error:
+            print(repr(error), file=sys.__stderr__, flush=True)
+            os._exit(1)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    limit = time.monotonic() + 20
+    while left := members(child):
+        assert time.monotonic() < limit, f"processes live on: {left}"
+        time.sleep(0.01)
+    return os.WIFSIGNALED(status)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = path.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def files(folder: Path, kind: str) -> list[Path]:
+    """Three files of documents."""
+    made = []
+    for number, packed in enumerate(["", ".gz", ".zst"]):
+        documents = texts(700, seed=number)
+        path = folder / f"{number}.{kind}{packed}"
+        if kind == "parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            path = folder / f"{number}.parquet"
+            pq.write_table(pa.table({"text": documents}), path, row_group_size=100 + number)
+        else:
+            lines = "\n".join(text.replace("\n", " ") for text in documents).encode()
+            path.write_bytes(PACKED[packed][0](jsonl(documents) if kind == "jsonl" else lines))
+        made.append(path)
+    return made
+
+
+def try_kills(kind: str, times: int, seed: int, folder: Path, **options: Any) -> None:
+    draw = random.Random(seed)
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    run = nextword.load(RUNS / "ngram")
+    arguments = {"run": run, "inputs": files(folder, kind), **options}
+    began = time.perf_counter()
+    nextword.filter(out=folder / "whole", quiet=True, workers=2, **arguments)
+    whole = time.perf_counter() - began
+    kills = 0
+    for attempt in range(times):
+        out = folder / f"out{attempt}"
+        while killed(draw.uniform(0.02, 0.8) * whole, out=out, resume=True, **arguments):
+            kills += 1
+        assert snapshot(out) == snapshot(folder / "whole")
+    assert kills
+
+
+def test_killed(tmp_path: Path) -> None:
+    try_kills("jsonl", 2, 1, tmp_path, buckets=[30, 60], split=True, sample=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"maximum": 100.0, "dropped": True},
+        {"buckets": [30, 60], "split": True, "plain": True},
+    ],
+    ids=["all", "dropped", "split"],
+)
+def test_killed_often(kind: str, seed: int, options: dict[str, Any], tmp_path: Path) -> None:
+    try_kills(kind, 4, seed, tmp_path, **options)
