@@ -179,7 +179,11 @@ def _number(value: object) -> Any:
 def _numbers(value: Any) -> Any:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise _Refused("give a list of numbers, such as [30, 60]")
-    return [_number(item) for item in value]
+    listed = list(value)
+    for item in listed:
+        if not isinstance(item, Real) or isinstance(item, bool):
+            raise _Refused(f"it holds {described(item)}; give numbers only")
+    return listed
 
 
 def _flag(value: object) -> bool:

@@ -28,7 +28,9 @@ def command(
     ] = "text",
     format: Annotated[
         str | None,
-        typer.Option(help="txt, jsonl or parquet (default: what the name of a file says)."),
+        typer.Option(
+            help="Format of the inputs: txt, jsonl or parquet (default: what their names say)."
+        ),
     ] = None,
     by: Annotated[
         str,
@@ -91,7 +93,7 @@ def command(
     quiet: Quiet = False,
     device: Device = "cpu",
 ) -> None:
-    """Score the documents of files, and keep, drop or sort them by how probable they are.
+    """Score documents, and keep, drop or sort them by their scores.
 
     Each file becomes a file of the same name and format in DIR, with the documents in the same
     order and the columns perplexity, word_perplexity and bits_per_byte (in .txt before the

@@ -11,7 +11,7 @@ from ..arguments import checked
 from ..errors import InputError, shown
 from ..files import AnyPath, Paths, locked, path_list
 from ..run import Run
-from ..text.documents import format_of
+from ..text.document_formats import format_of
 from ..text.source import is_stream
 from ..types import Ability
 from .inputs import open_inputs

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from ..parsing import read_json
 from ..run import Run
 from ..screen import TrainingBar, clock
 from ..tasks import task_of
-from ..text.documents import BLOCK, Block, Documents, compress, format_of, open_documents
+from ..text.document_formats import format_of
+from ..text.documents import BLOCK, Block, Documents, compress
 from ..text.parquet import Parquet
 from .inputs import compare, identity
 from .output import HISTOGRAM, PROGRESS, UNFINISHED, Output, summary_of, written
@@ -30,11 +30,11 @@ from .pool import forked
 from .report import FilterReport, draw, report
 from .settings import Settings
 from .statistics import Statistics
+from .thresholds import learn
 from .work import Done, Work, output_name
 
 SAVE_EVERY = 2.0  # seconds between two notes of how far the work is
 _LISTED = 100  # errors in the summary
-_SAMPLE_BYTES = 64 << 20  # of a sample that thresholds are learnt from
 _SLOW = 16  # a model that needs torch gets blocks that are so many times smaller
 _PROBES = 200  # tokens by which a model is recognised
 
@@ -109,7 +109,8 @@ class Job:
     def start(self) -> FilterReport:
         """Begin; what an earlier filter has written stays until all is done."""
         if self.settings.buckets:
-            self._learn()
+            learnt = learn(Work(self.run, self.settings), self.inputs, self.block)
+            self.thresholds, self.learnt_from, self.streams = learnt
         self.old = written(self.folder)
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
         return self._go_on({})
@@ -240,46 +241,6 @@ class Job:
                 f"no record is a document; record {first['number']:,} of '{first['path']}' "
                 f"{first['wrong']}"
             )
-
-    # ------------------------------------------------------------------------ thresholds
-
-    def _learn(self) -> None:
-        """Find the figures at which the buckets are divided.
-
-        Raises:
-            InputError: there are no documents to learn from.
-        """
-        settings = self.settings
-        work = Work(self.run, settings)
-        reference = settings.reference
-        most = None if reference else settings.sample
-        sources = [open_documents(Path(reference), None)] if reference else self.inputs
-        values: list[np.ndarray[Any, Any]] = []
-        for number, documents in enumerate(sources):
-            form = format_of(documents)
-            form.check(documents, settings.field)
-            blocks = form.blocks(documents, 0, self.block)
-            seen: list[Block] = []
-            size = 0
-            for block in blocks:
-                if documents.stream:
-                    seen.append(block)
-                values.append(work.values(documents, block.data))
-                size += len(block.data)
-                if most and (sum(map(len, values)) >= most or size >= _SAMPLE_BYTES):
-                    break
-            if documents.stream:
-                self.streams[number] = chain(seen, blocks)
-            if most and sum(map(len, values)) >= most:
-                break
-        found = np.concatenate([np.zeros(0), *values])[:most]
-        if not len(found):
-            where = f"'{reference}'" if reference else "the input"
-            raise InputError(f"no documents in {where} to learn the buckets from")
-        with np.errstate(invalid="ignore"):
-            cuts = np.percentile(found, settings.buckets)
-        self.thresholds = tuple(np.nan_to_num(cuts, nan=np.inf, posinf=np.inf).tolist())
-        self.learnt_from = {"path": reference, "documents": len(found)}
 
     # ------------------------------------------------------------------------ the end
 

@@ -12,7 +12,8 @@ import numpy as np
 from ..evaluation.documents import DocumentScores, as_lines
 from ..run import Run
 from ..tasks import task_of
-from ..text.documents import Columns, Documents, compress, format_of
+from ..text.document_formats import format_of
+from ..text.documents import Columns, Documents, compress
 from ..text.normalise import normaliser
 from .settings import DROPPED, Settings
 from .statistics import Statistics

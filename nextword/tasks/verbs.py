@@ -290,7 +290,7 @@ def score_documents(run: Run, texts: Iterable[str], normalise: str = "none") -> 
         InputError: the run does not predict running text, or an item is no string.
 
     Example:
-        [one.perplexity for one in nextword.score_documents(run, ["two lines\nof text", "another"])]
+        [one.perplexity for one in nextword.score_documents(run, ["one line", "another"])]
     """
     from ..evaluation.documents import as_lines
     from ..text.normalise import normaliser

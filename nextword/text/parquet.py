@@ -7,12 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError, shown
-
-if TYPE_CHECKING:
-    from .documents import Block, Columns, Documents, Records
+from .documents import Block, Columns, Documents, Records
 
 _ROW = 1 << 10  # bytes that a row is taken to have
 _BUFFER = 1 << 20  # bytes that are read at once from each column
@@ -64,8 +62,6 @@ class Parquet:
         Raises:
             InputError: the file is damaged.
         """
-        from .documents import Block
-
         file = self._open()
         groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         total = max(1, sum(groups))
@@ -84,8 +80,6 @@ class Parquet:
             raise self._damaged(error) from None
 
     def parse(self, data: bytes, field: str) -> Records:
-        from .documents import Records
-
         pa = self._pa
         table = pa.ipc.open_stream(data).read_all()
         if table.schema.names.count(field) > 1:

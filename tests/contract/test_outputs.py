@@ -62,6 +62,7 @@ WRITERS: dict[str, tuple[list[object], str, bool]] = {
         True,
     ),
     "export hf": (["export", RUNS / "bert", "--format", "hf", "--out"], "out", True),
+    "filter": (["filter", RUNS / "ngram", TEXT, "--quiet", "--out"], "out", True),
     "embed": (["embed", RUNS / "lstm", TEXT, "--out"], "out.npy", True),
 }
 

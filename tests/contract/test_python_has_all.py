@@ -27,6 +27,7 @@ FUNCTIONS = {
     "ablate": ["ablate"],
     "evaluate": ["evaluate", "tune_cache", "evaluate_seeds", "evaluate_minimal_pairs"],
     "score": ["score", "surprisal", "to_frame"],
+    "filter": ["filter", "score_documents"],
     "generate": ["generate", "generate_many", "generate_masked"],
     "translate": ["translate", "translate_lines"],
     "fill": ["fill"],

@@ -65,6 +65,18 @@ VERBS: dict[str, tuple[Arguments, Ability | None]] = {
     ),
     "score": (verb("score", "RUN", "DATA"), Ability.SCORE),
     "score --json": (verb("score", "RUN", "DATA", "--json"), Ability.SCORE),
+    "filter": (
+        verb("filter", "RUN", "DATA", "--out", "OUT", "--quiet", out="filtered"),
+        Ability.PREDICT,
+    ),
+    "filter --buckets": (
+        verb(
+            *("filter", "RUN", "DATA", "--out", "OUT", "--buckets", "30,60", "--split"),
+            *("--workers", 1, "--quiet"),
+            out="filtered",
+        ),
+        Ability.PREDICT,
+    ),
     "generate": (verb("generate", "RUN", "--tokens", 3, "--seed", 1), Ability.GENERATE),
     "generate --beam": (verb("generate", "RUN", "--tokens", 3, "--beam", 2), Ability.GENERATE),
     "translate": (verb("translate", "RUN", "DATA"), Ability.TRANSLATE),

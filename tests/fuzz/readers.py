@@ -488,6 +488,27 @@ def tagged_text(draw: random.Random, folder: Path) -> None:
     list(read_tagged(path))
 
 
+@kind
+def documents(draw: random.Random, folder: Path) -> None:
+    """Files of documents, which are filtered."""
+    kind = draw.choice(["txt", "jsonl", "jsonl", "parquet"])
+    path = folder / f"a.{kind}"
+    if kind == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"n": [1, 2, 3], "text": ["the cat", None, TEXT]}), path)
+        replace(path, damaged(path.read_bytes(), draw))
+    else:
+        rows = [odd_json({"text": draw.choice(TEXTS), "n": 1}, draw) for _ in range(20)]
+        good = b"\n".join(rows) if kind == "jsonl" else TEXT.encode() * 9
+        replace(path, odd_text(good, draw))
+    buckets = draw.choice([[], [50.0]])
+    skip = draw.choice(["skip", "skip", "stop"])
+    run = nextword.load(RUNS / "ngram")
+    nextword.filter(run, path, folder / "out", buckets=buckets, on_error=skip, quiet=True)
+
+
 WORDS = WordTokenizer(["<unk>", "<eos>", "the", "cat", "sat", "New York"], "whitespace", False)
 
 

@@ -70,6 +70,12 @@ GOOD: dict[str, list[list[str]]] = {
         ),
         ["score", "gru", "regions.txt", "--regions", "--context", "short.txt", "--uncorrected"],
     ],
+    "filter": [
+        ["filter", "ngram", "short.txt", "--out", "out/f", "--quiet"],
+        ["filter", "m.arpa", "docs.jsonl", "--out", "out/f", "--max", "90", "--dropped"],
+        ["filter", "m.arpa", "docs.jsonl", "short.txt", "--out", "out/f", "--buckets", "30,60"],
+        ["filter", "lstm", "docs.jsonl", "--out", "out/f", "--by", "bits_per_byte", "--json"],
+    ],
     "generate": [
         ["generate", "lstm", "--prompt", "the", "--tokens", "3", "--seed", "1"],
         ["generate", "m.arpa", "--tokens", "2", "--temperature", "0.5"],
@@ -137,6 +143,7 @@ class Pool:
             "labelled.tsv": original("labelled.tsv")[:600],
             "tagged.tsv": original("tagged.tsv")[:600],
             "minimal.tsv": b"the cat sat\tthe cat sits on\tverbs\nit is\tit are\n",
+            "docs.jsonl": b'{"text": "the cat", "n": 1}\n' * 9,
             "m.arpa": SMALL,
             "a.vec": b"the 1 2 3\ncat 1 0 -1\n",
             "tiny.toml": TOML.encode(),
