@@ -146,6 +146,6 @@ def sums_of_lines(
     return DocumentSums(found[0], *found[1:].astype(np.int64))
 
 
-def document_signature(run: Run, normalise: str) -> str:
+def document_signature(run: Run) -> str:
     """What the scores of documents depend on besides model and text."""
-    return signature(run, "line", [f"normalise:{normalise}"] if normalise != "none" else [])
+    return signature(run, "line")

@@ -105,6 +105,7 @@ def filter(
     opened = open_inputs(paths, settings, folder)
     for documents in opened:
         format_of(documents).check(documents, field)
+    run = run.normalised(normalise)
     job = Job(run, settings, opened, folder, on_error == "skip", workers, quiet)
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,7 @@ class Job:
     # ------------------------------------------------------------------------ the work itself
 
     def _go_on(self, sizes: dict[str, int]) -> FilterReport:
-        output = Output(self.folder, sizes)
+        output = Output(self.folder, sizes, self.progress.publishing)
         try:
             self._save(output)
             if not self.progress.publishing:
@@ -262,7 +262,7 @@ class Job:
             progress.statistics,
             self.thresholds,
             run=self.run.name,
-            signature=document_signature(self.run, settings.normalise),
+            signature=document_signature(self.run),
             inputs=inputs,
             files=names,
             skipped=sum(counts["skipped"] for counts in progress.counts),
@@ -290,7 +290,7 @@ def _fingerprint(run: Run) -> str:
     texts = [run.tokenizer.decode(ids[at : at + 10]) for at in range(0, len(ids), 10)]
     scores = task_of(run.config).score_documents(run, texts, 1)
     said = [f"{one.log_prob:.4g}" for one in scores]
-    parts = [document_signature(run, "none"), str(run.parameters), *said]
+    parts = [document_signature(run), str(run.parameters), *said]
     return hashlib.sha256(" ".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 

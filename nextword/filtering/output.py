@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -49,11 +50,25 @@ def check_out(out: Path, overwrite: bool, resume: bool) -> Path:
     if _hardly_begun(out):
         return target(out)
     finished = (out / SUMMARY).is_file()
-    names = {SUMMARY, HISTOGRAM, UNFINISHED, *(Path(name).parts[0] for name in written(out))}
     mark = SUMMARY if finished else f"{UNFINISHED}/{PROGRESS}"
-    return check_folder(
-        out, Folder("filtered documents", mark, frozenset(names)), overwrite or resume
-    )
+    own = [re.escape(name) for name in (SUMMARY, HISTOGRAM, *written(out), *_being_written(out))]
+    files = "|".join([*own, f"{UNFINISHED}/.*"])
+    kind = Folder("filtered documents", mark, _is_ours, files)
+    return check_folder(out, kind, overwrite or resume)
+
+
+def _being_written(folder: Path) -> list[str]:
+    """The files that an unfinished filter writes or replaces; some may be in their places."""
+    try:
+        progress = read_json(folder / UNFINISHED / PROGRESS)
+        return [str(name) for name in (*progress["sizes"], *progress["old"])]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _is_ours(mark: Path) -> bool:
+    """A damaged `progress.json` is ours too: `Job.resume` says what is wrong with it."""
+    return mark.name == PROGRESS or "begun" in read_json(mark)
 
 
 def _hardly_begun(out: Path) -> bool:
@@ -85,19 +100,21 @@ class Output:
     Args:
         folder: where they will be.
         sizes: how long each file in `unfinished/` is, when work is resumed.
+        publishing: all is done but for putting the files in their places.
 
     Raises:
         InputError: a file is shorter than it should be.
     """
 
-    def __init__(self, folder: Path, sizes: dict[str, int]) -> None:
+    def __init__(self, folder: Path, sizes: dict[str, int], publishing: bool = False) -> None:
         self.folder, self.work = folder, folder / UNFINISHED
         self.work.mkdir(parents=True, exist_ok=True)
         self.sizes = sizes
         self.saved = time.monotonic()  # when `save` was last called
         self._open: dict[str, BinaryIO] = {}
         self._joined: list[str] = []  # blocks that are in their Parquet file
-        self._cut_back()
+        if not publishing:
+            self._cut_back()
 
     def _cut_back(self) -> None:
         """Remove what was written after the last `save`."""

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..evaluation.documents import DocumentScores, as_lines
+from ..evaluation.documents import DocumentScores
 from ..run import Run
 from ..tasks import task_of
 from ..text.document_formats import format_of
 from ..text.documents import Columns, Documents, compress
-from ..text.normalise import normaliser
 from .settings import DROPPED, Settings
 from .statistics import Statistics
 
@@ -47,10 +46,7 @@ class Work:
     threads: int | None = None
 
     def scores(self, texts: list[str]) -> DocumentScores:
-        """Score texts, normalised as the settings say."""
-        if self.settings.normalise != "none":
-            change = normaliser(self.settings.normalise)
-            texts = [change(as_lines(text)) for text in texts]
+        """Score texts."""
         return task_of(self.run.config).score_documents(self.run, texts, self.threads)
 
     def values(self, documents: Documents, data: bytes) -> Array:

@@ -11,8 +11,8 @@ from ..compiled import Int, compiled, parallel_map, threads
 from ..text.lexicon import Lexicon, find_word
 from ..text.tokenizer import EOS, UNK, BetweenBlanks, Tokenizer
 from ..text.word_bytes import END_OF_TEXT, LINE_END, next_token
-from . import queries
-from .table import LN10, Table
+from .interface import Ngrams
+from .table import LN10
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +47,7 @@ class Lookup(NamedTuple):
 
 
 def sum_documents(
-    table: Table,
+    table: Ngrams,
     tokenizer: Tokenizer,
     lookup: Lookup | None,
     texts: Sequence[str],
@@ -71,7 +71,8 @@ def sum_documents(
         if share and size >= share:
             groups.append(texts[first:index])
             first, size = index, 0
-    groups.append(texts[first:])
+    if first < len(texts):
+        groups.append(texts[first:])
 
     def work(group: Sequence[str]) -> DocumentSums:
         found = _looked_up(lookup, group) if lookup else _encoded(tokenizer, group)
@@ -81,16 +82,15 @@ def sum_documents(
 
 
 def _summed(
-    table: Table, ids: Array, starts: Array, unknown: Array, unknown_bytes: Array
+    table: Ngrams, ids: Array, starts: Array, unknown: Array, unknown_bytes: Array
 ) -> DocumentSums:
-    """Add up log-probabilities; documents begin at starts (N + 1,) in ids.
-
-    A document is read like one long line: after an `<eos>` the state is that at the beginning of a
-    line."""
-    sums = np.empty(len(starts) - 1)
-    ignored = np.empty(len(sums), np.int32)
-    queries.sum_lines(*table.arrays, ids, starts, table.start, sums, ignored)
-    return DocumentSums(sums * LN10, np.diff(starts), unknown, unknown_bytes)
+    """Add up log-probabilities; documents begin at starts (N + 1,) in ids, and end with `<eos>`."""
+    sums, _, _ = table.score_lines(ids, 1)
+    ends = np.flatnonzero(ids == EOS) + 1
+    first = np.searchsorted(ends, starts[:-1], side="right")  # the first line of each document
+    return DocumentSums(
+        np.add.reduceat(sums, first) * LN10, np.diff(starts), unknown, unknown_bytes
+    )
 
 
 def _looked_up(lookup: Lookup, texts: Sequence[str]) -> tuple[Array, Array, Array, Array]:

@@ -184,7 +184,9 @@ class TextTask(Task):
         texts = [as_lines(text) for text in texts]
         if isinstance(run.model, SumsDocuments):
             sums = run.model.sum_documents(texts, run.tokenizer, workers)
-            return counted(texts, sums, words_are_tokens=run.tokenizer.between_blanks() is not None)
+            tokenizer = run.tokenizer
+            plain = tokenizer.between_blanks() is not None and tokenizer.normalisation == "none"
+            return counted(texts, sums, words_are_tokens=plain)
         sums = sums_of_lines(run, texts, lambda lines: self.score_lines(run, lines))
         return counted(texts, sums, words_are_tokens=False)
 

@@ -292,10 +292,7 @@ def score_documents(run: Run, texts: Iterable[str], normalise: str = "none") -> 
     Example:
         [one.perplexity for one in nextword.score_documents(run, ["one line", "another"])]
     """
-    from ..evaluation.documents import as_lines
-    from ..text.normalise import normaliser
-
     run.require(Ability.PREDICT)
-    change = normaliser(normalise)
-    found = [change(as_lines(check_text(text))) for text in texts]
+    run = run.normalised(normalise)
+    found = [check_text(text) for text in texts]
     return list(task_of(run.config).score_documents(run, found)) if found else []

@@ -12,7 +12,7 @@ from typing import Any, Self
 from .. import registry
 from ..config import TextConfig
 from .normalise import normaliser, tokenised
-from .tokenizer import Span, Tokenizer, restore_tokenizer
+from .tokenizer import BetweenBlanks, Span, Tokenizer, restore_tokenizer
 
 _CHUNK = re.compile(r"\s*\S+|\s+")  # a word and the white space before it
 _ALIGNED = 1000  # characters of a chunk that are aligned one by one
@@ -57,6 +57,13 @@ class NormalisedTokenizer(Tokenizer):
 
     def encode_parts(self, parts: Sequence[str]) -> list[list[int]]:
         return self.inner.encode_parts([self.normalise(part) for part in parts])
+
+    def between_blanks(self) -> BetweenBlanks | None:
+        cuts = self.inner.between_blanks()
+        if cuts is None:
+            return None
+        fold = cuts.fold
+        return cuts._replace(fold=lambda text: fold(self.normalise(text)))
 
     def word_boundaries(self) -> list[int] | None:
         return self.inner.word_boundaries()

@@ -12,7 +12,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -20,7 +20,6 @@ from .. import bounds, registry
 from ..config import TextConfig
 from ..errors import InputError, shown
 from ..parsing import read_json
-from .folding import Folding
 
 UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")
@@ -42,7 +41,7 @@ class BetweenBlanks(NamedTuple):
 
     vocabulary: list[str]  # the words, by id
     ascii_only: bool  # only the blanks of ASCII separate words, as in KenLM
-    fold: Folding  # what is done to a text before it is cut
+    fold: Callable[[str], str]  # what is done to a text before it is cut; newlines stay
 
 
 class Tokenizer(ABC):

@@ -179,7 +179,7 @@ class WordTokenizer(Tokenizer):
     def between_blanks(self) -> BetweenBlanks | None:
         if self.split == "words":
             return None
-        return BetweenBlanks(self.vocabulary, self.split == "ascii", self.fold)
+        return BetweenBlanks(self.vocabulary, self.split == "ascii", self.fold.__call__)
 
     def settings(self) -> dict[str, Any]:
         return {"split": self.split} | self.fold.settings() | {"vocabulary": self.vocabulary}
