@@ -86,6 +86,7 @@ def speed(given: argparse.Namespace, folder: Path, model: Path) -> None:
         sides["kenlm loop, 1 process"] = lambda: loop(scorer, documents, folder / "theirs", 1)
         many = f"kenlm loop, {given.workers} processes"
         sides[many] = lambda: loop(scorer, documents, folder / "theirs", given.workers)
+    ours()  # imports and compiles what is needed
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(given.rounds):
         for name, side in sides.items():

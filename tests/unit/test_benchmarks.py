@@ -112,3 +112,13 @@ def test_word_vectors_are_written_as_they_are_read(tmp_path: Path) -> None:
     assert read.skipped == 0 and vectors.keys() == {"cat", "dog", "fish"}
     near, far = (np.linalg.norm(vectors["cat"] - vectors[other]) for other in ("dog", "fish"))
     assert near < 0.1 * far
+
+
+def test_filter_beside_a_loop(tmp_path: Path) -> None:
+    """Both tables, and a message if KenLM is not installed."""
+    text = ROOT / "tests" / "fixtures" / "earlier_runs" / "train.txt"
+    command = [sys.executable, "-m", "benchmarks.filter", "--text", str(text), "--rounds", "1"]
+    command += ["--documents", "40", "--megabytes", "1", "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "| nextword filter, 2 processes |" in done.stdout and "| 1 MB |" in done.stdout
