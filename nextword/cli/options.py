@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,18 +143,33 @@ def advise_on_prose(run: Run, sample: str) -> None:
         )
 
 
-def watched(run: Run, lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines as they come; after the first ones see `advise_on_prose`."""
-    seen: list[str] | None = []
-    for line in lines:
-        yield line
-        if seen is not None:
-            seen.append(line)
-            if len(seen) == _WATCHED:
-                advise_on_prose(run, "\n".join(seen))
-                seen = None
-    if seen:
-        advise_on_prose(run, "\n".join(seen))
+class Watched:
+    """Lines as they come; after the first ones see `advise_on_prose`."""
+
+    def __init__(self, run: Run, lines: Iterator[str]) -> None:
+        self._run, self._lines = run, lines
+        self._seen: list[str] | None = []
+
+    def __iter__(self) -> Watched:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if self._seen is not None:
+            if line is not None:
+                self._seen.append(line)
+            if line is None or len(self._seen) == _WATCHED:
+                advise_on_prose(self._run, "\n".join(self._seen))
+                self._seen = None
+        if line is None:
+            raise StopIteration
+        return line
+
+    def waits(self) -> bool:
+        """Return whether the next line has not arrived yet."""
+        from ..text.input_lines import Arriving
+
+        return isinstance(self._lines, Arriving) and self._lines.waits()
 
 
 def decoding_settings(beam: int | None, alpha: float | None, verb: str) -> Decoding | None:

@@ -83,12 +83,12 @@ def command(
     --by and --regions print rows with surprisal and entropy in bits, rank and place in the line.
     """
     from ..run import load
-    from .options import text_lines, watched
+    from .options import Watched, text_lines
 
     rows = _rows(by, format, regions, context, uncorrected)
     lines = text_lines(file)  # first, so that a wrong path fails before the model is loaded
     loaded = load(run, device).normalised(normalise)
-    lines = watched(loaded, lines)
+    lines = Watched(loaded, lines)
     if rows is None:
         _print_sentences(loaded, lines, json=json)
     else:

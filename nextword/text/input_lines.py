@@ -8,7 +8,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..arguments import check_text
 from ..errors import InputError
@@ -114,6 +114,15 @@ class InputLines(Iterator[str]):
         return self._read_some(_BYTES)
 
 
+@runtime_checkable
+class Arriving(Protocol):
+    """Lines that arrive one by one."""
+
+    def waits(self) -> bool:
+        """Return whether the next line has not arrived yet."""
+        ...
+
+
 def take(texts: Iterable[str], most: int) -> list[str]:
     """Take up to `most` texts from an iterator. It waits for the first one only; an empty list
     means that the iterator is exhausted.
@@ -124,6 +133,6 @@ def take(texts: Iterable[str], most: int) -> list[str]:
     taken = []
     for text in texts:
         taken.append(check_text(text))
-        if len(taken) == most or (isinstance(texts, InputLines) and texts.waits()):
+        if len(taken) == most or (isinstance(texts, Arriving) and texts.waits()):
             break
     return taken
