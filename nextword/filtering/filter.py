@@ -94,7 +94,7 @@ def filter(
     bounds.check("workers", workers, 1, bounds.WORKERS)
     settings = Settings(
         field, format, by, minimum, maximum, tuple(buckets), sample,
-        None if reference is None else str(Path(reference).resolve()),
+        None if reference is None else os.path.abspath(reference),
         split, dropped, plain, normalise,
     )  # fmt: skip
     settings.check()

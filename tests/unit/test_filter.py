@@ -674,3 +674,13 @@ def test_a_full_disk(
         assert status == 2 and "no space left on the disk for" in err, err
     nextword.filter(run, documents, out, resume=True, quiet=True)
     assert [row["id"] for row in rows_of(out / "docs.jsonl")] == list(range(300))
+
+
+def test_a_reference_that_links_in_a_circle(
+    run: nextword.Run, tmp_path: Path, documents: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"no file .*loop"):
+        nextword.filter(
+            run, documents, tmp_path / "out", buckets=[50], reference=tmp_path / "loop", quiet=True
+        )
