@@ -127,6 +127,7 @@ class Job:
             if summary is None:
                 return self.start()
             compare(summary["begun"], self.begun)
+            shutil.rmtree(path.parent, ignore_errors=True)  # killed while that was removed
             return FilterReport(**summary)
         try:
             saved = read_json(path)

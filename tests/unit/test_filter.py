@@ -571,6 +571,7 @@ def test_stopped_and_resumed(
     total = sum(-(-path.stat().st_size // 4096) for path in (documents, tmp_path / "more.txt"))
     assert 0 < len(calls) <= total - 6
     assert snapshot(out) == snapshot(tmp_path / "whole")
+    (out / "unfinished" / "head").mkdir(parents=True)  # killed while this was removed
     assert cli(*arguments, "--out", out, "--resume")[0] == 0  # all is done
     assert cli(*arguments, "--out", out, "--resume", "--field", "x")[0] == 2
     assert snapshot(out) == snapshot(tmp_path / "whole")
