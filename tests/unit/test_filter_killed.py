@@ -102,6 +102,7 @@ def try_kills(kind: str, times: int, seed: int, folder: Path, **options: Any) ->
     assert kills
 
 
+@pytest.mark.slow  # kills at random moments: how often is by chance
 def test_killed(tmp_path: Path) -> None:
     try_kills("jsonl", 2, 1, tmp_path, buckets=[30, 60], split=True, sample=100)
 
