@@ -68,7 +68,7 @@ $(VENV)/.installed-weights: $(VENV)/.installed-dev
 # torch is named again: without it the peers' packages would bring another build of it.
 # pyctcdecode asks for a numpy older than ours, and does not need it.
 $(VENV)/.installed-bench: $(VENV)/.installed-weights
-	$(INSTALL) -e '.[bench]' "$$(grep '^torch==' constraints.txt)"
+	$(INSTALL) $(PLAIN) -e '.[bench]' "$$(grep '^torch==' constraints.txt)"
 	$(INSTALL) --no-deps pyctcdecode pygtrie
 	@touch $@
 
