@@ -37,7 +37,7 @@ class FilterReport:
     thresholds: list[float]  # the figures at which the buckets are divided
     learnt_from: dict[str, Any] | None  # what the thresholds come from, and how many documents
     buckets: dict[str, int]  # the number of documents in each
-    perplexity: float | None  # of all documents together; None = unknown or infinite
+    perplexity: float | None  # of all documents together; NaN or None = unknown
     word_perplexity: float | None
     bits_per_byte: float | None
     tokens: int

@@ -124,7 +124,7 @@ class IdsTokenizer(Tokenizer):
         for number, line in enumerate(text.split("\n")):
             for word in line.split():
                 if not (word.isascii() and word.isdigit()):
-                    raise BadLine(number, f"'{shown(word, 30)}' is no id; ids are 0 to {last:,}")
+                    raise BadLine(number, f"'{shown(word, 30)}' is no id; ids are whole numbers")
                 if len(word) > _DIGITS or int(word) > last:
                     raise BadLine(
                         number, f"the id {shown(word, 30)} is not in the vocabulary, 0 to {last:,}"

@@ -685,3 +685,15 @@ def test_a_reference_that_links_in_a_circle(
         nextword.filter(
             run, documents, tmp_path / "out", buckets=[50], reference=tmp_path / "loop", quiet=True
         )
+
+
+def test_no_documents_have_no_figures(tmp_path: Path) -> None:
+    """An empty file is one without documents; their perplexity is unknown, and not 1."""
+    (tmp_path / "empty.txt").write_text("")
+    run = nextword.load(RUNS / "ngram")
+    report = nextword.filter(run, [tmp_path / "empty.txt"], tmp_path / "out")
+    assert report.documents == 0 and report.perplexity is not None and math.isnan(report.perplexity)
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [written[name] for name in ("perplexity", "word_perplexity", "bits_per_byte")] == [
+        None
+    ] * 3

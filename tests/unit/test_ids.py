@@ -84,7 +84,7 @@ def test_the_vocabulary() -> None:
 
 
 BAD = {
-    "1 2\n3 x 4\n": (1, "'x' is no id; ids are 0 to 9"),
+    "1 2\n3 x 4\n": (1, "'x' is no id; ids are whole numbers"),
     "1 -2\n": (0, "'-2' is no id"),
     "1\n\n1.5\n": (2, "'1.5' is no id"),
     "10\n": (0, "the id 10 is not in the vocabulary, 0 to 9"),
