@@ -40,10 +40,16 @@ def command(
         ),
     ] = "perplexity",
     minimum: Annotated[
-        float | None, typer.Option("--min", help="Drop documents with a smaller figure.")
+        float | None,
+        typer.Option(
+            "--min", min=0, max=bounds.NUMBER, help="Drop documents with a smaller figure."
+        ),
     ] = None,
     maximum: Annotated[
-        float | None, typer.Option("--max", help="Drop documents with a larger figure.")
+        float | None,
+        typer.Option(
+            "--max", min=0, max=bounds.NUMBER, help="Drop documents with a larger figure."
+        ),
     ] = None,
     dropped: Annotated[
         bool, typer.Option("--dropped", help="Write dropped documents into DIR/dropped.")
@@ -58,7 +64,11 @@ def command(
     ] = "",
     sample: Annotated[
         int,
-        typer.Option(min=1, help="Learn the buckets from so many documents, from the first on."),
+        typer.Option(
+            min=1,
+            max=bounds.COUNT,
+            help="Learn the buckets from so many documents, from the first on.",
+        ),
     ] = 10_000,
     reference: Annotated[
         Path | None,

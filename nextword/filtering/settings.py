@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .. import bounds
 from ..errors import InputError, shown
 from ..evaluation.documents import FIGURES
 from ..text.normalise import normaliser
@@ -59,8 +60,9 @@ class Settings:
             raise InputError(f"--by {shown(self.by)}: documents are judged by {', '.join(FIGURES)}")
         normaliser(self.normalise)
         low, high = self.minimum, self.maximum
-        if any(value is not None and value != value for value in (low, high)):
-            raise InputError("--min and --max are numbers; NaN is none")
+        bounds.check("minimum", low, 0.0, bounds.NUMBER)
+        bounds.check("maximum", high, 0.0, bounds.NUMBER)
+        bounds.check("sample", self.sample, 1, bounds.COUNT)
         if low is not None and high is not None and low > high:
             raise InputError(f"--min {low:g} is above --max {high:g}: nothing would be kept")
         if any(not 0 < cut < 100 for cut in self.buckets) or any(
@@ -69,8 +71,6 @@ class Settings:
             raise InputError("--buckets are percentiles between 0 and 100, in rising order: 30,60")
         if self.buckets and self.bounded:
             raise InputError("--buckets and --min or --max exclude each other; use one of them")
-        if self.sample < 1:
-            raise InputError("--sample is the number of documents to learn from, at least 1")
         for option, used, needs, given in (
             ("--split", self.split, "--buckets", bool(self.buckets)),
             ("--reference", self.reference is not None, "--buckets", bool(self.buckets)),

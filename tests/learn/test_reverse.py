@@ -85,8 +85,16 @@ def recurrent(attention: str) -> Any:
     return config.build(V, V)
 
 
+OTHERS = [name for name in registry.names("attention") if name != "dot"]
+
+
 @pytest.mark.parametrize(
-    ("attention", "backwards"), [("dot", False), *((n, True) for n in registry.names("attention"))]
+    ("attention", "backwards"),
+    [
+        ("dot", False),
+        ("dot", True),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in OTHERS),
+    ],
 )
 def test_recurrent_models_with_attention(attention: str, backwards: bool) -> None:
     """Every score finds the place to look at: all sequences without a fault."""

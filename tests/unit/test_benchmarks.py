@@ -55,6 +55,7 @@ def test_translators_are_trained(tmp_path: Path) -> None:
     assert (run / STATE).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_one_cycle_in_pieces(tmp_path: Path) -> None:
     """The script stops with status 3 while there is more to do, goes on when called again, and the
     last call says how good the model is."""

@@ -442,7 +442,9 @@ def test_a_file_that_is_cut_off(packed: str, run: nextword.Run, tmp_path: Path) 
     [
         ("--by x", "documents are judged by"),
         ("--min 5 --max 3", "nothing would be kept"),
-        ("--min nan", "NaN is none"),
+        ("--min nan", "less than or equal to"),
+        ("--max 1e99", "less than or equal to"),
+        ("--sample 0", "greater than or equal to 1"),
         ("--buckets 60,30", "in rising order"),
         ("--buckets 0,30", "between 0 and 100"),
         ("--buckets a", "separated by commas"),
