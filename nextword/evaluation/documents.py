@@ -7,7 +7,6 @@ Its perplexity is exp(-log_prob / tokens), with one `<eos>` a line.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -42,19 +41,18 @@ class DocumentScore:
 
     @property
     def perplexity(self) -> float:
-        """Per token; NaN of the sum of no documents, and so are the others."""
-        return safe_exp(-self.log_prob / self.tokens) if self.tokens else math.nan
+        """Per token."""
+        return safe_exp(-self.log_prob / max(1, self.tokens))
 
     @property
     def word_perplexity(self) -> float:
         """Per word between white space; an `<eos>` counts as a word."""
-        return safe_exp(-self.log_prob / self.words) if self.words else math.nan
+        return safe_exp(-self.log_prob / max(1, self.words))
 
     @property
     def bits_per_byte(self) -> float:
         """Unknown words are spelled out at 8 bits per byte."""
-        bits = spelled_bits(-self.log_prob, self.oov_bytes)
-        return bits / self.bytes if self.bytes else math.nan
+        return spelled_bits(-self.log_prob, self.oov_bytes) / max(1, self.bytes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures and the counts by name."""

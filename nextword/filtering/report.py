@@ -37,7 +37,7 @@ class FilterReport:
     thresholds: list[float]  # the figures at which the buckets are divided
     learnt_from: dict[str, Any] | None  # what the thresholds come from, and how many documents
     buckets: dict[str, int]  # the number of documents in each
-    perplexity: float | None  # of all documents together; NaN or None = unknown
+    perplexity: float | None  # of all documents together; None = there are none, or it is infinite
     word_perplexity: float | None
     bits_per_byte: float | None
     tokens: int
@@ -86,6 +86,7 @@ def report(
 ) -> FilterReport:
     """Make the summary; `known` are the other fields of it."""
     overall = statistics.overall()
+    some = statistics.documents > 0
     names = settings.bucket_names()
     return FilterReport(
         settings=settings.as_dict(),
@@ -94,9 +95,9 @@ def report(
         dropped=statistics.groups["dropped"],
         thresholds=list(thresholds),
         buckets={name: statistics.groups[name] for name in names},
-        perplexity=overall.perplexity,
-        word_perplexity=overall.word_perplexity,
-        bits_per_byte=overall.bits_per_byte,
+        perplexity=overall.perplexity if some else None,
+        word_perplexity=overall.word_perplexity if some else None,
+        bits_per_byte=overall.bits_per_byte if some else None,
         tokens=overall.tokens,
         words=overall.words,
         bytes=overall.bytes,
