@@ -18,7 +18,7 @@ from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
 
-FOLDER = Path(__file__).parent / "kenlm"
+FOLDER = Path(__file__).parent / "lmplz"
 MODELS = {
     "order5": NgramSettings(order=5),
     "order3-prune001": NgramSettings(order=3, prune=(0, 0, 1)),

@@ -34,7 +34,7 @@ from nextword.text.lexicon import Lexicon
 from nextword.text.tokenizer import EOS, SPECIALS, UNK
 from nextword.text.vocabulary_builder import VocabularyBuilder
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "kenlm"
+REFERENCE = Path(__file__).parents[1] / "reference" / "lmplz"
 Grams = dict[tuple[str, ...], tuple[float, float]]
 
 TEXT = (

@@ -20,7 +20,7 @@ from nextword.ngram.estimate import estimate
 from nextword.ngram.settings import NgramSettings
 from nextword.text.vocabulary_builder import VocabularyBuilder
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "kenlm"
+REFERENCE = Path(__file__).parents[1] / "reference" / "lmplz"
 
 ARPA = """\\data\\
 ngram 1=8
