@@ -85,7 +85,7 @@ def ours(drops: bool, precision: str) -> Any:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             terms, state = config.objective(model, batch, detach(state))
         loss = sum_of(terms)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = clip_gradients(model, config.train)
         optimizer.step()
         optimizer.zero_grad()

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import nextword
 from nextword.errors import InputError
@@ -118,11 +119,19 @@ def scores(path: Path) -> Iterator[float]:
             yield json.loads(line)["perplexity"]
 
 
+class Scorer(Protocol):
+    """What the loop needs of `kenlm.Model`."""
+
+    def score(self, sentence: str, /) -> float:
+        """The logarithm to base 10 of a sentence's probability."""
+        ...
+
+
 class Lines:
     """The loop: what stands in every script that filters with KenLM."""
 
-    def __init__(self, model: object) -> None:
-        self.score = model.score  # type: ignore[attr-defined]
+    def __init__(self, model: Scorer) -> None:
+        self.score = model.score
 
     def __call__(self, rows: list[str]) -> list[str]:
         done = []
@@ -145,7 +154,7 @@ def _work(rows: list[str]) -> list[str]:
     return _lines(rows)
 
 
-def loop(model: object, documents: Path, out: Path, workers: int) -> None:
+def loop(model: Scorer, documents: Path, out: Path, workers: int) -> None:
     global _lines
     _lines = Lines(model)
     with documents.open(encoding="utf-8") as source, out.open("w", encoding="utf-8") as target:

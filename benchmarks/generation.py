@@ -71,11 +71,14 @@ def torch_lstm() -> Any:
     layers = []
     for layer in model.stack.layers:
         lstm = torch.nn.LSTM(layer.W.shape[1], layer.U.shape[1])
-        with torch.no_grad():
-            lstm.weight_ih_l0.copy_(layer.W)
-            lstm.weight_hh_l0.copy_(layer.U)
-            lstm.bias_ih_l0.copy_(layer.b)
-            lstm.bias_hh_l0.zero_()
+        lstm.load_state_dict(
+            {
+                "weight_ih_l0": layer.W,
+                "weight_hh_l0": layer.U,
+                "bias_ih_l0": layer.b,
+                "bias_hh_l0": torch.zeros_like(layer.b),
+            }
+        )
         layers.append(lstm)
 
     @torch.no_grad()

@@ -141,14 +141,13 @@ def main() -> None:
                     speed = work.tokens_per_second(arguments.steps)
                     if repeat:  # the first is a warm-up, which also records graphs
                         speeds[side].append(speed)
-            row = {"model": name, "precision": precision, "losses": checks}
-            row |= {side: median(values) for side, values in speeds.items()}
-            rows.append(row)
+            speed_of = {side: median(values) for side, values in speeds.items()}
+            rows.append({"model": name, "precision": precision, "losses": checks, **speed_of})
             print(
                 f"{name:<10}{precision:<6}"
                 + "".join(
-                    f"{side}: {row[side]:>11,.0f} tokens/s ({row[side] / row['torch']:.2f})   "
-                    for side in SIDES
+                    f"{side}: {speed:>11,.0f} tokens/s ({speed / speed_of['torch']:.2f})   "
+                    for side, speed in speed_of.items()
                 )
                 + f"losses {checks[0]:.5f} {checks[1]:.5f}"
             )

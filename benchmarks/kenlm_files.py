@@ -82,8 +82,8 @@ def row(kind: str, path: Path, lines: list[str], repeats: int) -> str:
     sentence = np.abs(ours.score_many(lines) - [other.score(line) for line in lines]).max()
     word = 0.0
     for line in lines:
-        a = np.array([found[0] for found in ours.full_scores(line)])
-        word = max(word, float(np.abs(a - [found[0] for found in other.full_scores(line)]).max()))
+        found = np.array([full[0] for full in ours.full_scores(line)])
+        word = max(word, float(np.abs(found - [full[0] for full in other.full_scores(line)]).max()))
     size = path.stat().st_size / 1e6
     a, b = sorted(mine[1:])[repeats // 2], sorted(theirs[1:])[repeats // 2]
     return f"| {kind} | {size:.1f} | {a:.3f} ({b:.3f}) | {word:.1e} | {sentence:.1e} |"

@@ -36,6 +36,7 @@ def measure(side: str, words: int, batch: int, time: int) -> dict[str, Any]:
     from torch.nn import functional
 
     from nextword.models.recurrent import RecurrentConfig
+    from nextword.nn.heads import SoftmaxHead
 
     torch.manual_seed(1)
     config = RecurrentConfig(cell="lstm", embedding=E, hidden=H, layers=2, tied=True)
@@ -51,6 +52,7 @@ def measure(side: str, words: int, batch: int, time: int) -> dict[str, Any]:
         else:
             hidden = model.hidden(x, state)[0].flatten(0, 1)
             targets = y.T.flatten()
+            assert isinstance(model.head, SoftmaxHead)
             weight, bias = model.embedding.weight, model.head.b
             if side == "plain":
                 loss = functional.cross_entropy(functional.linear(hidden, weight, bias), targets)
@@ -62,7 +64,7 @@ def measure(side: str, words: int, batch: int, time: int) -> dict[str, Any]:
                     linear_bias=bias,
                     options=torch.nn.LinearCrossEntropyOptions(),
                 )
-        loss.backward()
+        torch.autograd.backward(loss)
         model.zero_grad()
         losses.append(float(loss.detach()))
         took = clock.perf_counter() - began

@@ -125,9 +125,9 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
                 if interpolate == (smoothing == "katz") and smoothing in ONE_WAY:
                     continue
                 for order in range(1, 8):
-                    settings = [f"model.smoothing={smoothing}"]
+                    settings: tuple[str, ...] = (f"model.smoothing={smoothing}",)
                     if smoothing != "katz":
-                        settings.append(f"model.interpolate={str(interpolate).lower()}")
+                        settings += (f"model.interpolate={str(interpolate).lower()}",)
                     seconds, peak = timed(ours(options.train, run, order, settings))
                     row = {
                         "smoothing": smoothing,

@@ -8,6 +8,7 @@ import gc
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def query(options: argparse.Namespace) -> dict[str, Any]:
         ids = model.lexicon.ids("\n".join(lines) + "\n")
         tokens = len(ids)
         results: dict[str, Any] = {}
-        sides = {
+        sides: dict[str, Callable[[], Any]] = {
             "kenlm.Model.score, text": lambda: [theirs.score(line) for line in lines],
             "score_many, text, 1": lambda: model.score_many(lines, 1),
             "score_many, text, 2": lambda: model.score_many(lines, 2),

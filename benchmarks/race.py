@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from .sides import Side, in_turn, machine, median, relative_range, serve
 
@@ -55,10 +56,9 @@ def working(config: Any, model: Any, corpus: Any, folder: str = ".") -> Any:
 def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
     """Run `nextword.training.loop.loop.fit` for one pass; returns times and losses."""
     from nextword.training.loop import loop
+    from nextword.training.loop.step import backward
 
     watch = Watch()
-
-    backward = loop.backward
 
     def timed(training: Any, batch: Any, state: Any) -> Any:
         watch.begin(batch.tokens)
@@ -66,12 +66,8 @@ def fit(config: Any, model: Any, corpus: Any) -> dict[str, Any]:
         watch.losses.append(float(answer[1]))
         return answer
 
-    loop.backward = timed  # type: ignore[assignment]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            loop.fit(working(config, model, corpus, folder), quiet=True)
-    finally:
-        loop.backward = backward
+    with tempfile.TemporaryDirectory() as folder, patch.object(loop, "backward", timed):
+        loop.fit(working(config, model, corpus, folder), quiet=True)
     return watch.result()
 
 

@@ -72,12 +72,12 @@ def in_turn(sides: dict[str, Side], repeats: int, **request: Any) -> dict[str, l
 
 def median(answers: list[Answer], key: str = "seconds") -> float:
     """The median of a figure over the answers."""
-    return statistics.median(answer[key] for answer in answers)
+    return float(statistics.median(answer[key] for answer in answers))
 
 
 def relative_range(answers: list[Answer], key: str = "seconds") -> float:
     """(largest - smallest) / median of a figure: how much the measurements of a side vary."""
-    values = [answer[key] for answer in answers]
+    values = [float(answer[key]) for answer in answers]
     return (max(values) - min(values)) / statistics.median(values)
 
 
@@ -97,10 +97,8 @@ def peak_gflops(size: int = 2048, repeats: int = 7) -> float:
 
     a, b = torch.randn(size, size), torch.randn(size, size)
     laid = multiply_by(b, torch.float32, size, 100)
-    times = [
-        statistics.median(seconds(lambda f=f: f()) for _ in range(repeats))  # type: ignore[misc]
-        for f in (lambda: torch.mm(a, b), lambda: laid(a))
-    ]
+    ways: tuple[Callable[[], object], ...] = (lambda: torch.mm(a, b), lambda: laid(a))
+    times = [statistics.median(seconds(way) for _ in range(repeats)) for way in ways]
     return 2 * size**3 / min(times) / 1e9
 
 

@@ -131,10 +131,11 @@ def plain(shape: Shape, dropout: float) -> dict[str, Any]:
         hidden, state = lstm(drop(embedding(inputs[span])), state)
         logits = decoder(drop(hidden)).view(-1, shape.vocabulary)
         loss = criterion(torch.log_softmax(logits, dim=1), ids[span].reshape(-1))
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, CLIP)
         for p in parameters:
-            p.data.add_(p.grad, alpha=-LR)
+            if p.grad is not None:
+                p.data.add_(p.grad, alpha=-LR)
         watch.losses.append(loss.item())
     return watch.result()
 

@@ -156,7 +156,7 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
         loss = F.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), label_smoothing=SMOOTHING, ignore_index=-100
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         optimizer.zero_grad()

@@ -36,6 +36,7 @@ TINY = [
 SHORT = ["text.tokenizer=word", "train.minutes=0.4"]
 
 Run = Callable[..., float]  # the arguments of a command line → seconds by the clock
+Measure = Callable[[Run, Path, Path], float]  # a command, a folder, a text → the figure
 
 
 def sets(settings: list[str]) -> list[str]:
@@ -43,12 +44,16 @@ def sets(settings: list[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def training(run: Run, folder: Path, text: Path, recipe: str, settings: list[str]) -> float:
-    """Train, and return the time that the loop takes for a token."""
-    run("train", recipe, "--train", text, "--out", folder / "run", "--quiet", *sets(settings))
-    lines = (folder / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    told = [json.loads(line).get("tokens_per_second") for line in lines]
-    return 1 / statistics.median(speed for speed in told if speed)
+def training(recipe: str, settings: list[str]) -> Measure:
+    """Return a measurement of a training: the time that the loop takes for a token."""
+
+    def measure(run: Run, folder: Path, text: Path) -> float:
+        run("train", recipe, "--train", text, "--out", folder / "run", "--quiet", *sets(settings))
+        lines = (folder / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        told = [json.loads(line).get("tokens_per_second") for line in lines]
+        return 1 / float(statistics.median(speed for speed in told if speed))
+
+    return measure
 
 
 def counting(run: Run, folder: Path, text: Path) -> float:
@@ -63,7 +68,7 @@ def reading(run: Run, folder: Path, text: Path) -> float:
     return run("train", "unigram", "--train", text, "--out", folder / "run", "--quiet", *pieces)
 
 
-def after_training(verb: str, *more: str) -> Callable[[Run, Path, Path], float]:
+def after_training(verb: str, *more: str) -> Measure:
     """Return a measurement of a verb on an n-gram model."""
 
     def measure(run: Run, folder: Path, text: Path) -> float:
@@ -73,18 +78,18 @@ def after_training(verb: str, *more: str) -> Callable[[Run, Path, Path], float]:
     return measure
 
 
-MEASURES: dict[str, Callable[[Run, Path, Path], float]] = {
+MEASURES: dict[str, Measure] = {
     "reading: BPE learnt, encoded, counted (s)": reading,
     "counting: n-grams of order 5 (s)": counting,
     "scoring: score of an n-gram model (s)": after_training("score", "TEXT"),
     "scoring: evaluate of an n-gram model (s)": after_training("evaluate", "--data", "TEXT"),
-    "training: tiny LSTM (s/token)": lambda *given: training(*given, "lstm", TINY),
-    "training: recipe lstm (s/token)": lambda *given: training(*given, "lstm", SHORT),
+    "training: tiny LSTM (s/token)": training("lstm", TINY),
+    "training: recipe lstm (s/token)": training("lstm", SHORT),
     "start: nextword --help (s)": lambda run, folder, text: run("--help"),
 }
 
 
-def measured(tree: Path, measure: Callable[[Run, Path, Path], float], text: Path) -> float:
+def measured(tree: Path, measure: Measure, text: Path) -> float:
     """Take one measurement with the version in `tree`."""
 
     def run(*arguments: object) -> float:

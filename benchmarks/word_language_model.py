@@ -104,9 +104,10 @@ def main() -> None:
     lr, best, tokens, validating = 20.0, math.inf, 0, 0.0
     kept: dict[str, Tensor] = {}
     curve: list[dict[str, float]] = []
+    seconds = 60 * float(options.minutes)
 
     def left() -> float:
-        return 60 * options.minutes - (time.perf_counter() - began) - validating
+        return seconds - (time.perf_counter() - began) - validating
 
     epoch = 0
     while left() > 0:
@@ -117,10 +118,11 @@ def main() -> None:
             if state is not None:
                 state = (state[0].detach(), state[1].detach())
             log_prob, state = model(ids, state)
-            nn.functional.nll_loss(log_prob, targets).backward()
+            torch.autograd.backward(nn.functional.nll_loss(log_prob, targets))
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             for p in model.parameters():
-                p.data.add_(p.grad, alpha=-lr)
+                if p.grad is not None:
+                    p.data.add_(p.grad, alpha=-lr)
             tokens += ids.numel()
             if left() <= 0:
                 break
