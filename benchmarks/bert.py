@@ -97,13 +97,13 @@ def theirs(shape: Shape, dropout: float) -> dict[str, Any]:
     import torch
     from transformers import BertConfig, BertForPreTraining
 
-    from nextword import hub
+    from nextword import hub, hub_weights
 
     config = settings(shape, dropout, "fp32")
     start = initial(config, shape)
     values = hub.hub_config(config, shape.vocabulary)
     model = BertForPreTraining(BertConfig(**values))
-    weights = hub.to_hub(dict(start.state_dict()), config)
+    weights = hub_weights.to_hub(dict(start.state_dict()), config)
     missing, extra = model.load_state_dict(weights, strict=False)
     assert not extra and all("decoder" in name or "position_ids" in name for name in missing)
     model.tie_weights()

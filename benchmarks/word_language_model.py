@@ -85,7 +85,7 @@ def perplexity(model: Model, data: Tensor) -> float:
     return math.exp(total / (data.numel() - data.shape[1]))
 
 
-def main() -> None:
+def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -95,7 +95,11 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--tied", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = options_given()
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     texts, words = read(options.data)

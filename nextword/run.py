@@ -25,14 +25,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from . import hub, registry
 from .arguments import checked
 from .config import Config
+from .device import pick_device
 from .errors import InputError
 from .files import read_tensors, write_tensors
-from .models.building import build_model, load_weights
+from .models.building import build_model, load_weights, with_window
 from .ngram.arpa_header import cutting, is_arpa, read_tokenizer
 from .ngram.kenlm_header import is_kenlm
 from .parsing import read_json
@@ -307,56 +308,6 @@ def read_config(folder: Path) -> Config:
         return Config.parse(tables, tables["recipe"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{folder / CONFIG}' is damaged ({error}); train it again") from None
-
-
-def with_window(model: nn.Module, config: Config) -> LanguageModel:
-    """Return the model in the form in which it is evaluated and used.
-
-    A model with unlimited context that was trained on independent windows is wrapped, so that it
-    predicts from windows of the same length; one that was trained on single sentences begins every
-    sentence anew.
-    """
-    language_model = cast(LanguageModel, model)
-    if config.train.stream == "sentences":
-        from .models.sentencewise import Sentencewise
-
-        return Sentencewise(language_model)
-    if config.train.stream == "windows" and language_model.context is None:
-        from .models.windowed import Windowed
-
-        return Windowed(language_model, config.train.bptt).to(next(model.parameters()).device)
-    return language_model
-
-
-def pick_device(name: str) -> str:
-    """Return the name of a device ("cpu", "cuda" or "cuda:N"); raise InputError without it."""
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise InputError(f"unknown device '{name}'; there are: cpu, cuda")
-    if kind == "cuda":
-        import torch
-
-        if int(index or 0) >= torch.cuda.device_count():
-            raise InputError(f"no CUDA device '{name}' is available here; use --device cpu")
-    return name
-
-
-def multiplies_bf16(where: str) -> bool:
-    """Return whether a device has bfloat16 instructions; products are slow without them."""
-    import torch
-
-    if where.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in checks)
-
-
-def resolve_precision(config: Config, where: str) -> Config:
-    """Replace train.precision=auto by the precision that it means on a device."""
-    if config.train.precision != "auto":
-        return config
-    precision = "bf16" if multiplies_bf16(where) else "fp32"
-    return replace(config, train=config.train.model_copy(update={"precision": precision}))
 
 
 def as_json(tables: dict[str, Any]) -> str:

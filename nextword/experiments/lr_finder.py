@@ -19,11 +19,11 @@ import numpy as np
 from .. import bounds, plot
 from ..arguments import checked
 from ..config import Overrides
+from ..device import pick_device, resolve_precision
 from ..errors import InputError
 from ..files import Paths
 from ..nn import kernels
 from ..nn.randomness import own_generator
-from ..run import pick_device, resolve_precision
 from ..scratch import temporary_folder
 from ..screen import progress_bar
 from ..state import detach

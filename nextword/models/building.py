@@ -1,13 +1,15 @@
-"""Builds the model that the settings of a run describe, and loads its weights."""
+"""Builds the model that the settings of a run describe, loads its weights, and gives it the form in
+which it is used."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..config import Config
 from ..errors import InputError
 from ..text.tokenizer import Tokenizer
+from ..types import LanguageModel
 
 if TYPE_CHECKING:  # n-gram models need no torch, and importing it takes seconds
     from torch import Tensor, nn
@@ -59,3 +61,22 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     except RuntimeError as error:
         detail = str(error).split("\n")[-1].strip()
         raise InputError(f"'{path}' does not fit the settings beside it ({detail})") from None
+
+
+def with_window(model: nn.Module, config: Config) -> LanguageModel:
+    """Return the model in the form in which it is evaluated and used.
+
+    A model with unlimited context that was trained on independent windows is wrapped, so that it
+    predicts from windows of the same length; one that was trained on single sentences begins every
+    sentence anew.
+    """
+    language_model = cast(LanguageModel, model)
+    if config.train.stream == "sentences":
+        from .sentencewise import Sentencewise
+
+        return Sentencewise(language_model)
+    if config.train.stream == "windows" and language_model.context is None:
+        from .windowed import Windowed
+
+        return Windowed(language_model, config.train.bptt).to(next(model.parameters()).device)
+    return language_model

@@ -11,6 +11,7 @@ from shlex import quote
 import torch
 
 from ..config import Config, Overrides, Use, override_items, refuse_unused
+from ..device import multiplies_bf16, pick_device, resolve_precision
 from ..errors import InputError, Interrupted
 from ..files import locked, write_text
 from ..models.base import TrainableModel
@@ -25,10 +26,7 @@ from ..run import (
     as_json,
     count_parameters,
     load_source_tokenizer,
-    multiplies_bf16,
-    pick_device,
     read_config,
-    resolve_precision,
     weights_of,
 )
 from ..run_folder import replacing

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..arguments import checked
 from ..config import Overrides
+from ..device import pick_device
 from ..errors import InputError
 from ..files import AnyPath, Paths
 from ..ngram.arpa_header import names_arpa
-from ..run import Run, load, pick_device, read_config
+from ..run import Run, load, read_config
 from ..run_folder import check_target
 from ..text.source import streams_kept
 from .request import Request, check

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import nextword
-from nextword import hub
+from nextword import hub, hub_weights
 from nextword.data.masked import Masked
 from nextword.models.bert import BertConfig
 from nextword.objectives.masked import MaskedWords
@@ -119,7 +119,7 @@ def test_our_weights_there_and_back(tmp_path: Path) -> None:
     loss.backward()  # type: ignore[union-attr]
     answer.loss.backward()
     given = {name: p.grad for name, p in theirs.named_parameters()}
-    gradients = hub.to_hub({name: p.grad for name, p in ours.named_parameters()}, settings)  # type: ignore[misc]
+    gradients = hub_weights.to_hub({name: p.grad for name, p in ours.named_parameters()}, settings)  # type: ignore[misc]
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, given[name], atol=1e-7, rtol=1e-6)
     assert given.keys() <= gradients.keys() | {"cls.predictions.decoder.bias"}

@@ -36,7 +36,7 @@ from nextword.registry import names
 from nextword.text.reader import blocks, open_texts
 from nextword.text.tokenizer import EOS, UNK
 from nextword.text.word import WordTokenizer
-from nextword.training import by_counting
+from nextword.training import by_counting, counted_text
 from tests.support import LEARNT, Cli, snapshot
 
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"}
@@ -832,7 +832,7 @@ def interrupted(*args: Any, **kwargs: Any) -> Any:
     raise AssertionError("Ctrl-C did not arrive")
 
 
-@pytest.mark.parametrize("where", ["estimate", "_read", "_perplexity", "_summary"])
+@pytest.mark.parametrize("where", ["estimate", "encode_text", "_perplexity", "_summary"])
 @pytest.mark.parametrize("memory", [[], ["--set", "train.memory=2GB"]])
 def test_ctrl_c_leaves_what_was_there(
     where: str,
@@ -882,9 +882,9 @@ def test_no_space_left(
     elif what == "reserve":
         monkeypatch.setattr(os, "posix_fallocate", full)
     elif what == "ids":
-        monkeypatch.setattr(by_counting._Sink, "add", full)
+        monkeypatch.setattr(counted_text._Sink, "add", full)
     else:
-        monkeypatch.setattr(by_counting, "_write_words", full)
+        monkeypatch.setattr(counted_text, "_write_words", full)
     status, out, err = cli(*command)
     assert (status, out) == (2, "")
     assert err.startswith("nextword: no space left on the disk")

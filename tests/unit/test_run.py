@@ -21,6 +21,7 @@ import nextword
 from nextword import files, run_folder
 from nextword import run as runs
 from nextword.config import configure
+from nextword.device import pick_device
 from nextword.errors import InputError
 from nextword.models.windowed import Windowed
 from nextword.text.tokenizer import train_tokenizer
@@ -572,18 +573,18 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cpu` is there; `cuda` says so if it is not; anything else is unknown."""
-    assert runs.pick_device("cpu") == "cpu"
+    assert pick_device("cpu") == "cpu"
     for count, there in ((0, []), (1, ["cuda", "cuda:0"]), (2, ["cuda", "cuda:0", "cuda:1"])):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
         for name in ("cuda", "cuda:0", "cuda:1"):
             if name in there:
-                assert runs.pick_device(name) == name
+                assert pick_device(name) == name
                 continue
             with pytest.raises(InputError, match="use --device cpu"):
-                runs.pick_device(name)
+                pick_device(name)
     for name in ("gpu", "", "cuda:x", "cpu:-1"):
         with pytest.raises(InputError, match="there are: cpu, cuda"):
-            runs.pick_device(name)
+            pick_device(name)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -591,7 +592,7 @@ def test_automatic_precision_is_what_the_processor_has(
     there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`train.precision=auto` is settled when a training begins and kept in its settings."""
-    monkeypatch.setattr("nextword.run.multiplies_bf16", lambda where: there)
+    monkeypatch.setattr("nextword.device.multiplies_bf16", lambda where: there)
     (tmp_path / "text.txt").write_text("one two three four .\n" * 30, encoding="utf-8")
     sizes = {"model.hidden": 8, "model.embedding": 8, "train.epochs": 1, "train.precision": "auto"}
     run = nextword.train(

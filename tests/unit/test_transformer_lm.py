@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from nextword import registry
 from nextword.config import configure
 from nextword.generation.beam import beam_search
+from nextword.models.building import with_window
 from nextword.models.recurrent import RecurrentLM
 from nextword.models.transformer_lm import TransformerLM, TransformerLMConfig
 from nextword.models.windowed import Windowed
 from nextword.nn.attention_weights import record_attention
 from nextword.objectives.causal import Causal
-from nextword.run import with_window
 from nextword.state import concatenate, detach, leaves, select
 from nextword.training.loop.step import sum_of
 

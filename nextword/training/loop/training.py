@@ -13,7 +13,8 @@ from ... import registry
 from ...config import Config
 from ...data.stream import Stream
 from ...models.base import TrainableModel
-from ...run import Run, with_window
+from ...models.building import with_window
+from ...run import Run
 from ...tasks import task_of
 from ...tasks.results import Validation
 from ...tasks.text import wanted_rows
