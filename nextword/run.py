@@ -111,7 +111,7 @@ class Run:
 
         Raises:
             InputError: there is no such normalisation, or the run was trained with one, which is
-                done to every text already.
+                done to every text already, or it reads ids.
         """
         from .text.normalise import normaliser
         from .text.normalised import NormalisedTokenizer
@@ -119,6 +119,10 @@ class Run:
         normaliser(how)  # refuses other names
         if how == "none":
             return self
+        if not self.tokenizer.spells:
+            raise InputError(
+                f"'{self.name}' reads ids, so there is no text to normalise; leave --normalise out"
+            )
         if (own := self.tokenizer.normalisation) != "none":
             raise InputError(
                 f"'{self.name}' was trained with text.normalise={own}, so every text is normalised "

@@ -130,6 +130,11 @@ def _check_fits(parsed: dict[str, Any]) -> None:
                 f"{side}.tokenizer={kind} is for models of running text; '{model.name}' reads "
                 f"{registry.load('task', model.task).reads}"
             )
+    if parsed["text"].normalise != "none" and not _tokenizer(parsed["text"].tokenizer_kind).spells:
+        kind = parsed["text"].tokenizer_kind
+        raise InputError(
+            f"text.tokenizer={kind} has no text to normalise; leave text.normalise out"
+        )
     tokenizer = parsed["text"].tokenizer
     if model.reads_marks and not _tokenizer(parsed["text"].tokenizer_kind).places_marks:
         raise InputError(

@@ -56,7 +56,7 @@ class NormalisedTokenizer(Tokenizer):
         return ids, [_joined(origin, start, end) for start, end in spans]
 
     def encode_parts(self, parts: Sequence[str]) -> list[list[int]]:
-        return self.inner.encode_parts([self.normalise(part) for part in parts])
+        return self.inner.encode_parts(_blanks_moved([self.normalise(part) for part in parts]))
 
     def between_blanks(self) -> BetweenBlanks | None:
         cuts = self.inner.between_blanks()
@@ -67,6 +67,9 @@ class NormalisedTokenizer(Tokenizer):
 
     def word_boundaries(self) -> list[int] | None:
         return self.inner.word_boundaries()
+
+    def continues_word(self, index: int) -> bool:
+        return self.inner.continues_word(index)
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.inner.decode(ids)
@@ -112,6 +115,22 @@ def fitting(tokenizer: Tokenizer, how: str) -> Callable[[str], str]:
     """
     is_penn = tokenizer.known("n't") is not None and tokenizer.known("@-@") is None
     return partial(tokenised, treebank=True) if how == "tokenised" and is_penn else normaliser(how)
+
+
+def _blanks_moved(parts: list[str]) -> list[str]:
+    """Move blanks from the end of each part of a text to the beginning of the next one.
+
+    A text may be cut between a word and the spaces after it, not inside the spaces; but a word that
+    a part ends with may be normalised to something that ends with a space (`．` to `. `).
+    """
+    moved: list[str] = []
+    blanks = ""
+    for part in parts:
+        whole = blanks + part
+        end = max(whole.rfind("\n") + 1, len(whole.rstrip()))
+        moved.append(whole[:end])
+        blanks = whole[end:]
+    return [*moved[:-1], moved[-1] + blanks] if moved else []
 
 
 def _aligned(text: str, normalise: Callable[[str], str]) -> tuple[str, list[Span]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,14 @@ from hypothesis import strategies as st
 
 import nextword
 from nextword.config import TextConfig
+from nextword.text.corpus import pieces
+from nextword.text.huggingface import HuggingFaceTokenizer
 from nextword.text.normalise import NORMALISATIONS, normalise
 from nextword.text.normalised import NormalisedTokenizer
-from nextword.text.tokenizer import Tokenizer, restore_tokenizer, train_tokenizer
+from nextword.text.sentencepiece_model import SentencePieceTokenizer
+from nextword.text.tokenizer import EOS, Tokenizer, restore_tokenizer, train_tokenizer
 from nextword.text.word import WordTokenizer
+from tests.foreign import HF, SENTENCEPIECE, file_of, hf_json, sentencepiece_model
 from tests.support import Cli
 
 TEXT = "It's a cat, isn't it?\nThe dog's well-known: Ｃａｆé 12 中文，好。\n" * 5
@@ -24,6 +30,17 @@ HOWS = [how for how in NORMALISATIONS if how != "none"]
 
 def trained(kind: str, how: str) -> Tokenizer:
     return train_tokenizer([TEXT], TextConfig(tokenizer=kind, normalise=how, vocab_size=320))
+
+
+@cache
+def cached(kind: str, how: str) -> Tokenizer:
+    """A tokenizer of any kind that normalises, those of other libraries included."""
+    if kind in KINDS:
+        config = TextConfig(tokenizer=kind, normalise=how, vocab_size=330)
+        return train_tokenizer([TEXT, "a b   b    b\n" * 20], config)
+    if kind in HF:
+        return NormalisedTokenizer(HuggingFaceTokenizer(hf_json(kind)), how)
+    return NormalisedTokenizer(SentencePieceTokenizer(sentencepiece_model(kind)), how)
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -61,6 +78,84 @@ def test_spans_are_inside_and_in_order(how: str, text: str) -> None:
     assert ids == inner.encode(normalise(text, how))
     assert all(0 <= start <= end <= len(text) for start, end in spans)
     assert [start for start, _ in spans] == sorted(start for start, _ in spans)
+
+
+@given(
+    st.lists(st.sampled_from([*"aZ5 \n.,'—．。", "  ", "\x07", "\u0301", "n't", "ﬁ", "\u00a0"])),
+    st.integers(1, 4),
+)
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("kind", [*KINDS, "byte-level", "sp-spaces"])
+def test_parts_are_those_of_the_whole(kind: str, how: str, drawn: list[str], size: int) -> None:
+    """A text that is cut between words, as `compare` does it, has the ids of the whole."""
+    tokenizer = cached(kind, how)
+    text = "".join(drawn)
+    parts = list(pieces(text, size))
+    rows = tokenizer.encode_parts(parts)
+    assert [index for row in rows for index in row] == tokenizer.encode(text)
+    assert [row.count(EOS) for row in rows] == [part.count("\n") for part in parts]
+
+
+def test_a_mark_that_becomes_a_space() -> None:
+    """`．` becomes `. `, and the cut after it would stand between two spaces."""
+    parts = ["a．", "  b"]
+    rows = cached("bpe", "ccnet").encode_parts(parts)
+    tokens = [[cached("bpe", "ccnet").token(index) for index in row] for row in rows]
+    assert tokens == [["a", "."], ["  ", " b"]]
+    assert cached("bpe", "ccnet").encode_parts([]) == []
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("name", [*HF, *SENTENCEPIECE])
+def test_tokenizers_of_other_libraries(
+    name: str, how: str, tmp_path: Path, cli: Cli, raw: Path
+) -> None:
+    """A normalised text has the ids that the library gives to the normalised text, in training and
+    in use; spans are of the text as it was given."""
+    setting, _ = file_of(name, tmp_path)
+    before = tmp_path / "before.txt"
+    before.write_text(normalise(TEXT * 4, how), encoding="utf-8")
+    run = train(raw, tmp_path / "run", normalise=how, tokenizer=setting)
+    same = train(before, tmp_path / "same", tokenizer=setting)
+    line = "The dog's well-known, isn't it: Ｃａｆé 12。"
+    expected = nextword.score(same, [normalise(line, how)])[0]
+    in_training, in_use = (
+        nextword.score(run, [line])[0],
+        nextword.score(same, [line], normalise=how)[0],
+    )
+    for found in (in_training, in_use):
+        assert found.log_prob == pytest.approx(expected.log_prob)
+        assert found.tokens == expected.tokens and found.text == line
+    nll = nextword.evaluate(same, before).nll
+    assert nextword.evaluate(run, raw).nll == pytest.approx(nll)
+    assert nextword.evaluate(same, raw, normalise=how).nll == pytest.approx(nll)
+    compared = nextword.compare([run], raw).rows[0].evaluation
+    assert compared.nll == pytest.approx(nll) and compared.bytes == raw.stat().st_size
+    rows = nextword.surprisal(run, [line], by="word")
+    assert [row.text for row in rows] == [*line.split(), "<eos>"]
+    assert sum(row.surprisal_bits for row in rows) == pytest.approx(
+        -expected.log_prob / math.log(2)
+    )
+    (tmp_path / "line").write_text(f"{line}\n", encoding="utf-8")
+    status, out, _ = cli(
+        "score", tmp_path / "same", tmp_path / "line", "--normalise", how, "--json"
+    )
+    assert status == 0 and json.loads(out)["tokens"] == expected.tokens
+
+
+def test_ids_are_no_text(tmp_path: Path, cli: Cli) -> None:
+    text = tmp_path / "ids.txt"
+    text.write_text("3 1 4 1 5\n9 2 6\n" * 9)
+    with pytest.raises(nextword.InputError, match="has no text to normalise; leave"):
+        train(text, tmp_path / "run", tokenizer="ids", normalise="nfkc")
+    train(text, tmp_path / "run", tokenizer="ids")
+    for verb in (["score", "RUN", text], ["evaluate", "RUN", "--data", text]):
+        words = [tmp_path / "run" if word == "RUN" else word for word in verb]
+        status, _, err = cli(*words, "--normalise", "ccnet")
+        assert status == 2 and err.count("\n") == 1
+        assert "'run' reads ids, so there is no text to normalise; leave --normalise out" in err
+    with pytest.raises(nextword.InputError, match="no text to normalise"):
+        nextword.compare([nextword.load(tmp_path / "run")], text, normalise="nfkc")
 
 
 @pytest.fixture
