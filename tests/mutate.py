@@ -31,7 +31,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import numba
 import pytest
 
 from tests.mutants import Mutant, mutants
@@ -107,7 +106,7 @@ def named_like(files: Iterable[str]) -> list[str]:
 def copy_of_tree(folder: Path) -> Path:
     for part in PARTS:
         if (ROOT / part).is_dir():
-            skip = shutil.ignore_patterns("*.pyc")  # compiled loops (*.nbc) are taken along
+            skip = shutil.ignore_patterns("*.pyc")  # compiled loops (*.machine) are taken along
             shutil.copytree(ROOT / part, folder / part, ignore=skip)
         elif (ROOT / part).exists():
             shutil.copy(ROOT / part, folder / part)
@@ -151,7 +150,7 @@ class Job:
             del sys.modules[name]
         sys.dont_write_bytecode = self.mutant is not None  # else a mutant's might be found later
         if self.mutant and "nextword.compiled" in self.mutant.source:
-            numba.config.CACHE_DIR = tempfile.mkdtemp(dir=tree.parent)
+            os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=tree.parent)
         (tree.parent / "tmp").mkdir(exist_ok=True)
         folder = tempfile.mkdtemp(dir=tree.parent / "tmp")
         common = ["-q", "-n0", "-p", "no:cacheprovider", "--tb=line", f"--basetemp={folder}"]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import parallel_imap, threads
 from ..errors import InputError, Interrupted, shown
 from ..evaluation.documents import SumsDocuments, document_signature
 from ..parsing import read_json
@@ -24,6 +23,7 @@ from ..tasks import task_of
 from ..text.document_formats import format_of
 from ..text.documents import BLOCK, Block, Documents, compress
 from ..text.parquet import Parquet
+from ..threads import parallel_imap, threads
 from .inputs import compare, identity
 from .output import HISTOGRAM, PROGRESS, UNFINISHED, Output, summary_of, written
 from .pool import forked

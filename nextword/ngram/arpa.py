@@ -26,9 +26,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..compiled import Int, chunks, compiled, parallel_imap
+from ..compiled import Int, compiled
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, Tokenizer
+from ..threads import chunks, parallel_imap
 from .arpa_header import comment, cuts_as_kenlm
 from .decimals import TENS, put_float, shortest_decimal
 from .progress import Progress

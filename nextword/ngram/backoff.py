@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, compiled, stack
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,7 @@ def interpolate(
     the last bit. A context without followers has the weight 1.
     """
     base = begin[0]
-    seen = np.zeros(4, np.int64)
+    seen = stack(4, np.int64)
     for group in range(begin.size - 1):
         low, high = begin[group] - base, begin[group + 1] - base
         if low == high:
@@ -90,6 +90,7 @@ def interpolate(
 
 @compiled
 def back_off(
+    spare: bool,
     begin: Array,
     occurrences: Array,
     threshold: Int,
@@ -99,7 +100,6 @@ def back_off(
     lower: Array,
     prob: Array,
     backoff: Array,
-    spare: bool,
 ) -> None:
     """Fill prob (m,) and backoff (G,): p = c'/N, and the back-off weight is γ / (1 - Σ p'), the sum
     running over the seen words.

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
-from ..builtin import (
-    Data,
+from ..compiled import Int, array_at, compiled
+from ..compiled.function import compiled_builtin
+from ..compiled.machine_code import Data
+from ..compiled.python import (
     Py_DecRef,
     Py_IncRef,
     PyBool_FromLong,
@@ -28,11 +29,8 @@ from ..builtin import (
     PyObject_SetAttr,
     PyTuple_New,
     PyTuple_SetItem,
-    builtin,
-    pointer,
     utf8,
 )
-from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.lexicon import Lexicon, find_word
 from ..text.tokenizer import EOS, UNK
@@ -42,8 +40,6 @@ from .queries import score_word
 from .trie import CONTEXT_COLUMNS, NEXT_STATE, NODE_COLUMNS
 
 Array = np.ndarray[Any, Any]
-
-carray: Any = numba.carray  # type: ignore[attr-defined]
 
 #: which call is meant
 BASE_SCORE, BASE_FULL_SCORE, SCORE, CONTAINS = range(4)
@@ -85,15 +81,15 @@ def calls_of(model: Ngrams, lexicon: Lexicon, ascii_only: bool) -> Calls:
     def make(call: int) -> Callable[..., Any]:
         data = Data(np.array([call, *known], np.intp).tobytes())
         data.kept = (node, *arrays)
-        return builtin(answer, data)
+        return compiled_builtin(answer, data)
 
     return Calls(*(make(call) for call in range(4)))
 
 
 def answer(self: int, arguments: int, count: int) -> Int:
-    """Answer one call; see `builtin`."""
-    data = carray(pointer(PyBytes_AsString(self)), FIELDS, np.intp)
-    given = carray(pointer(arguments), count, np.intp)
+    """Answer one call; see `compiled_builtin`."""
+    data = array_at(PyBytes_AsString(self), FIELDS, np.intp)
+    given = array_at(arguments, count, np.intp)
     call = data[CALL]
     if call == SCORE and count == 3:
         return _score(data, given)
@@ -119,9 +115,9 @@ def _id(data: Array, text: Array, start: Int, stop: Int, value: np.uint64) -> In
             return _BEGINNING
         if stop - start == 4 and text[start + 1] == _SLASH and text[start + 2] == _S:
             return EOS
-    slots = carray(pointer(data[SLOTS]), data[SLOT_COUNT], np.uint64)
-    blob = carray(pointer(data[BLOB]), data[BLOB_SIZE], np.uint8)
-    ends = carray(pointer(data[ENDS]), data[WORD_COUNT], np.uint64)
+    slots = array_at(data[SLOTS], data[SLOT_COUNT], np.uint64)
+    blob = array_at(data[BLOB], data[BLOB_SIZE], np.uint8)
+    ends = array_at(data[ENDS], data[WORD_COUNT], np.uint64)
     found = find_word(text, start, stop, value, slots, blob, ends)[1]
     # `<eos>` is our name for the end of a line, and an unknown word of a text
     return UNK if found < 0 or found == EOS else found
@@ -132,17 +128,17 @@ def _contains(data: Array, given: Array) -> Int:
     address, size = utf8(given[0])
     if address == 0 or size == 0:
         return _nothing(data)
-    text = carray(pointer(address), size, np.uint8)
+    text = array_at(address, size, np.uint8)
     return PyBool_FromLong(_id(data, text, 0, size, hash_word(text, 0, size)) != UNK)
 
 
 @compiled
 def _step(data: Array, state: Int, word: Int) -> tuple[Any, Int, Int]:
     """(log10 p, node, the next state) of a word after a state."""
-    contexts = carray(pointer(data[CONTEXTS]), (data[CONTEXT_ROWS], CONTEXT_COLUMNS), np.uint32)
-    weights = carray(pointer(data[CONTEXTS]), (data[CONTEXT_ROWS], CONTEXT_COLUMNS), np.float32)
-    nodes = carray(pointer(data[NODES]), (data[NODE_ROWS], NODE_COLUMNS), np.uint32)
-    probs = carray(pointer(data[NODES]), (data[NODE_ROWS], NODE_COLUMNS), np.float32)
+    contexts = array_at(data[CONTEXTS], (data[CONTEXT_ROWS], CONTEXT_COLUMNS), np.uint32)
+    weights = array_at(data[CONTEXTS], (data[CONTEXT_ROWS], CONTEXT_COLUMNS), np.float32)
+    nodes = array_at(data[NODES], (data[NODE_ROWS], NODE_COLUMNS), np.uint32)
+    probs = array_at(data[NODES], (data[NODE_ROWS], NODE_COLUMNS), np.float32)
     log_prob, node = score_word(contexts, weights, nodes, probs, state, word)
     after = 0 if word == EOS else np.int64(nodes[node, NEXT_STATE])
     return np.float32(log_prob), node, after
@@ -159,7 +155,7 @@ def _base_score(data: Array, given: Array, full: bool) -> Int:
         return _nothing(data)
     state = PyLong_AsSsize_t(held)
     Py_DecRef(held)
-    text = carray(pointer(address), size, np.uint8)
+    text = array_at(address, size, np.uint8)
     word = _id(data, text, 0, size, hash_word(text, 0, size))
     if word == _BEGINNING or not 0 <= state < data[CONTEXT_ROWS] - 1:
         return _nothing(data)
@@ -171,7 +167,7 @@ def _base_score(data: Array, given: Array, full: bool) -> Int:
         return 0
     if not full:
         return PyFloat_FromDouble(log_prob)
-    offsets = carray(pointer(data[OFFSETS]), data[ORDER], np.int64)
+    offsets = array_at(data[OFFSETS], data[ORDER], np.int64)
     made = PyTuple_New(3)
     PyTuple_SetItem(made, 0, PyFloat_FromDouble(log_prob))
     PyTuple_SetItem(made, 1, PyLong_FromSsize_t(np.searchsorted(offsets, node, "right")))
@@ -186,7 +182,7 @@ def _score(data: Array, given: Array) -> Int:
     begins, ends = PyObject_IsTrue(given[1]), PyObject_IsTrue(given[2])
     if address == 0 or begins < 0 or ends < 0:
         return _nothing(data)
-    text = carray(pointer(address), size, np.uint8)
+    text = array_at(address, size, np.uint8)
     state: Int = data[START] if begins else 0
     at: Int = 0
     total = 0.0

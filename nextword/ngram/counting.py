@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import parallel_map
 from ..errors import InputError
+from ..threads import parallel_map
 from .partition import Text, parts_in_memory, parts_on_disk
 from .progress import Progress
 from .refinement import refine

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Int, compiled, parallel_map, threads
+from ..compiled import Int, compiled
 from ..text.lexicon import Lexicon, find_word
 from ..text.tokenizer import EOS, UNK, BetweenBlanks, Tokenizer
 from ..text.word_bytes import END_OF_TEXT, LINE_END, next_token
+from ..threads import parallel_map, threads
 from .interface import Ngrams
 from .table import LN10
 

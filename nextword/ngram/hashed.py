@@ -21,10 +21,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..compiled import chunks, parallel_map
 from ..errors import InputError
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS
+from ..threads import chunks, parallel_map
 from . import hashed_queries as queries
 from .kenlm_header import Header, Words, check_numbers, cut_off, damaged, read_words
 from .table import Table

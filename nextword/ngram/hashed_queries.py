@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, compiled, stack
 from ..text.tokenizer import EOS, UNK
 
 Array = np.ndarray[Any, Any]
@@ -23,6 +23,12 @@ _SIGN = 1 << 31  # a log-probability without it is that of the end of longer n-g
 
 #: columns of places: the first number of the entries, how many there are, numbers in each
 FIRST, ENTRIES, WIDTH = 0, 1, 2
+
+
+@compiled
+def _copy(source: Array, out: Array, length: Int) -> None:
+    for at in range(length):
+        out[at] = source[at]
 
 
 @compiled
@@ -70,7 +76,7 @@ def unfold(
     if state < offsets[1]:
         words[0] = state - 1
     else:
-        words[:] = known[state - offsets[1]]
+        _copy(known[state - offsets[1]], words, words.size)
     weights[0] = floats[places[0, FIRST] + 2 * np.int64(words[0]) + 1]
     key = np.uint64(words[0])
     length: Int = np.int64(1)
@@ -131,7 +137,7 @@ def step(
     for at in range(kept - 1, 0, -1):
         words[at] = words[at - 1]
     words[0] = word
-    weights[:kept] = fresh[:kept]
+    _copy(fresh, weights, kept)
     return log_prob, node, kept, state
 
 
@@ -152,8 +158,9 @@ def score(
     """Fill log_probs (N,), found (N,) and states (N + 1,) with log10 p and the node of each of ids
     (N,), and the states before and after them, from `state` on."""
     longest = places.shape[0] - 1
-    words, weights = np.zeros(longest, np.uint32), np.zeros(longest, np.float32)
-    fresh = np.zeros(longest, np.float32)
+    words = stack(longest, np.uint32)
+    weights = stack(longest, np.float32)
+    fresh = stack(longest, np.float32)
     length = unfold(data, places, offsets, known, state, words, weights)
     states[0] = state
     for at in range(ids.size):
@@ -164,7 +171,7 @@ def score(
             state = start
             length = unfold(data, places, offsets, known, start, words, weights)
         if state >= offsets[1]:
-            known[state - offsets[1], :length] = words[:length]
+            _copy(words, known[state - offsets[1]], length)
         states[at + 1] = state
 
 
@@ -184,8 +191,9 @@ def sum_lines(
     """Fill sums (L,) and unknown (L,) with the sum of log10 p and the number of `<unk>` of L lines;
     starts (L + 1,) says where the lines begin in ids."""
     longest = places.shape[0] - 1
-    words, weights = np.zeros(longest, np.uint32), np.zeros(longest, np.float32)
-    fresh = np.zeros(longest, np.float32)
+    words = stack(longest, np.uint32)
+    weights = stack(longest, np.float32)
+    fresh = stack(longest, np.float32)
     for line in range(sums.size):
         length = unfold(data, places, offsets, known, start, words, weights)
         sums[line] = 0
@@ -211,12 +219,15 @@ def score_each(
 ) -> None:
     """Fill out (M,) with log10 p of each of ids (M,) after a state."""
     longest = places.shape[0] - 1
-    words, weights = np.zeros(longest, np.uint32), np.zeros(longest, np.float32)
-    after, after_weights = words.copy(), weights.copy()
-    fresh = np.zeros(longest, np.float32)
+    words = stack(longest, np.uint32)
+    weights = stack(longest, np.float32)
+    after = stack(longest, np.uint32)
+    after_weights = stack(longest, np.float32)
+    fresh = stack(longest, np.float32)
     length = unfold(data, places, offsets, known, state, words, weights)
     for at in range(ids.size):
-        after[:], after_weights[:] = words, weights
+        _copy(words, after, longest)
+        _copy(weights, after_weights, longest)
         word = np.int64(theirs[ids[at]])
         out[at] = step(data, places, offsets, after, after_weights, fresh, length, word)[0]
 

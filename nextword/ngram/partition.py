@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..compiled import Int, chunks, compiled
+from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.tokenizer import EOS
+from ..threads import chunks
 from .refinement import TextPart
 from .storage import Storage
 

@@ -61,7 +61,7 @@ def smooth_order(
     prob = storage.zeros(len(order), np.float32)
     backoff = storage.zeros(len(below), np.float32)
     backs_off = method.backs_off or not settings.interpolate
-    weigh = partial(back_off, spare=method.backs_off) if backs_off else interpolate
+    weigh = partial(back_off, method.backs_off) if backs_off else interpolate
     discounts = np.array(fitted.discounts, np.float32)
 
     def work(piece: tuple[int, int]) -> None:

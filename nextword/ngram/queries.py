@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, borrowing, compiled, inlined, prefetch
+from ..compiled import Int, compiled, inlined, prefetch, stack
 from ..text.tokenizer import UNK
 from .trie import BACKOFF, FIRST_FOLLOWER, LOG_PROB, NEXT_STATE, SHORTER, WORD
 
@@ -38,7 +38,7 @@ def _last_up_to(nodes: Array, low: np.uint64, size: np.uint64, word: np.uint64) 
     return low
 
 
-@borrowing
+@compiled
 def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
     """The node of `word` among the followers of a state; 0 if there is none.
 
@@ -56,7 +56,7 @@ def find_follower(contexts: Array, nodes: Array, state: Int, word: Int) -> Int:
     return np.int64(node) if nodes[node, WORD] == wanted else np.int64(0)
 
 
-@borrowing
+@compiled
 def score_word(
     contexts: Array, weights: Array, nodes: Array, probs: Array, state: Int, word: Int
 ) -> tuple[Any, Int]:
@@ -109,7 +109,9 @@ def sum_lines(
     Several lines are read in parallel, one step of each in turn, and what a line will read next is
     prefetched while the others take their steps: so the waits for memory overlap.
     """
-    lanes, total = np.zeros((_LANES, _LANE_COLUMNS), np.uint64), np.zeros(_LANES)
+    lanes = stack((_LANES, _LANE_COLUMNS), np.uint64)
+    total = stack(_LANES, np.float64)
+    total[:] = 0
     lines, taken = np.uint64(starts.size - 1), np.uint64(0)
     lane: Any
     active = min(np.uint64(_LANES), lines)
@@ -195,7 +197,7 @@ def distribution(
 ) -> None:
     """Fill out (V,) with log10 p of every word after a state: first from the unigrams, then from
     ever longer contexts."""
-    chain = np.empty(64, np.int64)
+    chain = stack(64, np.int64)
     length = 0
     while state:
         chain[length] = state

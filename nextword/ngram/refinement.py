@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, compiled
+from ..compiled import Int, compiled, stack
 from ..text.tokenizer import EOS
 
 Array = np.ndarray[Any, Any]
@@ -64,7 +64,8 @@ def refine(part: TextPart, order: int) -> tuple[Array, list[tuple[Array, Array, 
 def _sort(items: Array, first: Int, stop: Int) -> None:
     """Sort distinct items by quicksort. Pivots are random, because repetitive text ("a a a a")
     makes fixed pivots quadratic."""
-    lows, highs = np.empty(128, np.int64), np.empty(128, np.int64)
+    lows = stack(128, np.int64)
+    highs = stack(128, np.int64)
     lows[0], highs[0] = first, stop
     depth = 1
     state = np.uint64(88172645463325252)

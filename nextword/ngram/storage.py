@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..compiled import chunks, parallel_map, threads
 from ..errors import InputError
+from ..threads import chunks, parallel_map, threads
 
 Array = np.ndarray[Any, Any]
 

@@ -9,9 +9,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..compiled import chunks, parallel_map, threads
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK
+from ..threads import chunks, parallel_map, threads
 from . import queries
 from .trie import (
     BACKOFF,

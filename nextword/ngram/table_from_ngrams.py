@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Int, chunks, compiled, parallel_map
+from ..compiled import Int, compiled
 from ..errors import InputError
 from ..text.lexicon import Lexicon
+from ..threads import chunks, parallel_map
 from .queries import find_follower, score_word
 from .table import Table
 from .trie import (

@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..compiled import Int, borrowing
+from ..compiled import Int, compiled
 from .tokenizer import EOS, UNK
 from .word_bytes import END_OF_TEXT, LINE_END, ONE, hash_word, next_token, white_space_at
 
 Array = np.ndarray[Any, Any]
 
 
-@borrowing
+@compiled
 def find_word(
     text: Array, start: Int, stop: Int, value: np.uint64, slots: Array, blob: Array, ends: Array
 ) -> tuple[np.int64, np.int64]:
@@ -53,7 +53,7 @@ def find_word(
     return np.int64(slot), np.int64(-1)
 
 
-@borrowing
+@compiled
 def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
     """Insert the first `types` words of the blob into an empty hash table."""
     for found in range(types):
@@ -66,12 +66,12 @@ def fill_hash_table(slots: Array, blob: Array, ends: Array, types: Int) -> None:
             slots[slot] = (high << np.uint64(32)) | np.uint64(found + 1)
 
 
-@borrowing
+@compiled
 def _find_bytes(text: Array, slots: Array, blob: Array, ends: Array) -> Int:
     return find_word(text, 0, text.size, hash_word(text, 0, text.size), slots, blob, ends)[1]
 
 
-@borrowing
+@compiled
 def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
     first = np.int64(0)
     for index in range(ends.size):
@@ -86,7 +86,7 @@ def _plain_words(slots: Array, blob: Array, ends: Array) -> bool:
     return True
 
 
-@borrowing
+@compiled
 def _look_up(
     text: Array, ascii_only: bool, slots: Array, blob: Array, ends: Array, ids: Array
 ) -> Int:

@@ -52,7 +52,8 @@ def _add_words(
                     or first + stop - start > blob.size
                 ):
                     return at, put
-                blob[first : first + stop - start] = text[start:stop]
+                for offset in range(stop - start):
+                    blob[first + offset] = text[start + offset]
                 ends[found] = first + stop - start
                 high = value >> np.uint64(32)
                 slots[slot] = (high << np.uint64(32)) | np.uint64(found + 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import Int, borrowing, inlined
+from ..compiled import Int, compiled, inlined
 
 Array = np.ndarray[Any, Any]
 
@@ -26,7 +26,7 @@ _NEWLINE, _SPACE = ord("\n"), ord(" ")
 _FNV_OFFSET, _FNV_PRIME = 14695981039346656037, 1099511628211
 
 
-@borrowing
+@compiled
 def white_space_at(text: Array, at: Int, ascii_only: bool) -> Int:
     """How many bytes the white-space character at byte `at` has; 0 if none begins there."""
     byte = text[at]
@@ -60,13 +60,13 @@ def _blank_at(text: Array, place: np.uint64, ascii_only: bool) -> Int:
     return white_space_at(text, np.int64(place), ascii_only)
 
 
-@borrowing
+@compiled
 def _mix(value: np.uint64, byte: Int) -> np.uint64:
     """One step of the FNV-1a hash."""
     return (value ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)
 
 
-@borrowing
+@compiled
 def next_token(text: Array, at: Int, ascii_only: bool) -> tuple[Int, Int, Int, np.uint64]:
     """The first token at or after byte `at`: (kind, its first byte, the byte after its last, its
     hash if it is a word)."""
@@ -91,7 +91,7 @@ def next_token(text: Array, at: Int, ascii_only: bool) -> tuple[Int, Int, Int, n
     return kind, np.int64(start), np.int64(place), value
 
 
-@borrowing
+@compiled
 def hash_word(text: Array, start: Int, stop: Int) -> np.uint64:
     """The hash of the bytes start to stop - 1, the same as `next_token` gives."""
     value = np.uint64(_FNV_OFFSET)

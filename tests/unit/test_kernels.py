@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from nextword import registry
-from nextword.compiled import helpers
 from nextword.nn import kernels
 from nextword.nn.dropout import mask_like
 from nextword.nn.kernels import gates
@@ -20,6 +19,7 @@ from nextword.nn.kernels import product as products
 from nextword.nn.kernels.matvec import matvec
 from nextword.nn.kernels.product import Frozen, low_precision, product, transposed
 from nextword.nn.recurrent import RecurrentLayer
+from nextword.threads import helpers
 from tests.support import scattered, sequence, weighted
 
 CELLS = registry.names("cell")

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...compiled import Int, compiled_sums, helpers, threads
+from ...compiled import Int, compiled_sums
+from ...threads import helpers, threads
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Bits = np.ndarray[Any, np.dtype[np.uint16]]  # of bfloat16

@@ -178,7 +178,7 @@ def transposed(x: Tensor) -> Tensor:
         return x.T
     if x.dtype == torch.bfloat16 or x.numel() < 1 << 16:
         return x.T.contiguous()
-    from ...compiled import helpers
+    from ...threads import helpers
     from .gates import transpose
 
     rows, columns = x.shape

@@ -1,0 +1,155 @@
+"""Where machine code is kept: one file for every function and combination of types.
+
+- Code is looked for, and written to the first that can be written, in `NUMBA_CACHE_DIR` if it is
+  set, `__pycache__` beside the source, and the user's cache. So code that was compiled at
+  installation is used even where its folder can only be read.
+- A file's name says what it was made from: the source of all functions that it has, constants, the
+  processor, and the versions of what compiled it. If any of these changes, the code is compiled
+  again and takes the place of the old.
+- Where no folder can be written, the loops are compiled in every process, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from types import FunctionType
+
+import llvmlite
+import numpy as np
+
+from .machine_code import Code, processor
+
+_PACKAGE = __name__.partition(".")[0]
+_ALWAYS = tuple(f"{_PACKAGE}.compiled.{name}" for name in ("compiler", "intrinsics", "python"))
+_CONSTANT = (bool, int, float, str, bytes, tuple, np.generic)
+_DIGEST = 32  # bytes of SHA-256
+_SUFFIX = ".machine"
+
+
+def code(
+    function: Callable[..., object], types: tuple[str, ...], compile_it: Callable[[], Code]
+) -> Code:
+    """The machine code of a function for arguments of certain types, from disk or compiled now."""
+    label = f"{function.__module__}.{function.__qualname__}".removeprefix(f"{_PACKAGE}.")
+    prefix = f"{label}-{_short(repr(types))}-{_machine()}-"
+    name = f"{prefix}{stamp(function.__module__)[:16]}{_SUFFIX}"
+    for folder in _folders(function):
+        if found := _read(folder / name):
+            return found
+    made = compile_it()
+    for folder in _folders(function):
+        try:
+            _write(folder / name, made)
+        except OSError:  # it cannot be written, or the disk is full
+            continue
+        for old in folder.glob(f"{prefix}*{_SUFFIX}"):
+            if old.name != name:
+                with suppress(OSError):
+                    old.unlink()
+        return made
+    _say_what_it_costs()
+    return made
+
+
+@lru_cache
+def stamp(module: str) -> str:
+    """Return a digest of all that the compiled functions of a module are made from.
+
+    That is the module's source, the source of each module whose functions it uses, directly or not,
+    the constants (names in capitals) in any of them, wherever they come from, and what compiles.
+    """
+    digest, found, todo = sha256(), set(), [module]
+    for name in _ALWAYS:
+        digest.update(_source(name))
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        digest.update(_source(name))
+        for key, value in sorted(vars(sys.modules[name]).items()):
+            function = inspect.unwrap(value) if callable(value) else value
+            if isinstance(function, FunctionType) and function.__module__.startswith(_PACKAGE):
+                todo.append(function.__module__)
+            elif key.isupper() and isinstance(value, _CONSTANT):
+                digest.update(f"{key}={value!r};".encode())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _source(module: str) -> bytes:
+    if module in sys.modules and (file := sys.modules[module].__file__):
+        return Path(file).read_bytes()
+    return Path(__file__).with_name(module.rpartition(".")[2] + ".py").read_bytes()
+
+
+@lru_cache
+def _machine() -> str:
+    python = (sys.implementation.cache_tag, object.__basicsize__)
+    return _short(repr((processor(), python, np.__version__, llvmlite.__version__)))
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def _folders(function: Callable[..., object]) -> Iterator[Path]:
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(given)
+    yield Path(function.__code__.co_filename).parent / "__pycache__"
+    with suppress(RuntimeError):  # no home
+        yield _cache_of_user() / _PACKAGE
+
+
+def _cache_of_user() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _read(path: Path) -> Code | None:
+    """What a file has; None if there is none, or not all of it."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+        return None
+    name, _, file = data[_DIGEST:].partition(b"\n")
+    return Code(name.decode(), file)
+
+
+def _write(path: Path, made: Code) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = made.name.encode() + b"\n" + made.file
+    number, temporary = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as out:
+            out.write(sha256(data).digest() + data)
+        os.chmod(temporary, 0o644)  # who may use the folder may use the code
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@lru_cache  # once a process: compiling resets what `warnings` remembers
+def _say_what_it_costs() -> None:
+    warnings.warn(
+        "no folder for compiled code can be written, so every process compiles its loops again, "
+        "which takes up to half a minute; set NUMBA_CACHE_DIR to a folder that can be written, or "
+        "run `python -m nextword.warm_up` once as the user who installed nextword",
+        stacklevel=2,
+    )
