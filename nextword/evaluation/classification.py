@@ -21,7 +21,7 @@ from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.labelled import prepare_labelled
 from ..text.pairs import encode_lines
 from ..text.reader import open_texts
@@ -240,17 +240,17 @@ def classify(run: Run, texts: Iterable[str]) -> list[Classified]:
 def classify_lines(run: Run, texts: Iterable[str]) -> Iterator[Classified]:
     """Classify texts like `classify`, but yield each as soon as its block of texts is done."""
     run.require(Ability.CLASSIFY)
-    lines = iter(texts)
     names = run.config.model.labels
-    first = 1
-    while block := take(lines, _ROWS):
-        numbered = enumerate(block, start=first)
-        flat = [part for number, text in numbered for part in _parts(run, number, text)]
-        first += len(block)
+
+    def divided(number: int, text: str) -> tuple[str, list[str]]:
+        return text, _parts(run, number, text)
+
+    for block in blocks(texts, _ROWS, divided):
+        flat = [part for _, parts in block for part in parts]
         ids = np.asarray([i for row in encode_lines(run.tokenizer, flat) for i in row])
         corpus = Corpus(ids, Counts(), "", labels=np.zeros(len(block), np.int64))
         log_probs, cut = score_labelled(labeller(run), corpus, run.device, longest(run))
-        for text, values, too_long in zip(block, np.exp(log_probs), cut, strict=True):
+        for (text, _), values, too_long in zip(block, np.exp(log_probs), cut, strict=True):
             chances = dict(zip(names, values.tolist(), strict=True))
             best = int(values.argmax())
             yield Classified(text, names[best], float(values[best]), chances, bool(too_long))

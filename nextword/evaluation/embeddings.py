@@ -14,8 +14,8 @@ from ..data.stream import Ids
 from ..errors import InputError
 from ..models.base import Encoder, TrainableModel
 from ..run import Run
-from ..text.input_lines import take
-from ..text.tokenizer import EOS, Tokenizer
+from ..text.input_lines import blocks
+from ..text.tokenizer import EOS, Tokenizer, line_named
 from ..types import Ability
 
 _BLOCK = 256  # texts that are sorted by length together
@@ -48,15 +48,19 @@ def embed(run: Run, texts: Iterable[str]) -> Ids:
 def embed_lines(run: Run, texts: Iterable[str]) -> Iterator[tuple[str, Ids]]:
     """Yield each text with its vector (H,), as soon as its block of texts is done."""
     encoder = _encoder(run)
-    lines = iter(texts)
-    while block := take(lines, _BLOCK):
-        yield from zip(block, _block(run, encoder, block), strict=True)
+
+    def encoded(number: int, text: str) -> tuple[str, list[int]]:
+        with line_named(number):
+            return text, _tokens(run.tokenizer, encoder, text)
+
+    for block in blocks(texts, _BLOCK, encoded):
+        vectors = _vectors(run, encoder, [ids for _, ids in block])
+        yield from zip([text for text, _ in block], vectors, strict=True)
 
 
 @torch.no_grad()
-def _block(run: Run, encoder: Encoder, texts: list[str]) -> Ids:
+def _vectors(run: Run, encoder: Encoder, rows: list[list[int]]) -> Ids:
     """Compute the vectors (N, H) of some texts, those of similar length in one batch."""
-    rows = [_tokens(run.tokenizer, encoder, text) for text in texts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: dict[int, Ids] = {}
     while order:
@@ -69,7 +73,7 @@ def _block(run: Run, encoder: Encoder, texts: list[str]) -> Ids:
         mean = total / real.sum(dim=1, keepdim=True)
         vectors = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
         found |= zip(taken, vectors, strict=True)
-    return np.stack([found[i] for i in range(len(texts))])
+    return np.stack([found[i] for i in range(len(rows))])
 
 
 def _tokens(tokenizer: Tokenizer, encoder: Encoder, text: str) -> list[int]:

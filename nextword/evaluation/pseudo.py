@@ -25,7 +25,7 @@ from ..ngram.documents import DocumentSums
 from ..run import Run
 from ..screen import Bar
 from ..text.corpus import Corpus
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
 from ..types import MaskedLanguageModel
@@ -210,6 +210,15 @@ def evaluate_pseudo(
     return replace(result, pseudo=True), scores
 
 
+def check_fits_masked(model: MaskedLanguageModel, tokens: int, line: int) -> None:
+    """Raise InputError if a line has more tokens than the model reads between its two marks."""
+    if model.context is not None and tokens > model.context - 2:
+        raise InputError(
+            f"line {line} has {tokens} tokens; with its marks that is more than the model's "
+            f"context of {model.context}; split it"
+        )
+
+
 def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore]:
     """Yield the pseudo-log-likelihood of each line, without `<eos>`, in their order.
 
@@ -217,20 +226,15 @@ def score_pseudo_lines(run: Run, texts: Iterable[str]) -> Iterator[SentenceScore
         InputError: the run does not predict masked words, or a line is longer than its context.
     """
     model = gap_filler(run)
-    longest = (model.context or 1 << 30) - 2  # without the marks at both ends
-    lines = iter(texts)
-    first = 1
-    while block := take(lines, _LINES_AT_ONCE):
-        rows = [run.tokenizer.encode(text.replace("\n", " ")) for text in block]
-        for number, ids in enumerate(rows, start=first):
-            if len(ids) > longest:
-                raise InputError(
-                    f"line {number} has {len(ids)} tokens; with its marks that is more than the "
-                    f"model's context of {model.context}; split it"
-                )
-        first += len(block)
-        found = pseudo_log_likelihood(model, rows, run.device)
-        for text, ids, (values, _) in zip(block, rows, found, strict=True):
+
+    def encoded(number: int, text: str) -> tuple[str, list[int]]:
+        ids = run.tokenizer.encode(text.replace("\n", " "))
+        check_fits_masked(model, len(ids), number)
+        return text, ids
+
+    for block in blocks(texts, _LINES_AT_ONCE, encoded):
+        found = pseudo_log_likelihood(model, [ids for _, ids in block], run.device)
+        for (text, ids), (values, _) in zip(block, found, strict=True):
             log_prob = float(values.sum(dtype=np.float64))
             oov = len(run.tokenizer.unknown(text)) if UNK in ids else 0
             each = safe_exp(-log_prob / max(1, len(ids)))

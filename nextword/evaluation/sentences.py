@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..run import Run
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, UNK, line_named
 from ..types import Ability, Batch, Stored
 from .figures import safe_exp
 from .gradients import without_gradients
 
 _TOKENS = 4096  # in a batch, padding included
+_LINES = 8  # times the size of a batch: lines that are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,17 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
         InputError: the run does not predict text.
     """
     run.require(Ability.GENERATE)
-    for block in _blocks(texts, batch_size):
-        targets = []
-        for number, text in block:
-            with line_named(number):
-                targets.append([*run.tokenizer.encode(text), EOS])
+
+    def encoded(number: int, text: str) -> tuple[str, list[int]]:
+        with line_named(number):
+            return text, [*run.tokenizer.encode(text), EOS]
+
+    for block in blocks(texts, _LINES * batch_size, encoded):
+        targets = [ids for _, ids in block]
         log_probs = _without_torch(run, targets) or _in_batches(
             run, targets, [[] for _ in targets], batch_size
         )
-        for (_, text), ids, log_prob in zip(block, targets, log_probs, strict=True):
+        for (text, ids), log_prob in zip(block, log_probs, strict=True):
             yield _scored(run, text, text, ids, log_prob)
 
 
@@ -68,34 +71,23 @@ def score_pair_lines(
 
     run.require(Ability.TRANSLATE)
     assert run.source is not None
-    for block in _blocks(texts, batch_size):
-        targets, sources = [], []
-        for number, line in block:
-            if "\t" not in line:
-                raise InputError(
-                    f"line {number} has no tab; '{run.name}' scores source, tab, target"
-                )
-            source, target = (
-                tokenizer.encode(side.strip())  # as in training
-                for tokenizer, side in zip(
-                    (run.source, run.tokenizer), line.split("\t")[:2], strict=True
-                )
-            )
-            check_fits(run, max(len(source), len(target)) + 1, number)
-            sources.append([*source, EOS])
-            targets.append([*target, EOS])
-        log_probs = _in_batches(run, targets, sources, batch_size)
-        for (_, line), ids, log_prob in zip(block, targets, log_probs, strict=True):
+    tokenizers = run.source, run.tokenizer
+
+    def encoded(number: int, line: str) -> tuple[str, list[int], list[int]]:
+        if "\t" not in line:
+            raise InputError(f"line {number} has no tab; '{run.name}' scores source, tab, target")
+        source, target = (
+            [*tokenizer.encode(side.strip()), EOS]  # as in training
+            for tokenizer, side in zip(tokenizers, line.split("\t")[:2], strict=True)
+        )
+        check_fits(run, max(len(source), len(target)), number)
+        return line, source, target
+
+    for block in blocks(texts, _LINES * batch_size, encoded):
+        targets = [target for _, _, target in block]
+        log_probs = _in_batches(run, targets, [source for _, source, _ in block], batch_size)
+        for (line, _, ids), log_prob in zip(block, log_probs, strict=True):
             yield _scored(run, line, line.split("\t")[1], ids, log_prob)
-
-
-def _blocks(texts: Iterable[str], batch_size: int) -> Iterator[list[tuple[int, str]]]:
-    """Yield blocks of numbered lines that are large enough to sort by length."""
-    lines = iter(texts)
-    first = 1
-    while block := take(lines, 8 * batch_size):
-        yield list(enumerate(block, start=first))
-        first += len(block)
 
 
 def _scored(run: Run, line: str, target: str, ids: list[int], log_prob: float) -> SentenceScore:

@@ -12,13 +12,15 @@ from ..errors import InputError
 from ..generation.infill import gap_filler
 from ..generation.translate import check_fits
 from ..run import Run
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, SPECIALS, UNK, Span, line_named
 from ..types import Ability
 from .predictions import Predictions, predict_lines, predict_next_line, state_after
-from .pseudo import predict_masked
+from .pseudo import check_fits_masked, predict_masked
 from .surprisal import Rows, Surprisal
 from .words import Line, Unit, boundary_shares, read_regions, regions_of, words_of
+
+_LINES = 8  # times the size of a batch: lines that are sorted by length together
 
 
 def text_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
@@ -33,8 +35,11 @@ def text_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
     encode = run.tokenizer.encode
     before = state_after(run, [*encode(_whole_lines(how.context)), EOS]) if how.context else None
     state = run.model.start(1)
-    for block in _blocks(texts, how):
-        lines = [_line(run, number, text, how, [EOS]) for number, text in block]
+
+    def read(number: int, text: str) -> Line:
+        return _line(run, number, text, how, [EOS])
+
+    for lines in blocks(texts, _LINES * how.batch_size, read):
         if how.previous:
             found = []
             for line in lines:
@@ -56,21 +61,21 @@ def pair_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
     run.require(Ability.TRANSLATE)
     assert run.source is not None
     how.refuse_context(run.name, "translates")
-    ends = run.tokenizer.word_boundaries()
-    for block in _blocks(texts, how):
-        lines, sources = [], []
-        for number, text in block:
-            source, tab, rest = text.partition("\t")
-            if not tab:
-                raise InputError(
-                    f"line {number} has no tab; '{run.name}' scores source, tab, target"
-                )
-            target = rest.split("\t")[0]
-            begin = len(source) + 1 + len(target) - len(target.lstrip())
-            line = _line(run, number, text, how, [EOS], begin, target.strip())
-            sources.append([*run.source.encode(source.strip()), EOS])
-            check_fits(run, max(len(sources[-1]), len(line.ids)), number)
-            lines.append(line)
+    encode, ends = run.source.encode, run.tokenizer.word_boundaries()
+
+    def read(number: int, text: str) -> tuple[Line, list[int]]:
+        source, tab, rest = text.partition("\t")
+        if not tab:
+            raise InputError(f"line {number} has no tab; '{run.name}' scores source, tab, target")
+        target = rest.split("\t")[0]
+        begin = len(source) + 1 + len(target) - len(target.lstrip())
+        line = _line(run, number, text, how, [EOS], begin, target.strip())
+        source_ids = [*encode(source.strip()), EOS]
+        check_fits(run, max(len(source_ids), len(line.ids)), number)
+        return line, source_ids
+
+    for block in blocks(texts, _LINES * how.batch_size, read):
+        lines, sources = [line for line, _ in block], [ids for _, ids in block]
         ids = [line.ids for line in lines]
         found = predict_lines(run, ids, sources, None, _tensor(run, ends), how.batch_size)
         yield from _all_rows(run, lines, found, how, ends)
@@ -85,28 +90,17 @@ def pseudo_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal
     """
     model = gap_filler(run)
     how.refuse_context(run.name, "fills gaps")
-    longest = (model.context or 1 << 30) - 2  # without the marks at both ends
-    for block in _blocks(texts, how):
-        lines = [_line(run, number, text.replace("\n", " "), how, []) for number, text in block]
-        for line in lines:
-            if len(line.ids) > longest:
-                raise InputError(
-                    f"line {line.number} has {len(line.ids)} tokens; with its marks that is more "
-                    f"than the model's context of {model.context}; split it"
-                )
+
+    def read(number: int, text: str) -> Line:
+        line = _line(run, number, text.replace("\n", " "), how, [])
+        check_fits_masked(model, len(line.ids), number)
+        return line
+
+    for lines in blocks(texts, _LINES * how.batch_size, read):
         words = [_piece_words(run, line, together=how.corrected) for line in lines]
         found = predict_masked(model, [line.ids for line in lines], words, run.device)
         rule = "within-word" if how.corrected else "all-others"
         yield from _all_rows(run, lines, found, how, None, pseudo=rule)
-
-
-def _blocks(texts: Iterable[str], how: Rows) -> Iterator[list[tuple[int, str]]]:
-    """Yield numbered lines, many at a time; those of a stream as they come."""
-    lines = iter(texts)
-    first = 1
-    while block := take(lines, 8 * how.batch_size):
-        yield list(enumerate(block, start=first))
-        first += len(block)
 
 
 def _whole_lines(text: str) -> str:

@@ -19,7 +19,7 @@ from ..numerals import fixed, percent
 from ..run import Run
 from ..scratch import temporary_folder
 from ..text.corpus import Corpus, Counts
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.reader import open_texts
 from ..text.tagged import NONE, cut_words, encode_words, prepare_tagged
 from ..text.tokenizer import EOS
@@ -224,9 +224,7 @@ def tag_lines(run: Run, texts: Iterable[str]) -> Iterator[Tagging]:
     """Tag texts like `tag`, but yield each as soon as its block of texts is done."""
     run.require(Ability.TAG)
     names = run.config.model.labels
-    lines = iter(texts)
-    while block := take(lines, _ROWS):
-        sentences = [cut_words(text) for text in block]
+    for sentences in blocks(texts, _ROWS, lambda _, text: cut_words(text)):
         ids: list[int] = []
         labels: list[int] = []
         for words in filter(None, sentences):

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..nn.attention_weights import record_attention
 from ..numerals import fixed
 from ..run import Run
-from ..text.input_lines import take
+from ..text.input_lines import blocks
 from ..text.pairs import encode_lines
 from ..text.tokenizer import EOS, UNK, Tokenizer
 from ..types import Ability, Seq2Seq, State
@@ -113,31 +113,30 @@ def translate_lines(
     """
     how = how or Decoding()
     source_tokenizer = check_translates(run)
-    lines = iter(texts)
     prefix = run.tokenizer.encode(_one_line(how.prefix))
     if run.model.context is not None and len(prefix) >= run.model.context:
         raise InputError(
             f"the prefix has {len(prefix)} tokens: shorten it below {run.model.context}"
         )
-    first = 1
-    while block := [_one_line(line) for line in take(lines, _BLOCK)]:
-        rows = encode_lines(source_tokenizer, block)
-        for number, ids in enumerate(rows, start=first):
-            check_fits(run, len(ids), number)
-        there = [i for i, text in enumerate(block) if text]
-        numbers = [first - 1 + i for i in there]
-        sources = [rows[i] for i in there]
+
+    def encoded(number: int, line: str) -> tuple[int, str, list[int]]:
+        text = _one_line(line)
+        (ids,) = encode_lines(source_tokenizer, [text])
+        check_fits(run, len(ids), number)
+        return number, text, ids
+
+    for block in blocks(texts, _BLOCK, encoded):
+        numbers = [number - 1 for number, text, _ in block if text]
+        sources = [ids for _, text, ids in block if text]
         found = decode(translator(run), sources, run.device, how, numbers, prefix)
-        answers = dict(zip(there, found, strict=True))
-        first += len(block)
-        for i, text in enumerate(block):
+        answers = dict(zip(numbers, found, strict=True))
+        for number, text, ids in block:
+            answer = answers.get(number - 1, [])
             best = [
-                Translation(_text(run, h, text, rows[i], how), h.log_prob, h.score, len(h.ids))
-                for h in answers.get(i, [])
+                Translation(_text(run, h, text, ids, how), h.log_prob, h.score, len(h.ids))
+                for h in answer
             ]
-            weights = None
-            if how.attention and best:
-                weights = _attention(run, rows[i], _written(answers[i][0]))
+            weights = _attention(run, ids, _written(answer[0])) if how.attention and best else None
             yield Translated(text, best, weights)
 
 

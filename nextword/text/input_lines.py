@@ -7,8 +7,9 @@ import io
 import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
 
 from ..arguments import check_text
 from ..errors import InputError
@@ -17,6 +18,7 @@ from .encoding import BOM, other_encoding, wrong_encoding
 from .source import STANDARD_INPUT
 
 _BYTES = 1 << 16  # the most that one call reads
+Prepared = TypeVar("Prepared")
 LONGEST = 1 << 25  # bytes of a line; an endless one would fill the memory
 
 
@@ -123,16 +125,34 @@ class Arriving(Protocol):
         ...
 
 
-def take(texts: Iterable[str], most: int) -> list[str]:
-    """Take up to `most` texts from an iterator. It waits for the first one only; an empty list
-    means that the iterator is exhausted.
+def blocks(
+    lines: Iterable[str], most: int, prepared: Callable[[int, str], Prepared]
+) -> Iterator[list[Prepared]]:
+    """Yield blocks of up to `most` lines. A block waits for its first line only.
+
+    Args:
+        prepared: makes of a line, given its number from 1 on, what is processed in blocks.
 
     Raises:
-        InputError: an item is no string.
+        InputError: an item is no string, cannot be read, or `prepared` refuses it; the lines before
+            it are yielded first.
+
+    Example:
+        >>> list(blocks(["a", "b", "c"], 2, lambda number, line: f"{number}: {line}"))
+        [['1: a', '2: b'], ['3: c']]
     """
-    taken = []
-    for text in texts:
-        taken.append(check_text(text))
-        if len(taken) == most or (isinstance(texts, Arriving) and texts.waits()):
-            break
-    return taken
+    block: list[Prepared] = []
+    refused: InputError | None = None
+    numbers = count(1)
+    try:
+        for line in lines:
+            block.append(prepared(next(numbers), check_text(line)))
+            if len(block) == most or (isinstance(lines, Arriving) and lines.waits()):
+                yield block
+                block = []
+    except InputError as error:
+        refused = error
+    if block:
+        yield block
+    if refused:
+        raise refused

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,12 +17,17 @@ from hypothesis import strategies as st
 import nextword
 from nextword.errors import InputError
 from nextword.text import input_lines
-from nextword.text.input_lines import InputLines, take
+from nextword.text.input_lines import InputLines, blocks
 from nextword.text.source import open_stream
+from tests.support import Cli
 
 
 def ignore() -> None:
     pass
+
+
+def as_is(number: int, line: str) -> str:
+    return line
 
 
 class Pipe:
@@ -49,19 +55,19 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_what_is_there_is_taken_without_waiting_for_more(pipe: Pipe) -> None:
+    found = blocks(pipe.lines, 2, as_is)
     pipe.write("one\n")
-    assert take(pipe.lines, 64) == ["one"]
-    pipe.write("two\nthree\nfo")
-    assert take(pipe.lines, 64) == ["two", "three"]
+    assert next(found) == ["one"]
+    pipe.write("two\nfo")
+    assert next(found) == ["two"]
     assert pipe.lines.waits()
     pipe.write("ur\nfive\nsix\n")
-    assert take(pipe.lines, 2) == ["four", "five"]
+    assert next(found) == ["four", "five"]
     assert not pipe.lines.waits()
-    assert take(pipe.lines, 2) == ["six"]
+    assert next(found) == ["six"]
     pipe.write("\r\nlast")
     pipe.end()
-    assert take(pipe.lines, 64) == ["", "last"]
-    assert take(pipe.lines, 64) == []
+    assert list(found) == [["", "last"]]
     assert pipe.waited == []
 
 
@@ -72,7 +78,7 @@ def test_answers_are_shown_before_waiting(pipe: Pipe) -> None:
     )
     pipe.write("a\nb\n")
     pipe.end()
-    while texts := take(pipe.lines, 1):
+    for texts in blocks(pipe.lines, 1, as_is):
         pipe.answered += texts
     child.wait()
     assert pipe.answered == ["a", "b", "late"]
@@ -87,15 +93,80 @@ def test_lines_are_those_of_the_text(texts: list[str], closed: bool) -> None:
     for most in (1, 3, 100):
         found: list[str] = []
         lines = InputLines(io.BytesIO(written.encode()), ignore)
-        while block := take(lines, most):
+        for block in blocks(lines, most, as_is):
             assert len(block) <= most
             found += block
         assert found == expected
 
 
 def test_lists_are_taken_whole() -> None:
-    numbers = iter(map(str, range(5)))
-    assert [take(numbers, 2) for _ in range(4)] == [["0", "1"], ["2", "3"], ["4"], []]
+    assert list(blocks(map(str, range(5)), 2, as_is)) == [["0", "1"], ["2", "3"], ["4"]]
+    assert list(blocks([], 2, as_is)) == []
+
+
+def test_lines_before_a_bad_one_come_first() -> None:
+    """Whether it cannot be read, is no text, or is refused."""
+
+    def refuse(number: int, line: str) -> int:
+        if line == "bad":
+            raise InputError(f"line {number} is bad")
+        return number
+
+    unread = InputLines(io.BytesIO(b"a\nb\nc\n\xff\nd\n"), ignore)
+    given: list[Any] = [["a", "b", "c", "bad", "d"], ["a", "b", "c", 4, "d"], unread]
+    for lines in given:
+        for most in (1, 2, 3, 64):
+            found = []
+            with pytest.raises(InputError):
+                for block in blocks(lines, most, refuse):
+                    found += block
+            assert found == [1, 2, 3]
+            if lines is unread:
+                break
+
+
+RUNS = Path(__file__).parents[1] / "fixtures" / "earlier_runs"
+LONG = b"w " * 600
+ANSWERED = {  # a command, good lines, a bad one
+    "score ngram": (b"the cat\nthe dog\n", b"\xff"),
+    "score lstm": (b"the cat\nthe dog\n", b"\xff"),
+    "score seq2seq": (b"one\teins\ntwo\tzwei\n", b"no tab"),
+    "score bert": (b"the cat\nthe dog\n", LONG),
+    "score --by word lstm": (b"the cat\nthe dog\n", b"\xff"),
+    "score --by token seq2seq": (b"one\teins\ntwo\tzwei\n", b"no tab"),
+    "score --by word bert": (b"the cat\nthe dog\n", LONG),
+    "score --regions ngram": (b"the | cat\nthe | dog\n", b"the ||"),
+    "translate seq2seq": (b"one\ntwo\n", b"\xff"),
+    "translate transformer": (b"one\ntwo\n", LONG),
+    "classify classifier": (b"good\nbad\n", b"\xff"),
+    "classify tagger": (b"Anna lives\nRome\n", b"\xff"),
+    "embed bert": (b"the cat\nthe dog\n", b"\xff"),
+}
+
+
+@pytest.mark.parametrize("words", ANSWERED)
+@pytest.mark.parametrize("piped", [True, False])
+def test_verbs_answer_all_lines_before_a_bad_one(
+    words: str, piped: bool, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are those without it; then there is one line of error, and status 2."""
+    good, bad = ANSWERED[words]
+    if bad == b"\xff" and not piped:
+        pytest.skip("a file is checked block by block before its lines are taken")
+    *verb, run = words.split()
+
+    def call(text: bytes) -> tuple[int, str, str]:
+        path = tmp_path / "lines.txt"
+        path.write_bytes(text)
+        with path.open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+            return cli(*verb, RUNS / run, "-" if piped else path)
+
+    status, wanted, _ = call(good)
+    assert status == 0 and wanted
+    status, out, err = call(good + bad + b"\n" + good)
+    assert (status, out) == (2, wanted)
+    assert "line 3" in err.splitlines()[-1], err
 
 
 def test_other_than_text_is_named() -> None:
