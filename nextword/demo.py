@@ -36,7 +36,7 @@ from .numerals import fixed, json_text
 from .outputs import Folder, check_folder
 from .run import Run, load
 from .run_folder import FILES
-from .scratch import temporary_folder
+from .scratch import made_folder, temporary_folder
 from .text.corpus import prepare
 from .text.human_numbers import human_numbers
 from .text.reader import open_texts
@@ -188,9 +188,9 @@ def run_demo(
     """
     out = Path(out)
     check_folder(out, _LADDER, overwrite=True)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):
-        write_text(out / name, text)
+    with made_folder(out):
+        for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):
+            write_text(out / name, text)
     show = Console(highlight=False, quiet=quiet, soft_wrap=True)
     show.print("Predict the next word of: one . two . three . ... nine thousand nine hundred ...\n")
     show.print(

@@ -180,10 +180,9 @@ def _listed(run: Run) -> tuple[Table, Lexicon]:
 
 def _hub(run: Run, out: Path, *, overwrite: bool) -> None:
     from . import hub
-    from .scratch import replace_folder, work_folder
+    from .scratch import made_folder, replace_folder, work_folder
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with work_folder(out) as folder:
+    with made_folder(out.parent), work_folder(out) as folder:
         made = folder / "new"
         made.mkdir()
         hub.save(made, cast("nn.Module", run.model), run.config, run.tokenizer)

@@ -24,7 +24,7 @@ from .run import (
     TOKENIZER,
     WEIGHTS,
 )
-from .scratch import replace_folder, work_folder
+from .scratch import made_folder, replace_folder, work_folder
 
 _LIKE_FILES = (".lm", ".gz", ".bz2", ".xz", ".zst", ".zip", ".txt", ".bin", ".json")
 _NAMES = (CONFIG, TOKENIZER, SOURCE_TOKENIZER, WEIGHTS, STATE, METRICS, f"{PLOTS}/training.png")
@@ -56,8 +56,7 @@ def replacing(out: Path, overwrite: bool) -> Iterator[Path]:
         InputError: `out` exists and may not be overwritten, or a process is training in it.
     """
     real = check_target(out, overwrite)
-    real.parent.mkdir(parents=True, exist_ok=True)
-    with work_folder(real) as folder:
+    with made_folder(real.parent), work_folder(real) as folder:
         fresh = folder / "new"
         fresh.mkdir()
         yield fresh

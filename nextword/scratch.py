@@ -53,6 +53,20 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and those it lies in, for what is written in this context. At the end those
+    that were made and are empty are removed."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # the first that has something in it
+            for place in new:
+                place.rmdir()
+
+
 def repair(out: Path) -> None:
     """Clean up after processes that were killed while they wrote `out`.
 

@@ -6,6 +6,7 @@ first moment on.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -16,6 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+#: what is wrong with a path that somebody gave; other errors of the system are not bad input
+_OF_PATHS = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR}
+    | {errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+)
 #: packages that n-gram models do not need, and what they are called
 _NEURAL = {"torch": "PyTorch", "sacrebleu": "sacreBLEU"}
 
@@ -23,11 +29,11 @@ _NEURAL = {"torch": "PyTorch", "sacrebleu": "sacreBLEU"}
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and exit the process.
 
-    The exit status is 0 for success, 1 if a training fails (`TrainingError`) or an error is not
-    foreseen, 2 for bad input, 130 after Ctrl-C and 141 if the reader of standard output has closed
-    it. For 1, 2 and 130 one line on standard error says what is wrong and what to do. An error that
-    is not foreseen leaves its traceback in a temporary file, which the line names. With `--debug`
-    the traceback of any error is shown.
+    The exit status is 0 for success, 1 if a training fails (`TrainingError`), a disk is full or
+    fails or an error is not foreseen, 2 for bad input, 130 after Ctrl-C and 141 if the reader of
+    standard output has closed it. For 1, 2 and 130 one line on standard error says what is wrong
+    and what to do. An error that is not foreseen leaves its traceback in a temporary file, which
+    the line names. With `--debug` the traceback of any error is shown.
 
     Args:
         arguments: the words after `nextword`; None = those of this process, whose standard streams
@@ -107,7 +113,7 @@ def _end(error: BaseException, *, debug: bool) -> int:
         case TrainingError():
             status, message = 1, str(error)
         case OSError():
-            status, message = 2, _explain(error)
+            status, message = 2 if error.errno in _OF_PATHS else 1, _explain(error)
         case ModuleNotFoundError() if error.name in _NEURAL:
             status, message = 2, f"this needs {_NEURAL[error.name]}: pip install 'nextword[neural]'"
         case _:
@@ -119,8 +125,6 @@ def _end(error: BaseException, *, debug: bool) -> int:
 
 
 def _explain(error: OSError) -> str:
-    import errno
-
     where = f" '{error.filename}'" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk for{where or ' the output'}; free some and run it again"

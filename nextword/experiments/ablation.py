@@ -22,6 +22,7 @@ from ..files import AnyPath, Paths, locked, path_list, write_text
 from ..numerals import fixed, json_text
 from ..parsing import read_json
 from ..run import STATE, load
+from ..scratch import made_folder
 from ..screen import Bar, Say
 from ..text.reader import open_texts
 from ..text.source import streams_kept
@@ -197,13 +198,14 @@ def ablate(
     trial = _Trial(request, fine_tune)
     texts = texts_of(request) | {"test": describe(test)}
     settings = {"config": config.dump(), **texts, "fine_tune": fine_tune}
-    fresh = take_directory(out, settings, "an ablation")
-    try:
-        return _rows(out, config, trial, test, fine_tune > 0, say, bars)
-    except InputError:
-        if fresh and not any((out / ROWS).glob(f"*/*/{STATE}")):
-            shutil.rmtree(out)  # nothing was trained, so nothing is left behind
-        raise
+    with made_folder(out.parent):
+        fresh = take_directory(out, settings, "an ablation")
+        try:
+            return _rows(out, config, trial, test, fine_tune > 0, say, bars)
+        except InputError:
+            if fresh and not any((out / ROWS).glob(f"*/*/{STATE}")):
+                shutil.rmtree(out)  # nothing was trained, so nothing is left behind
+            raise
 
 
 def _rows(

@@ -20,7 +20,7 @@ from ..outputs import Folder, check_folder
 from ..parsing import read_json
 from ..run import SERIES, STATE, WEIGHTS, seeds_of
 from ..run_folder import FILES, has_settings
-from ..scratch import set_aside, work_folder
+from ..scratch import made_folder, set_aside, work_folder
 from ..text.source import streams_kept
 from ..training.loop.journal import read_metrics
 from ..training.request import Request, check
@@ -103,7 +103,7 @@ def make_seeds(request: Request, out: Path, seeds: int) -> dict[str, SeedStatist
     if (origin := request.start_from) is not None:
         settings["from"] = describe([origin if origin.is_file() else origin / WEIGHTS])
     replaces = request.overwrite and (out / SERIES).is_file()
-    with _replacing(out) if replaces else nullcontext():
+    with made_folder(out.parent), _replacing(out) if replaces else nullcontext():
         fresh = take_directory(out, settings, "trainings")
         each = replace(request, overwrite=True)
         with locked(out):

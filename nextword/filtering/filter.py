@@ -11,6 +11,7 @@ from ..arguments import checked
 from ..errors import InputError, shown
 from ..files import AnyPath, Paths, locked, path_list
 from ..run import Run
+from ..scratch import made_folder
 from ..text.document_formats import format_of
 from ..text.source import is_stream
 from ..types import Ability
@@ -107,18 +108,10 @@ def filter(
         format_of(documents).check(documents, field)
     run = run.normalised(normalise)
     job = Job(run, settings, opened, folder, on_error == "skip", workers, quiet)
-    existed = folder.is_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder, "filtering into"):
-            return job.resume() if resume else job.start()
-    finally:
-        _remove_empty(folder, existed)
-
-
-def _remove_empty(folder: Path, existed: bool) -> None:
-    """Leave no lock alone in a folder, and no empty folder that was not there before."""
-    if os.listdir(folder) == [".lock"]:
-        (folder / ".lock").unlink()
-        if not existed:
-            folder.rmdir()
+    with made_folder(folder):
+        try:
+            with locked(folder, "filtering into"):
+                return job.resume() if resume else job.start()
+        finally:
+            if os.listdir(folder) == [".lock"]:
+                (folder / ".lock").unlink()

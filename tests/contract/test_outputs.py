@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -180,6 +181,29 @@ def test_a_folder_of_another_program_stays(
         assert (status, out) == (2, ""), err
         assert len(err.splitlines()) == 1, err
         assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", [verb for verb in WRITERS if "." not in WRITERS[verb][1]])
+def test_a_command_that_fails_leaves_no_folders(
+    verb: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would have written lies in folders that were not there before."""
+    words, name, _ = WRITERS[verb]
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"one two three\n" * 200 + b"\xff\n")
+    monkeypatch.setattr("nextword.hub.save", _full)  # what reads no text fails as it writes
+    monkeypatch.setattr("nextword.demo.write_text", _full)
+    for start in (Path(), Path("there")):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        before = snapshot(tmp_path)
+        out = tmp_path / start / "new" / "deep" / name
+        status, _, err = cli(*(bad if word == TEXT else word for word in words), out)
+        assert status == (1 if verb in ("export hf", "demo") else 2), err
+        assert snapshot(tmp_path) == before
+
+
+def _full(*given: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_figure_replaces_a_figure_of_ours_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,9 @@ def test_lines_before_a_bad_one_come_first() -> None:
     given: list[Any] = [["a", "b", "c", "bad", "d"], ["a", "b", "c", 4, "d"], unread]
     for lines in given:
         for most in (1, 2, 3, 64):
-            found = []
+            found: list[int] = []
             with pytest.raises(InputError):
-                for block in blocks(lines, most, refuse):
-                    found += block
+                found.extend(chain.from_iterable(blocks(lines, most, refuse)))
             assert found == [1, 2, 3]
             if lines is unread:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import torch
 import nextword.run
 from tests.support import Cli
 
+RUNS = Path(__file__).parents[1] / "fixtures" / "earlier_runs"
 COMMAND = [sys.executable, "-m", "nextword"]
 
 
@@ -143,9 +145,30 @@ def test_a_closed_stream_is_as_the_null_device(streams: str, right: bool) -> Non
     assert ("nothing" in done.stderr) is said
 
 
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_errors_of_the_system_have_the_status_of_their_kind(
+    number: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 for what is wrong with a path that somebody gave; 1 for disks and machines that fail."""
+    bad_path = "ENOENT EACCES EPERM EROFS EISDIR ENOTDIR EEXIST ENOTEMPTY ELOOP ENAMETOOLONG ENXIO"
+    stopped = {"EPIPE": 141, "EINTR": 1} | dict.fromkeys(bad_path.split(), 2)
+
+    def fails(*given: object) -> None:
+        raise OSError(number, os.strerror(number), "/some/file")
+
+    monkeypatch.setattr("nextword.text.reader.open_source", fails)
+    status, out, err = cli("score", RUNS / "ngram", "/some/file")
+    if number == errno.ESHUTDOWN:  # to Python this is a broken pipe too
+        assert status == 141
+    else:
+        assert status == stopped.get(errno.errorcode[number], 1), err
+    assert out == ""
+    assert (err.count("\n") == 1 and "'/some/file'" in err) or status == 141
+
+
 def test_a_full_disk_behind_standard_output() -> None:
     done = process("recipes", streams=">/dev/full")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.startswith("nextword: no space left") and done.stderr.count("\n") == 1
 
 
