@@ -11,12 +11,13 @@ from .arguments import checked
 from .config import Config
 from .errors import InputError
 from .files import AnyPath, Paths, path_list
-from .ngram.arpa_header import ENDINGS, cutting, holds_arpa, names_arpa
+from .ngram.arpa_header import ENDINGS, holds_arpa, names_arpa
 from .ngram.interface import Listable
 from .ngram.kenlm_header import is_kenlm
 from .numerals import fixed
 from .run import Run
 from .screen import speaker
+from .text.cutting import cutting
 from .text.source import streams_kept
 
 if TYPE_CHECKING:

@@ -34,10 +34,11 @@ from .device import pick_device
 from .errors import InputError
 from .files import read_tensors, write_tensors
 from .models.building import build_model, load_weights, with_window
-from .ngram.arpa_header import cutting, is_arpa, read_tokenizer
+from .ngram.arpa_header import is_arpa, read_tokenizer
 from .ngram.kenlm_header import is_kenlm
 from .parsing import read_json
 from .scratch import repair
+from .text.cutting import cutting
 from .text.tokenizer import Tokenizer, load_tokenizer
 from .types import Ability, LanguageModel, Predictor, Stored
 

@@ -17,7 +17,6 @@ import re
 from pathlib import Path
 from typing import IO, Any
 
-from ..config import TextConfig
 from ..errors import InputError
 from ..parsing import parse_json
 from ..text.compression import compression_of, damage, decompressed
@@ -119,13 +118,6 @@ def cuts_as_kenlm(tokenizer: Tokenizer) -> bool:
     """Return whether tokens are the words between blanks of ASCII."""
     mine = {"kind": tokenizer.name} | tokenizer.settings()
     return all(mine.get(key) == _AS_KENLM[key] for key in ("kind", "split", "lower"))
-
-
-def cutting(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The settings in a table `[text]` that say how a tokenizer cuts."""
-    own = tokenizer.settings()
-    cuts = {key: value for key, value in own.items() if key in TextConfig.model_fields}
-    return {"tokenizer": tokenizer.name, "vocab_size": None} | cuts
 
 
 def _settings(path: Path) -> dict[str, Any]:

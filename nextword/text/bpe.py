@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from ..config import TextConfig
 from ..errors import InputError
 from .folding import Folding
 from .tokenizer import EOS, SPECIALS, Span, Tokenizer, cut_long_words, trimmed
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 _SMALLEST = len(SPECIALS) + 256
 

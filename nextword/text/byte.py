@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..config import TextConfig
 from .folding import Folding
 from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, trimmed
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 _OFFSET = len(SPECIALS)
 _NEWLINE = ord("\n")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..config import TextConfig
 from .folding import Folding
 from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, build_vocabulary, trimmed
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 
 class CharTokenizer(Tokenizer):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..config import TextConfig
+if TYPE_CHECKING:
+    from ..config import TextConfig
+
 
 # The marks that Latin, Greek and Cyrillic letters carry. Those of other scripts, such as the vowels
 # of Hindi and the dots of Japanese, are letters rather than accents.

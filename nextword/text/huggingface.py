@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import __version__ as library_version
 from tokenizers import decoders
 
-from ..config import TextConfig
 from ..errors import InputError, shown
 from ..parsing import parse_json, read_text
 from ..paths import readable
 from .foreign import ForeignTokenizer, Placed
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _SPARSE = 10  # ids may run to this many times the number of pieces

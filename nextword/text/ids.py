@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from .. import bounds
-from ..config import TextConfig
 from ..errors import InputError, shown
 from .foreign import SHIFT
 from .tokenizer import EOS, SPECIALS, BadLine, Span, Tokenizer
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 Array = np.ndarray[Any, Any]
 

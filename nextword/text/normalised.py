@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import registry
-from ..config import TextConfig
 from .normalise import normaliser, tokenised
 from .tokenizer import BetweenBlanks, Span, Tokenizer, restore_tokenizer
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 _CHUNK = re.compile(r"\s*\S+|\s+")  # a word and the white space before it
 _ALIGNED = 1000  # characters of a chunk that are aligned one by one

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..config import TextConfig
 from ..errors import InputError, shown
 from ..parsing import LARGEST
 from ..paths import readable
@@ -17,6 +16,8 @@ from .foreign import ForeignTokenizer, Placed
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
+
+    from ..config import TextConfig
 
 _SPACE = "▁"  # stands for the space that belongs to a piece
 

@@ -14,12 +14,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from .. import bounds, registry
-from ..config import TextConfig
 from ..errors import InputError, shown
 from ..parsing import read_json
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 UNK, EOS = 0, 1
 SPECIALS = ("<unk>", "<eos>")

@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..config import TextConfig
 from .folding import Folding
 from .tokenizer import (
     EOS,
@@ -20,6 +19,9 @@ from .tokenizer import (
     build_vocabulary,
     trimmed,
 )
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 # Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
 CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

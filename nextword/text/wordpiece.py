@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from ..config import TextConfig
 from .sentences import places, split_sentences
 from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, cut_long_words, trimmed
+
+if TYPE_CHECKING:
+    from ..config import TextConfig
 
 CLS, MASK, PAD = 2, 3, 4
 _LETTERS = 12_000  # the most single characters that become pieces, Chinese ones included

@@ -14,13 +14,14 @@ from ..files import write, write_text
 from ..models.ngram import NgramLM
 from ..ngram import file
 from ..ngram.arpa import for_other_programs, open_to_write, write_arpa
-from ..ngram.arpa_header import cutting, names_arpa
+from ..ngram.arpa_header import names_arpa
 from ..ngram.merging import Member, merge, union
 from ..ngram.table import Table
 from ..numerals import fixed, json_text
 from ..run import CONFIG, METRICS, TOKENIZER, WEIGHTS, Run, as_json
 from ..run_folder import replacing
 from ..screen import speaker
+from ..text.cutting import cutting
 from ..text.lexicon import Lexicon
 from ..text.reader import Span, blocks
 from ..text.tokenizer import EOS
