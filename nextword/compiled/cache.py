@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 
 import llvmlite
 import numpy as np
 
+from .deferred import Deferred
 from .machine_code import Code, processor
 
 _PACKAGE = __name__.partition(".")[0]
@@ -36,28 +38,33 @@ _SUFFIX = ".machine"
 
 
 def code(
-    function: Callable[..., object], types: tuple[str, ...], compile_it: Callable[[], Code]
+    function: Callable[..., object], types: tuple[str, ...], compile_it: Callable[[str], bytes]
 ) -> Code:
-    """The machine code of a function for arguments of certain types, from disk or compiled now."""
+    """The machine code of a function for arguments of certain types, from disk or compiled now.
+
+    Args:
+        compile_it: makes an object file with one function, of the name that it is given.
+    """
     label = f"{function.__module__}.{function.__qualname__}".removeprefix(f"{_PACKAGE}.")
     prefix = f"{label}-{_short(repr(types))}-{_machine()}-"
-    name = f"{prefix}{stamp(function.__module__)[:16]}{_SUFFIX}"
+    name = prefix + stamp(function.__module__)[:16]
+    file = name + _SUFFIX
     for folder in _folders(function):
-        if found := _read(folder / name):
-            return found
-    made = compile_it()
+        if found := _read(folder / file):
+            return Code(name, found)
+    made = compile_it(name)
     for folder in _folders(function):
         try:
-            _write(folder / name, made)
+            _write(folder / file, made)
         except OSError:  # it cannot be written, or the disk is full
             continue
         for old in folder.glob(f"{prefix}*{_SUFFIX}"):
-            if old.name != name:
+            if old.name != file:
                 with suppress(OSError):
                     old.unlink()
-        return made
+        return Code(name, made)
     _say_what_it_costs()
-    return made
+    return Code(name, made)
 
 
 @lru_cache
@@ -67,9 +74,7 @@ def stamp(module: str) -> str:
     That is the module's source, the source of each module whose functions it uses, directly or not,
     the constants (names in capitals) in any of them, wherever they come from, and what compiles.
     """
-    digest, found, todo = sha256(), set(), [module]
-    for name in _ALWAYS:
-        digest.update(_source(name))
+    digest, found, todo, compiling = sha256(), set(), [module], set(_ALWAYS)
     while todo:
         name = todo.pop()
         if name in found:
@@ -80,16 +85,19 @@ def stamp(module: str) -> str:
             function = inspect.unwrap(value) if callable(value) else value
             if isinstance(function, FunctionType) and function.__module__.startswith(_PACKAGE):
                 todo.append(function.__module__)
+            elif isinstance(value, Deferred) and value.module:
+                compiling.add(value.module)
             elif key.isupper() and isinstance(value, _CONSTANT):
                 digest.update(f"{key}={value!r};".encode())
+    for name in sorted(compiling):  # which are not imported if nothing has to be compiled
+        digest.update(_source(name))
     return digest.hexdigest()
 
 
 @lru_cache
 def _source(module: str) -> bytes:
-    if module in sys.modules and (file := sys.modules[module].__file__):
-        return Path(file).read_bytes()
-    return Path(__file__).with_name(module.rpartition(".")[2] + ".py").read_bytes()
+    found = find_spec(module)
+    return Path(found.origin).read_bytes() if found and found.origin else b""
 
 
 @lru_cache
@@ -118,7 +126,7 @@ def _cache_of_user() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _read(path: Path) -> Code | None:
+def _read(path: Path) -> bytes | None:
     """What a file has; None if there is none, or not all of it."""
     try:
         data = path.read_bytes()
@@ -126,17 +134,15 @@ def _read(path: Path) -> Code | None:
         return None
     if sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
         return None
-    name, _, file = data[_DIGEST:].partition(b"\n")
-    return Code(name.decode(), file)
+    return data[_DIGEST:]
 
 
-def _write(path: Path, made: Code) -> None:
+def _write(path: Path, made: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = made.name.encode() + b"\n" + made.file
     number, temporary = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
     try:
         with os.fdopen(number, "wb") as out:
-            out.write(sha256(data).digest() + data)
+            out.write(sha256(made).digest() + made)
         os.chmod(temporary, 0o644)  # who may use the folder may use the code
         os.replace(temporary, path)
     except BaseException:

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from llvmlite import binding
 from numba import njit, types
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
@@ -20,7 +21,7 @@ from numba.np.numpy_support import from_dtype
 
 from .deferred import Deferred
 from .intrinsics import array, intrinsic, llvm
-from .machine_code import NDARRAY, Code, define_symbols
+from .machine_code import NDARRAY, define_ndarray
 from .python import PyErr_Occurred, PyEval_RestoreThread, PyEval_SaveThread
 
 _WORD = np.dtype(np.intp).itemsize
@@ -45,8 +46,9 @@ def dispatcher(function: Callable[..., object], options: dict[str, object]) -> A
     return decorate(**_OPTIONS, **options)(_without_deferred(function))
 
 
-def compile_call(function: Any, kinds: tuple[str, ...]) -> Code:
-    """Machine code that calls `function`, a dispatcher, with arguments of these types.
+def compile_call(function: Any, kinds: tuple[str, ...], name: str) -> bytes:
+    """An object file whose function `name` calls `function`, a dispatcher, with arguments of these
+    types.
 
     It returns NotImplemented if the arguments are of other types.
 
@@ -68,18 +70,38 @@ def compile_call(function: Any, kinds: tuple[str, ...]) -> Code:
         PyEval_RestoreThread(thread)
         return box(result)
 
-    return compile_builtin(call)
+    return compile_builtin(call, name)
 
 
-def compile_builtin(function: Callable[[int, int, int], object]) -> Code:
-    """Machine code of a function that gets and returns addresses; see `machine_code.load`."""
-    define_symbols()
+def compile_builtin(function: Callable[[int, int, int], object], name: str) -> bytes:
+    """An object file whose function `name` is `function`; see `machine_code.load`."""
+    define_ndarray()
     signature = ((types.intp, types.intp, types.intp), types.intp)
     made: Any = CFunc(_without_deferred(function), signature, {}, _OPTIONS)
     with global_compiler_lock:
         result = made._compile_uncached()
-        _, _, (file, _) = result.library.serialize_using_object_code()
-    return Code(result.fndesc.llvm_cfunc_wrapper_name, file)
+        return _object_file(result.library, result.fndesc.llvm_cfunc_wrapper_name, name)
+
+
+def _object_file(library: Any, entry: str, name: str) -> bytes:
+    """An object file that has one name, that of its entry.
+
+    The names of numba's functions may be those of others in another file. Inlined once more where
+    they are used, they also lose the handling of errors that they do not raise.
+    """
+    module = binding.parse_bitcode(library.serialize_using_bitcode()[2])
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration:
+            symbol.linkage = "internal"
+    found = module.get_function(entry)
+    found.linkage, found.name = "external", name
+    passes = library.codegen._pass_builder()
+    passes.getModulePassManager().run(module, passes)
+    used = [symbol.name for symbol in module.functions if symbol.is_declaration]
+    if wrong := [called for called in used if called.startswith(("NRT_", "numba_"))]:
+        raise TypeError(f"a compiled function raises no errors and makes no arrays: {wrong[0]}")
+    file: bytes = library.codegen._tm.emit_object(module)
+    return file
 
 
 def _without_deferred(function: Any) -> Any:

@@ -11,8 +11,14 @@ from typing import Any
 class Deferred:
     """Something that is made when a function that uses it is compiled."""
 
-    def __init__(self, make: Callable[[], object]) -> None:
+    def __init__(self, make: Callable[[], object], module: str | None = None) -> None:
+        """
+        Args:
+            make: makes it.
+            module: where it is written, if no other module has it.
+        """
         self._make = make
+        self.module = module
 
     @cached_property
     def made(self) -> Any:
@@ -22,7 +28,7 @@ class Deferred:
 
 def deferred(module: str, name: str) -> Any:
     """The object of this name in a module, which is imported when it is needed."""
-    return Deferred(lambda: getattr(import_module(module), name))
+    return Deferred(lambda: getattr(import_module(module), name), module)
 
 
 #: stack(shape, dtype): an array, not filled, that a function has until it returns

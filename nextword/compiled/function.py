@@ -11,7 +11,7 @@ import numpy as np
 
 from . import cache
 from .deferred import Deferred
-from .machine_code import Code, Data, builtin, load
+from .machine_code import Data, builtin, load
 
 #: An integer. Compiled code does not distinguish Python's integers from numpy's; type checkers do.
 Int = int | np.integer[Any]
@@ -63,8 +63,8 @@ class Compiled(Deferred):
         with self._lock:
             if types not in self._calls:
 
-                def compile_it() -> Code:
-                    return cast(Code, _compiler().compile_call(self.made, types))
+                def compile_it(name: str) -> bytes:
+                    return cast(bytes, _compiler().compile_call(self.made, types, name))
 
                 code = cache.code(self.__wrapped__, types, compile_it)
                 made = builtin(load(code, self.__name__), None)
@@ -86,8 +86,8 @@ def compiled_builtin(function: Callable[[int, int, int], Int], data: Data) -> Ca
 
 @lru_cache
 def _definition(function: Callable[[int, int, int], Int]) -> Any:
-    def compile_it() -> Code:
-        return cast(Code, _compiler().compile_builtin(function))
+    def compile_it(name: str) -> bytes:
+        return cast(bytes, _compiler().compile_builtin(function, name))
 
     return load(cache.code(function, (), compile_it), function.__name__)
 

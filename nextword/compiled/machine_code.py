@@ -20,23 +20,13 @@ import numpy as np
 NDARRAY = "nextword_ndarray"
 
 _METH_FASTCALL = 0x80  # the function gets (self, the arguments' address, their number)
-# What numba's own runtime would do after errors that our code does not raise.
-_NEVER_CALLED = (
-    "NRT_Free",
-    "NRT_MemInfo_call_dtor",
-    "numba_do_raise",
-    "numba_gil_ensure",
-    "numba_gil_release",
-    "numba_runtime_build_excinfo_struct",
-    "numba_unpickle",
-)
 
 
 class Code(NamedTuple):
     """Machine code of one function."""
 
-    name: str  # of the function in the object file
-    file: bytes  # an object file
+    name: str  # no other code has it
+    file: bytes  # an object file with a function of this name
 
 
 class Data(bytes):
@@ -60,7 +50,7 @@ _new = ctypes.pythonapi.PyCFunction_NewEx
 _new.restype = ctypes.py_object
 _new.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
 
-_kept: list[object] = []  # code, and definitions, which CPython does not copy, have to stay
+_loaded: dict[str, _Definition] = {}  # CPython does not copy a definition: it has to stay
 _lock = Lock()
 
 
@@ -85,15 +75,13 @@ def load(code: Code, name: str) -> _Definition:
         name: the function's name in Python.
     """
     with _lock:
-        # An engine for each file: names in different files may be the same.
-        machine = _target().create_target_machine(jit=True)
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code.file))
-        engine.finalize_object()
-        address = engine.get_function_address(code.name)
-        definition = _Definition(name.encode(), address, _METH_FASTCALL, None)
-        _kept.extend((engine, definition))
-        return definition
+        if code.name not in _loaded:
+            engine = _engine()
+            engine.add_object_file(llvm.ObjectFileRef.from_data(code.file))
+            engine.finalize_object()
+            address = engine.get_function_address(code.name)
+            _loaded[code.name] = _Definition(name.encode(), address, _METH_FASTCALL, None)
+        return _loaded[code.name]
 
 
 def processor() -> str:
@@ -102,17 +90,14 @@ def processor() -> str:
 
 
 @lru_cache
-def _target() -> Any:
+def _engine() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    define_symbols()
-    return llvm.Target.from_default_triple()
+    define_ndarray()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def define_symbols() -> None:
-    """Tell LLVM's loader the addresses that compiled code refers to and the process lacks."""
+def define_ndarray() -> None:
+    """Tell LLVM's loader where `NDARRAY` is, which has no name in the process."""
     llvm.add_symbol(NDARRAY, id(np.ndarray))
-    end = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
-    for name in _NEVER_CALLED:
-        if llvm.address_of_symbol(name) is None:
-            llvm.add_symbol(name, end)

@@ -93,6 +93,16 @@ def test_what_no_compiled_function_takes() -> None:
         add(given, given, 1, np.zeros(1))
 
 
+def test_a_function_that_would_need_numba_to_run_is_refused() -> None:
+    @compiled
+    def fails(at: int) -> None:
+        if at > 3:
+            raise ValueError("too much")
+
+    with pytest.raises(TypeError, match="raises no errors"):
+        fails(1)
+
+
 def test_an_error_in_python_s_conversion_is_raised() -> None:
     table = np.zeros((1, 1))
     described(table, 1, False, 0.0)
