@@ -1,4 +1,4 @@
-"""Compiles the n-gram loops and fills numba's cache, so that later runs start fast."""
+"""Compiles the n-gram loops and keeps the code on disk, so that later runs start fast."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from ..scratch import temporary_folder
 from ..text.lexicon import Lexicon
 from ..text.vocabulary_builder import VocabularyBuilder
+from ..text.word import WordTokenizer
 from . import file, kenlm
 from .arpa import open_to_write, write_arpa
+from .documents import Lookup, sum_documents
 from .estimate import estimate
 from .interface import Ngrams
 from .kenlm_reading import read_kenlm
 from .kenlm_writing import write_kenlm
+from .merging import Member, merge, union
 from .settings import NgramSettings
 from .storage import Storage, resident
 
@@ -53,6 +56,11 @@ def warm_up() -> None:
             words.ids("a b\n")
             words.id_of(b"a")
             _ask(asked, words, ids)
+        for words in (lexicon, stored.lexicon):
+            tokenizer = WordTokenizer(words.words(), "whitespace", lower=False)
+            sum_documents(table, tokenizer, Lookup.of(tokenizer), ["a b\n"])
+        words, maps = union([lexicon, lexicon])
+        merge([Member(table, ids) for ids in maps], words, [0.5, 0.5])
         _ask(*read_kenlm(folder / "probing"), ids)
         read_kenlm(folder / "trie")
         kenlm.Model(arpa).score_many(["a b"])

@@ -120,3 +120,27 @@ print("numba" in sys.modules)
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_the_warm_up_compiles_every_loop_that_python_calls() -> None:
+    script = """
+import pkgutil, importlib
+import nextword
+from nextword.compiled.function import Compiled
+from nextword.warm_up import main
+
+main()
+found, used = {}, set()
+for info in pkgutil.walk_packages(nextword.__path__, "nextword."):
+    if info.name.startswith(("nextword.nn.", "nextword.ngram.", "nextword.text.")):
+        for name, value in vars(importlib.import_module(info.name)).items():
+            if isinstance(value, Compiled):
+                found[value.__module__, name] = value
+                used.update(value.__wrapped__.__code__.co_names)
+            elif name == "answer":
+                used.update(value.__code__.co_names)
+assert len(found) > 60, found
+print([key for key, value in found.items() if not value._calls and key[1] not in used])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
