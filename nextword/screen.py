@@ -8,24 +8,16 @@ dropped: the work that it tells of goes on.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from types import TracebackType
-from typing import IO, Protocol, Self, TextIO, cast
+from typing import IO, TYPE_CHECKING, Protocol, Self, TextIO, cast
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Say = Callable[[str], None]  # shows a message of one line
 Advance = Callable[[int], None]  # called with the number of units done since the last call
@@ -40,13 +32,6 @@ class Bars(Protocol):
     def __call__(self, label: str, total: int, unit: str = "MB") -> Advance:
         """Start a bar for `total` units. If the unit is MB, `total` and steps are in bytes."""
         ...
-
-
-class _Speed(ProgressColumn):
-    """A column of a bar that shows units per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(_speed(task.finished_speed or task.speed or 0, task.fields["unit"]))
 
 
 def _speed(units: float, unit: str) -> str:
@@ -90,15 +75,22 @@ class _StandardError(io.TextIOBase):
             return self.stream is not None and self.stream.isatty()
         return False
 
-
-def _console(quiet: bool) -> Console:
-    return Console(file=cast(IO[str], _StandardError()), quiet=quiet, highlight=False)
+    def shows_bars(self) -> bool:
+        """Return whether it is a terminal that can move its cursor."""
+        return self.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def speaker(quiet: bool) -> Say:
     """Return a function that shows a message of one line; with `quiet` it does nothing."""
-    console = _console(quiet)
-    return partial(console.print, markup=False, soft_wrap=True)
+    if quiet:
+        return lambda message: None
+    out = _StandardError()
+
+    def say(message: str) -> None:
+        out.write(f"{message}\n")
+        out.flush()
+
+    return say
 
 
 @contextmanager
@@ -110,21 +102,14 @@ def progress_bars(quiet: bool) -> Iterator[Bars]:
             advance = bars("encoding", 3_000_000)
             advance(65_536)
     """
-    console = _console(quiet)
-    if not console.is_terminal or console.is_dumb_terminal:
+    out = _StandardError()
+    if quiet or not out.shows_bars():
         say = speaker(quiet)
         yield lambda label, total, unit="MB": _PlainBar(say, label, total, unit).advance
         return
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet,
-        transient=True,
-    )
+    from .terminal import bars_with_speed
+
+    progress = bars_with_speed(cast(IO[str], out), _speed)
 
     def start(label: str, total: int, unit: str = "MB") -> Advance:
         task = progress.add_task(label, total=total, unit=unit)
@@ -171,20 +156,19 @@ class TrainingBar:
     """
 
     def __init__(self, quiet: bool) -> None:
-        self.console = _console(quiet)
-        self.shown = not (quiet or self.console.is_dumb_terminal) and self.console.is_terminal
         self.said = time.perf_counter()
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[status]}"),
-            console=self.console,
-            disable=not self.shown,
-        )
-        self.task = self.bar.add_task("training", total=1.0, status="")
+        self.bar: Progress | None = None
+        out = _StandardError()
+        if not quiet and out.shows_bars():
+            from .terminal import bar_with_status
+
+            self.bar = bar_with_status(cast(IO[str], out))
+            self.task = self.bar.add_task("training", total=1.0, status="")
+        self._say = speaker(quiet)
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        if self.bar:
+            self.bar.start()
         return self
 
     def __exit__(
@@ -193,16 +177,20 @@ class TrainingBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        if self.bar:
+            self.bar.stop()
 
     def show(self, label: str, fraction: float, status: str) -> None:
         """Move the bar to `fraction` (from 0 to 1) and show `label` and `status` beside it."""
-        self.bar.update(self.task, description=label, completed=fraction, status=status)
-        now = time.perf_counter()
-        if not self.shown and now - self.said >= _PLAIN_EVERY:
+        if self.bar:
+            self.bar.update(self.task, description=label, completed=fraction, status=status)
+        elif (now := time.perf_counter()) - self.said >= _PLAIN_EVERY:
             self.said = now
             self.say(f"{label}  {fraction:.0%}  {status}")
 
     def say(self, message: str) -> None:
         """Show a message above the bar."""
-        self.console.print(message, markup=False, soft_wrap=True)
+        if self.bar:
+            self.bar.console.print(message, markup=False, soft_wrap=True)
+        else:
+            self._say(message)

@@ -1,90 +1,9 @@
-"""The verbs of the program `nextword`, and its options that belong to no verb."""
+"""The whole program `nextword`."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import wraps
-from importlib import import_module
+from .program import VERBS, program
 
-import typer
+__all__ = ["VERBS", "app"]
 
-from ..errors import InputError
-
-#: The only list of verbs, in the order of `--help`: `find_lr` is cli/find_lr.py
-#: and `nextword find-lr`.
-VERBS = (
-    "demo",
-    "train",
-    "ablate",
-    "evaluate",
-    "score",
-    "filter",
-    "generate",
-    "translate",
-    "fill",
-    "classify",
-    "embed",
-    "compare",
-    "inspect",
-    "find_lr",
-    "export",
-    "recipes",
-)
-
-app = typer.Typer(
-    name="nextword",
-    help="Train, evaluate, compare and use language models that fit on one machine.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-def _of_text(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a verb refuse arguments with bytes that are not UTF-8.
-
-    Python passes them as surrogates, which no tokenizer can read. Names of existing files may have
-    them, names of new ones not: safetensors could not open them.
-    """
-
-    @wraps(command)
-    def checked(**values: object) -> None:
-        for name, value in values.items():
-            for text in value if isinstance(value, list) else [value]:
-                if name == "out" or (isinstance(text, str) and not os.path.lexists(text)):
-                    _check_text(name, str(text))
-        command(**values)
-
-    return checked
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        stray = os.fsencode(text[error.start])
-        raise InputError(
-            f"{name} is not UTF-8 text (byte 0x{stray.hex()} after {error.start} characters)"
-        ) from None
-
-
-for verb in VERBS:
-    app.command(verb.replace("_", "-"))(_of_text(import_module(f".{verb}", __package__).command))
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
-    debug: bool = typer.Option(
-        False, "--debug", help="Show the traceback of an error; it may stand after the verb too."
-    ),
-) -> None:
-    if version:
-        from ..version import __version__
-
-        typer.echo(f"nextword {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+app = program()

@@ -79,9 +79,10 @@ def _run(words: list[str], ctrl_c: process.CtrlC | None) -> int:
     import typer
 
     from ..text.source import streams_kept
-    from .app import app
+    from .program import VERBS, program
 
-    command = typer.main.get_command(app)
+    named = [verb for verb in VERBS if words and words[0] == verb.replace("_", "-")]
+    command = typer.main.get_command(program(named or VERBS))
     try:
         with streams_kept(), command.make_context("nextword", list(words)) as context:
             if ctrl_c:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
 
 # Chinese characters and Japanese kana are written without spaces, so each is a word of its own.
 CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORDS = re.compile(
-    rf"<unk>|<eos>|[{CJK}]|[^\W{CJK}]+(?:['’\-][^\W{CJK}]+)*|\S",
-)
+_WORD = rf"<unk>|<eos>|[{CJK}]|[^\W{CJK}]+(?:['’\-][^\W{CJK}]+)*|\S"
 _WIDE = rf"{CJK}\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-_NO_SPACE_BETWEEN = re.compile(rf"[{_WIDE}][{_WIDE}“‘—…]|[”’—…][{_WIDE}—…]")
+_NO_SPACE_BETWEEN = rf"[{_WIDE}][{_WIDE}“‘—…]|[”’—…][{_WIDE}—…]"
 #: What a split means about the training text, for the user.
 RECOGNISED = {
     "whitespace": "the text looks tokenised already: words are cut at white space alone "
@@ -52,9 +51,9 @@ _LEFT_BY_TOKENISERS = re.compile(
 BETWEEN_BLANKS = re.compile(r"[^ \t\n\r\v\f]+")
 #: For each split, a word or the end of a line.
 _PATTERNS = {
-    "whitespace": re.compile(r"\n|\S+"),
-    "ascii": re.compile(rf"\n|{BETWEEN_BLANKS.pattern}"),
-    "words": re.compile(rf"\n|{_WORDS.pattern}"),
+    "whitespace": r"\n|\S+",
+    "ascii": rf"\n|{BETWEEN_BLANKS.pattern}",
+    "words": rf"\n|{_WORD}",
 }
 #: One Chinese character or kana.
 CJK_CHARACTER = re.compile(f"[{CJK}]")
@@ -126,7 +125,7 @@ class WordTokenizer(Tokenizer):
         folded, starts, ends = self.fold.aligned(text)
         ids: list[int] = []
         spans: list[Span] = []
-        for match in _PATTERNS[self.split].finditer(folded):
+        for match in _compiled(_PATTERNS[self.split]).finditer(folded):
             word, first, last = match[0], match.start(), match.end()
             if word == "\n":
                 ids.append(EOS)
@@ -154,7 +153,7 @@ class WordTokenizer(Tokenizer):
             return True
         if right in _NO_SPACE_BEFORE or left in _NO_SPACE_AFTER:
             return False
-        return not _NO_SPACE_BETWEEN.match(left[-1] + right[0])
+        return not _compiled(_NO_SPACE_BETWEEN).match(left[-1] + right[0])
 
     def token(self, index: int) -> str:
         return self.vocabulary[index]
@@ -196,13 +195,19 @@ class WordTokenizer(Tokenizer):
         return cls(settings["vocabulary"], settings["split"], settings["lower"], accents)
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern, compiled when it is first used: ranges of Chinese characters take long."""
+    return re.compile(pattern)
+
+
 def _lines(text: str, split: str) -> Iterable[list[str]]:
     lines = text.split("\n")
     if split == "whitespace":
         return (line.split() for line in lines)
     if split == "ascii":
         return (BETWEEN_BLANKS.findall(line) for line in lines)
-    return (_WORDS.findall(line) for line in lines)
+    return (_compiled(_WORD).findall(line) for line in lines)
 
 
 def beginning(texts: Iterable[str]) -> tuple[str, Iterable[str]]:
