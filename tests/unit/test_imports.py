@@ -55,7 +55,7 @@ def test_the_class_of_kenlm() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "train ngram --train text.txt --out run --set model.order=2",
+        "train ngram --train text.txt --out run --set model.order=2 --overwrite",
         "train ngram text.txt --out new",
         "score {run} text.txt",
     ],
@@ -69,6 +69,7 @@ def test_verbs_of_ngrams(words: str, tmp_path: Path, run: Path) -> None:
         f"try: main({words.format(run=run).split()!r})\n"
         "except SystemExit: pass"
     )
+    packages(code)  # loops that have not been compiled yet import numba
     found = packages(code)
     assert "pydantic" in found
     assert not found & (HEAVY | {"rich", "tokenizers", "safetensors", "asyncio", "yaml"})
