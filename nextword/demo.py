@@ -1,6 +1,6 @@
-"""The ladder: a series of models of Human Numbers, each adding one idea to the one before.
+"""The demo: a series of models of Human Numbers, each adding one idea to the one before.
 
-Every rung is a recipe with overrides, trained, evaluated and kept like any other run. The accuracy
+Every model is a recipe with overrides, trained, evaluated and kept like any other run. The accuracy
 beside it is the one that fast.ai's book reached at that point (chapter 12 and its questionnaire).
 All figures are measured on the last 20 % of the numbers, where every token is predicted once. The
 weights of the last step are used, so that nothing is selected on the evaluation text.
@@ -89,14 +89,14 @@ _TRANSFORMER = _COMMON | {
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of the ladder."""
+    """A model of the series."""
 
     title: str
     slug: str
     recipe: str
     article: float | None  # accuracy in fast.ai's book, from 0 to 1
     settings: dict[str, Any] = field(default_factory=dict)
-    dynamic: Dynamic | None = None  # evaluate the model of the rung before, dynamically
+    dynamic: Dynamic | None = None  # evaluate the model before, dynamically
 
 
 RUNGS = (
@@ -155,7 +155,7 @@ RUNGS = (
 
 _NAMES = "|".join(map(re.escape, (_TRAIN, _VALID, _TABLE, _PICTURE, _GRADIENTS)))
 _SLUGS = "|".join(re.escape(rung.slug) for rung in RUNGS)
-_LADDER = Folder(
+_DEMO = Folder(
     "what `demo` wrote",
     mark=_TRAIN,
     is_ours=lambda path: path.read_text(encoding="utf-8") == human_numbers()[0],
@@ -167,9 +167,9 @@ _LADDER = Folder(
 def run_demo(
     out: AnyPath = "demo-out", *, seed: int = 1, quiet: bool = False
 ) -> list[dict[str, Any]]:
-    """Train and evaluate every rung of the ladder and print the table.
+    """Train and evaluate every model of the series and print the table.
 
-    Writes ladder.json, ladder.png, gradients.png and a run directory per rung.
+    Writes ladder.json, ladder.png, gradients.png and a run directory for each model.
 
     Args:
         out: directory for all of that; it must be new, empty or written by an earlier call.
@@ -177,8 +177,9 @@ def run_demo(
         quiet: print nothing.
 
     Returns:
-        One dict per rung with the keys rung, accuracy and article (fractions from 0 to 1, article
-        may be None), perplexity (per token), parameters, seconds (training and evaluation).
+        One dict per model with the keys rung (its name), accuracy and article (fractions from 0 to
+        1, article may be None), perplexity (per token), parameters, seconds (training and
+        evaluation).
 
     Raises:
         InputError: `out` is a file, or a directory with other contents.
@@ -187,22 +188,22 @@ def run_demo(
         nextword.run_demo("demo-out", quiet=True)[-1]["accuracy"]
     """
     out = Path(out)
-    check_folder(out, _LADDER, overwrite=True)
+    check_folder(out, _DEMO, overwrite=True)
     with made_folder(out):
         for name, text in zip((_TRAIN, _VALID), human_numbers(), strict=True):
             write_text(out / name, text)
     show = Console(highlight=False, quiet=quiet, soft_wrap=True)
     show.print("Predict the next word of: one . two . three . ... nine thousand nine hundred ...\n")
     show.print(
-        f"{'rung':<34}{'parameters':>11}{'seconds':>9}{'accuracy':>10}{'article':>9}{'ppl':>8}"
+        f"{'model':<34}{'parameters':>11}{'seconds':>9}{'accuracy':>10}{'article':>9}{'ppl':>8}"
     )
     rows = []
     with _one_thread():
         for rung in RUNGS:
-            rows.append(_climb_one(rung, out, seed, show))
+            rows.append(_train_one(rung, out, seed, show))
             show.print(_line(rows[-1]))
         write_text(out / _TABLE, json_text(rows, indent=1))
-        draw_ladder(rows, out / _PICTURE)
+        draw_accuracies(rows, out / _PICTURE)
         draw_gradients(out, seed)
         best = load(out / RUNGS[-1].slug)
         text = generate(best, _PROMPT, tokens=48, temperature=0)
@@ -216,7 +217,7 @@ def run_demo(
     return rows
 
 
-def _climb_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any]:
+def _train_one(rung: Rung, out: Path, seed: int, show: Console) -> dict[str, Any]:
     began = time.perf_counter()
     with show.status(f"{rung.title} ..."):
         if rung.dynamic is None:
@@ -260,8 +261,8 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the accuracy of each rung as a bar, with a mark at the accuracy of fast.ai's book."""
+def draw_accuracies(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the accuracy of each model as a bar, with a mark at the accuracy of fast.ai's book."""
     with plot.figure(path, size=(8, 5)) as (ax,):
         places = range(len(rows))
         ax.barh(places, [100 * row["accuracy"] for row in rows], height=0.62)
@@ -293,7 +294,7 @@ def draw_ladder(rows: list[dict[str, Any]], path: Path) -> None:
 def draw_gradients(out: Path, seed: int) -> None:
     """Draw the norm of the gradient by distance from the loss into out/gradients.png.
 
-    The left panel shows untrained recurrent cells, the right panel three trained rungs.
+    The left panel shows untrained recurrent cells, the right panel three trained ones.
     """
     trained = [load(out / slug) for slug in ("rnn", "lstm", "lstm-regularised")]
     with temporary_folder() as folder:

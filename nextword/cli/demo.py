@@ -20,7 +20,7 @@ def command(
     ] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Train a ladder of models, from unigram to Transformer.
+    """Train a series of models, from unigram to Transformer.
 
     Each model predicts the next word of the numbers one to 9,999 written out as words. Prints a
     table of accuracies and perplexities and draws two figures.

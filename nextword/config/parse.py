@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from .. import registry
 from ..errors import InputError, shown
+from .messages import explain
 from .section import Section
 from .settings import SourceConfig, TextConfig, TrainConfig
 
@@ -71,7 +72,7 @@ class Config:
             try:
                 parsed[table] = schema.model_validate(values)
             except ValidationError as error:
-                raise InputError(_explain(table, error, tables)) from None
+                raise InputError(explain(error, all_keys(tables), table)) from None
             except UnicodeEncodeError:
                 raise InputError(f"[{table}]: a value is not Unicode text") from None
         for side in ("text", "source"):
@@ -102,11 +103,7 @@ def parse_section(schema: type[SectionT], values: dict[str, Any], where: str) ->
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise InputError(registry.unknown("setting", key, schema.model_fields)) from None
-        raise InputError(f"{where}: {_value_message(key, first)}") from None
+        raise InputError(f"{where}: {explain(error, schema.model_fields)}") from None
     except UnicodeEncodeError:
         raise InputError(f"{where}: a value is not Unicode text") from None
 
@@ -192,18 +189,3 @@ def all_keys(tables: dict[str, Any]) -> list[str]:
             continue
         keys += [f"{table}.{key}" for key in schema.model_fields]
     return keys
-
-
-def _explain(table: str, error: ValidationError, tables: dict[str, Any]) -> str:
-    first = error.errors()[0]
-    key = ".".join([table, *(str(part) for part in first["loc"])])
-    if first["type"] == "extra_forbidden":
-        return registry.unknown("setting", key, all_keys(tables))
-    return _value_message(key if first["loc"] else table, first)
-
-
-def _value_message(key: str, error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return f"{key}: {message}".removeprefix(": ")
-    return f"{key} = {shown(repr(error['input']))}: {message[0].lower()}{message[1:]}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputError
+from .messages import explain
 
 #: From 0 to 1, 1 excluded.
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -35,6 +38,21 @@ class Section(BaseModel):
     """A table of settings: unknown keys are refused, nothing changes after parsing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        """Check the settings.
+
+        Raises:
+            InputError: an unknown key (the nearest is given) or a bad value.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            kind = type(self)
+            raise InputError(f"{kind.__name__}: {explain(error, kind.model_fields)}") from None
+
+    # `model_validate` makes an object without calling it, as it does for BaseModel's own.
+    __init__.__dict__["__pydantic_base_init__"] = True
 
     def nested(self) -> dict[str, Section]:
         """Tables within this table, such as a classifier's encoder: key → checked settings."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import bounds, registry
 from ..config import Part, Section, Use
+from ..config.messages import explain
 from ..errors import InputError
 from ..nn.dropout import mask_like
 from ..nn.recurrent import RecurrentLayer
@@ -41,13 +42,7 @@ class EncoderClassifierConfig(TrainedPart):
 
     @model_validator(mode="after")
     def _known_encoder(self) -> Self:
-        try:
-            part = self.encoder_config()
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(["model.encoder", *(str(place) for place in first["loc"])])
-            raise ValueError(f"{key}: {first['msg']}") from None
-        self.encoder.update(part.model_dump(mode="json"))
+        self.encoder.update(self.encoder_config().model_dump(mode="json"))
         return self
 
     def nested(self) -> dict[str, Section]:
@@ -78,13 +73,17 @@ class EncoderClassifierConfig(TrainedPart):
 
         Raises:
             InputError: there is no encoder of that name.
-            ValidationError: a setting of the encoder is wrong.
+            ValueError: a setting of the encoder is wrong.
         """
         name = self.encoder.get("name", "bidirectional")
         own, models = registry.names("encoder"), registry.names("model")
         if name in (*own, *models):
             schema: type[Part] = registry.load("encoder" if name in own else "model", name)
-            part = schema.model_validate(self.encoder) if schema.encodes else None
+            try:
+                part = schema.model_validate(self.encoder) if schema.encodes else None
+            except ValidationError as error:
+                known = [f"model.encoder.{key}" for key in schema.model_fields]
+                raise ValueError(explain(error, known, "model.encoder")) from None
             if isinstance(part, EncoderConfig):
                 return part
         raise InputError(registry.unknown("encoder", name, [*own, *models]))

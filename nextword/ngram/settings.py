@@ -78,7 +78,7 @@ class NgramSettings(Part):
             parts = value.replace(",", " ").split()
             if not all(part.isdecimal() for part in parts):
                 raise ValueError('give a number per order, for example "0 0 1"')
-            return tuple(int(part) for part in parts)
+            return tuple(parts)
         return value
 
     @model_validator(mode="after")

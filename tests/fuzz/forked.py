@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 20.0  # a case that takes longer hangs
+SECONDS = 20.0  # of the processor: a case that takes longer hangs
+WAIT = 6  # times as long by the clock, on a machine that does other things too
 MEMORY = 1 << 30  # bytes that a case may take besides what the process has
 
 Case = Callable[[int, Path], str | None]  # number, empty folder → what was wrong
@@ -57,7 +58,7 @@ def _forked(case: Case, numbers: list[int]) -> tuple[int, list[Failure], str]:
     done, failed, rest = 0, [], b""
     end = ""
     while True:
-        if not select.select([reader], [], [], SECONDS)[0]:
+        if not _answers(reader, child):
             os.kill(child, signal.SIGKILL)
             end = f"takes longer than {SECONDS:.0f} seconds"
             break
@@ -77,6 +78,23 @@ def _forked(case: Case, numbers: list[int]) -> tuple[int, list[Failure], str]:
     if not end and done < len(numbers):
         end = f"ends the process: {os.waitstatus_to_exitcode(status)}"
     return done, failed, end
+
+
+def _answers(reader: int, child: int) -> bool:
+    """Wait until a case is done, or has had its time."""
+    before = _seconds(child)
+    for _ in range(WAIT):
+        if select.select([reader], [], [], SECONDS)[0]:
+            return True
+        if _seconds(child) - before > SECONDS:
+            return False
+    return False
+
+
+def _seconds(process: int) -> float:
+    """The processor's seconds that a process has taken."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, after_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _child(case: Case, numbers: list[int], writer: int) -> None:

@@ -266,8 +266,12 @@ def case_of(verb: str, seed: int = 0) -> Case:
     pool = Pool()
     pool.fill()
     _make_quick()
+    process = os.getpid()
 
     def case(number: int, folder: Path) -> str | None:
+        nonlocal process
+        if process != (process := os.getpid()):  # a case before it may have been killed
+            pool.fill()
         words = command_line(verb, random.Random(f"{seed} {verb} {number}"), pool)
         (folder / "out").mkdir()
         wrong = _wrong(words)
@@ -308,6 +312,6 @@ def _may_change(words: list[str], changed: list[str]) -> bool:
 
 
 def _make_quick() -> None:
-    """The demo climbs one rung, and draws what takes no training."""
+    """The demo trains one model, and draws what takes no training."""
     nextword.demo.RUNGS = nextword.demo.RUNGS[:1]  # type: ignore[assignment]
     nextword.demo.draw_gradients = lambda out, seed: None

@@ -1,4 +1,4 @@
-"""The ladder: every rung at or above the articles', the same table for the same seed."""
+"""The demo: every model at or above the articles', the same table for the same seed."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from nextword.errors import InputError
@@ -130,9 +129,9 @@ def test_loss_is_the_sum_of_means() -> None:
 
 def test_negative_weights_are_refused() -> None:
     """α and β are penalties."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError):
         Causal(ar=-1)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError):
         Causal(tar=-1)
 
 
@@ -193,5 +192,5 @@ def test_label_smoothing_needs_a_softmax(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("epsilon", [-0.1, 1.0])
 def test_impossible_smoothing_is_refused(epsilon: float) -> None:
     """A share of the probability, not all of it."""
-    with pytest.raises(ValidationError, match="label_smoothing"):
+    with pytest.raises(InputError, match="label_smoothing"):
         Causal(label_smoothing=epsilon)

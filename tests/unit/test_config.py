@@ -545,4 +545,4 @@ def test_parse_section() -> None:
     assert parse_section(TextConfig, {"lower": True}, "here").lower
     assert "did you mean 'lower'?" in complaint(parse_section, TextConfig, {"lowr": True}, "here")
     message = complaint(parse_section, TextConfig, {"min_count": 0}, "here")
-    assert message.startswith("here: min_count = 0")
+    assert message.startswith("here: min_count must be 1 or more, not 0")

@@ -194,14 +194,14 @@ def test_figures_are_those_of_the_results(page: Path) -> None:
         assert not links or numbers(paragraph) <= numbers(there), paragraph
 
 
-def test_the_ladder_is_the_same_on_both_pages() -> None:
+def test_the_table_of_the_demo_is_the_same_on_both_pages() -> None:
     """README.md has the rows of docs/results/human-numbers.md, without the seconds."""
 
-    def ladder(path: Path, columns: list[int]) -> list[list[str]]:
-        table = path.read_text(encoding="utf-8").split("| rung |")[1].split("\n\n")[0]
+    def table(path: Path, columns: list[int]) -> list[list[str]]:
+        table = path.read_text(encoding="utf-8").split("| model | parameters |")[1].split("\n\n")[0]
         rows = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]]
         return [[row[at] for at in columns] for row in rows]
 
-    here = ladder(ROOT / "README.md", [1, 2, 3, 4, 5])
-    assert here == ladder(ROOT / "docs" / "results" / "human-numbers.md", [1, 2, 4, 5, 6])
+    here = table(ROOT / "README.md", [1, 2, 3, 4, 5])
+    assert here == table(ROOT / "docs" / "results" / "human-numbers.md", [1, 2, 4, 5, 6])
     assert len(here) > 5

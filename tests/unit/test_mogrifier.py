@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from nextword import registry
 from nextword.config import Config
+from nextword.errors import InputError
 from nextword.files import read_tensors
 from nextword.models.building import load_weights
 from nextword.models.recurrent import RecurrentConfig, RecurrentLM
@@ -189,9 +189,9 @@ def test_numbers_of_parameters() -> None:
     full = RecurrentConfig(hidden=8, embedding=3, layers=2, mogrify=5, mogrify_rank=0).build(9)
     plain = RecurrentConfig(hidden=8, embedding=3, layers=2).build(9)
     assert count_parameters(full) - count_parameters(plain) == 5 * (3 * 8 + 8 * 8)
-    with pytest.raises(ValidationError, match="mogrify"):
+    with pytest.raises(InputError, match="mogrify"):
         RecurrentConfig(mogrify=-1)
-    with pytest.raises(ValidationError, match="mogrify_rank"):
+    with pytest.raises(InputError, match="mogrify_rank"):
         RecurrentConfig(mogrify_rank=-1)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
+from nextword.errors import InputError
 from nextword.models.recurrent import RecurrentConfig
 from nextword.models.seq2seq import Seq2SeqConfig
 from nextword.models.transformer import TransformerConfig
@@ -211,5 +211,5 @@ def test_own_is_its_formula() -> None:
 @pytest.mark.parametrize("settings", [{"rate": -0.1}, {"rate": 1.1}, {"decay": "exponential"}])
 def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
     """A share is one; the decay is one of two."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError):
         ScheduledSampling(**settings)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from nextword import registry
+from nextword.errors import InputError
 from nextword.training.schedules import (
     Constant,
     Cosine,
@@ -179,5 +179,5 @@ def test_milestones_in_any_order(at: list[float], factor: float, order: object) 
 )
 def test_milestones_lie_within_the_training(wrong: dict[str, Any]) -> None:
     """At least one, each after the beginning and before the end; a factor below one."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError):
         Milestones(**wrong)
