@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from ..text.parquet import Parquet
 from ..threads import parallel_imap, threads
 from .inputs import compare, identity
 from .output import HISTOGRAM, PROGRESS, UNFINISHED, Output, summary_of, written
-from .pool import forked
+from .pool import Pool, started
 from .report import FilterReport, draw, report
 from .settings import Settings
 from .statistics import Statistics
@@ -36,6 +37,7 @@ from .work import Done, Work, output_name
 SAVE_EVERY = 2.0  # seconds between two notes of how far the work is
 _LISTED = 100  # errors in the summary
 _SLOW = 16  # a model that needs torch gets blocks that are so many times smaller
+_SQUEEZED = 4  # bytes of text for a byte of a compressed file, about
 _PROBES = 200  # tokens by which a model is recognised
 
 Call = Callable[[tuple[int, bytes]], Done]
@@ -92,8 +94,10 @@ class Job:
         self.run, self.settings, self.inputs, self.folder = run, settings, inputs, folder
         self.skip, self.quiet = skip, quiet
         fast = isinstance(run.model, SumsDocuments)
-        self.workers = (workers or threads()) if fast else 1  # torch has threads of its own
         self.block = BLOCK if fast else BLOCK // _SLOW
+        self.workers = 1  # torch has threads of its own
+        if fast:
+            self.workers = min(workers or threads(), _blocks_in(inputs, self.block))
         self.begun: dict[str, Any] = {  # what must be the same when work goes on
             "model": _fingerprint(run),
             "settings": settings.as_dict(),
@@ -108,12 +112,13 @@ class Job:
 
     def start(self) -> FilterReport:
         """Begin; what an earlier filter has written stays until all is done."""
-        if self.settings.buckets:
-            learnt = learn(Work(self.run, self.settings), self.inputs, self.block)
-            self.thresholds, self.learnt_from, self.streams = learnt
-        self.old = written(self.folder)
-        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
-        return self._go_on({})
+        with started(self.workers) as pool:
+            if self.settings.buckets:
+                learnt = learn(Work(self.run, self.settings), self.inputs, self.block)
+                self.thresholds, self.learnt_from, self.streams = learnt
+            self.old = written(self.folder)
+            shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+            return self._go_on({}, pool)
 
     def resume(self) -> FilterReport:
         """Go on, or return the summary if all is done.
@@ -140,16 +145,17 @@ class Job:
             raise InputError(
                 f"'{path}' is damaged ({shown(error)}); start again: --overwrite"
             ) from None
-        return self._go_on(sizes)
+        with started(self.workers) as pool:
+            return self._go_on(sizes, pool)
 
     # ------------------------------------------------------------------------ the work itself
 
-    def _go_on(self, sizes: dict[str, int]) -> FilterReport:
+    def _go_on(self, sizes: dict[str, int], pool: Pool) -> FilterReport:
         output = Output(self.folder, sizes, self.progress.publishing)
         try:
             self._save(output)
             if not self.progress.publishing:
-                self._read_all(output)
+                self._read_all(output, pool)
             return self._publish(output)
         except KeyboardInterrupt:
             if not self.saved or self.streams:
@@ -171,12 +177,14 @@ class Job:
         )
         self.saved = sum(counts["records"] for counts in self.progress.counts)
 
-    def _read_all(self, output: Output) -> None:
+    def _read_all(self, output: Output, pool: Pool) -> None:
         alone = self.workers == 1
         work = Work(self.run, self.settings, self.thresholds, None if alone else 1)
-        function = partial(_work_on, work, self.inputs)
+        files = [replace(documents, stream=None) for documents in self.inputs]
+        function = partial(_work_on, work, files)
         progress = self.progress
-        with forked(function, self.workers) as call, TrainingBar(self.quiet) as bar:
+        call = pool.load(function)
+        with TrainingBar(self.quiet) as bar:
             show = _Shown(bar, self.inputs, progress)
             while progress.file < len(self.inputs):
                 self._read(self.inputs[progress.file], output, call, show)
@@ -276,6 +284,17 @@ class Job:
         draw(output.work / HISTOGRAM, settings, progress.statistics, cuts)
         output.publish([*names, HISTOGRAM], self.old, result.as_json())
         return result
+
+
+def _blocks_in(inputs: list[Documents], size: int) -> int:
+    """About how many blocks of a size there are: more processes would have nothing to do."""
+    if any(documents.stream for documents in inputs):
+        return sys.maxsize
+    blocks = 0
+    for documents in inputs:
+        plain = documents.compression is None and documents.format != "parquet"
+        blocks += -(-documents.size * (1 if plain else _SQUEEZED) // size)
+    return max(1, blocks)
 
 
 def _work_on(work: Work, inputs: list[Documents], item: tuple[int, bytes]) -> Done:

@@ -1,91 +1,248 @@
-"""Processes that work on blocks, forked from this one, so that they share its memory: the model is
-in it once."""
+"""Processes that work on blocks.
+
+They come from a server process that is started afresh and has no threads. A fork of this process
+would inherit the locks that its threads hold at the time, be they those of another package, and
+nobody would ever give them back. The model is copied once, into memory that all processes map.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import gc
+import io
+import mmap
 import os
+import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..errors import InputError
+import numpy as np
+
+from ..errors import InputError, shown
 
 A = TypeVar("A")
 B = TypeVar("B")
+_ALIGNED = 64  # bytes
+_PATIENCE = 5  # seconds that the processes have to end by themselves
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # of what numpy starts
+
+
+class Pool:
+    """Several processes, or none: then all is done in this one. `started` makes one.
+
+    Args:
+        workers: the number of processes. 1 starts none, as does any number where there is no Linux.
+
+    Raises:
+        InputError: they cannot be started.
+    """
+
+    def __init__(self, workers: int) -> None:
+        alone = workers <= 1 or sys.platform != "linux" or not sys.executable
+        self._ours: list[Connection] = []
+        self._memory = -1
+        self._server: subprocess.Popen[bytes] | None = None
+        if not alone:
+            try:
+                self._start(workers)
+            except OSError as error:
+                self.close()
+                raise InputError(
+                    f"no {workers} processes can be started ({error.strerror}); --workers 1 needs "
+                    "none"
+                ) from None
+
+    def _start(self, workers: int) -> None:
+        self._memory = os.memfd_create("nextword")
+        with ExitStack() as stack:
+            theirs = []
+            for _ in range(workers):
+                ours, there = Pipe()
+                self._ours.append(ours)
+                theirs.append(stack.enter_context(there).fileno())
+            script = (
+                f"import sys; sys.path[:] = {sys.path!r}\n"
+                f"from {__name__} import serve; serve({theirs}, {self._memory})"
+            )
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[*theirs, self._memory],
+                env=os.environ | dict.fromkeys(_THREADS, "1"),
+                process_group=0,  # Ctrl-C is for this process: it decides
+            )
+
+    def load(self, function: Callable[[A], B]) -> Callable[[A], B]:
+        """Return a function that calls `function` in one of the processes; threads may call it.
+        A pool can do so once.
+
+        Raises:
+            InputError: the processes cannot have it. The function that is returned raises it if a
+                process has died, and besides what `function` raises.
+        """
+        if self._server is None:
+            return function
+        try:
+            sizes = _write(self._memory, function)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise _not_loaded(error) from None
+        _ask(self._ours[0], sizes)
+        _answer(self._ours[0])
+        free: SimpleQueue[Connection] = SimpleQueue()
+        for connection in self._ours:
+            free.put(connection)
+
+        def call(item: A) -> B:
+            connection = free.get()
+            try:
+                _ask(connection, item)
+                found: B = _answer(connection)
+            finally:
+                free.put(connection)
+            return found
+
+        return call
+
+    def close(self) -> None:
+        """End the processes."""
+        for connection in self._ours:
+            connection.close()
+        if self._server is not None:
+            try:
+                self._server.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._server.pid, signal.SIGKILL)
+                self._server.wait()
+        if self._memory >= 0:
+            os.close(self._memory)
 
 
 @contextmanager
-def forked(function: Callable[[A], B], workers: int) -> Iterator[Callable[[A], B]]:
-    """Give a function that calls `function` in one of several processes; threads may call it.
+def started(workers: int) -> Iterator[Pool]:
+    """Start processes that end with the context; see `Pool`. They import what they need while this
+    process goes on; `Pool.load` gives them their work.
 
-    Only Linux forks safely; elsewhere, and with one worker, `function` itself is given.
-
-    Raises:
-        InputError: what `function` raises; or a process has died.
+    Example:
+        with started(2) as pool:
+            print(pool.load(abs)(-3))
     """
-    if workers <= 1 or sys.platform != "linux":
-        yield function
-        return
-    context = multiprocessing.get_context("fork")
-    ours: list[Connection] = []
-    processes = []
-    for _ in range(workers):
-        here, there = context.Pipe()
-        ours.append(here)
-        process = context.Process(target=_serve, args=(function, there), daemon=True)
-        process.start()
-        there.close()
-        processes.append(process)
-    free: SimpleQueue[Connection] = SimpleQueue()
-    for connection in ours:
-        free.put(connection)
-
-    def call(item: A) -> B:
-        connection = free.get()
-        try:
-            connection.send(item)
-            is_error, result = connection.recv()
-        except (EOFError, OSError):
-            raise InputError(
-                "a process that scores documents has been ended, perhaps for want of memory; go on "
-                "with --resume"
-            ) from None
-        finally:
-            free.put(connection)
-        if is_error:
-            raise result
-        found: B = result
-        return found
-
+    pool = Pool(workers)
     try:
-        yield call
+        yield pool
     finally:
-        for connection in ours:
-            connection.close()
-        for process in processes:
-            process.join(5)
-            if process.is_alive():
-                process.kill()
+        pool.close()
 
 
-def _serve(function: Callable[[Any], Any], there: Connection) -> None:
-    """Answer calls until the other end is closed, be it that the process there is killed."""
-    # Files that are inherited would keep the other ends open, and the lock of the output.
-    last = max(map(int, os.listdir("/proc/self/fd")))
-    os.closerange(3, there.fileno())
-    os.closerange(there.fileno() + 1, last + 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process decides
+def _ask(connection: Connection, item: object) -> None:
+    with suppress(OSError):  # `_answer` says that the process is dead
+        connection.send(item)
+
+
+def _answer(connection: Connection) -> Any:
+    try:
+        is_error, result = connection.recv()
+    except (EOFError, OSError):
+        raise InputError(
+            "a process that scores documents has been ended, perhaps for want of memory; go on "
+            "with --resume"
+        ) from None
+    if is_error:
+        raise result
+    return result
+
+
+def _not_loaded(error: Exception) -> InputError:
+    return InputError(
+        f"the model cannot be given to other processes ({shown(error, 200)}); --workers 1 needs "
+        "none"
+    )
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves arrays out of the pickle, those that are mapped from a file too."""
+
+    def reducer_override(self, value: object) -> Any:
+        if isinstance(value, np.memmap):
+            return np.asarray(value).__reduce_ex__(5)
+        return NotImplemented
+
+
+def _write(memory: int, value: object) -> list[tuple[int, bool]]:
+    """Write a value into memory: its pickle and its arrays.
+
+    Returns:
+        The size of each of them in bytes, and whether it may be written to.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = io.BytesIO()
+    _Pickler(pickled, 5, buffer_callback=buffers.append).dump(value)
+    parts = [memoryview(pickled.getvalue()), *(buffer.raw() for buffer in buffers)]
+    at = 0
+    for part in parts:
+        rest = part
+        while rest:
+            rest = rest[os.pwrite(memory, rest, at + len(part) - len(rest)) :]
+        at += -(-len(part) // _ALIGNED) * _ALIGNED
+    os.truncate(memory, at)
+    return [(len(part), not part.readonly) for part in parts]
+
+
+def _read(memory: int, sizes: list[tuple[int, bool]]) -> Any:
+    """The value that `_write` wrote; its arrays stay where they are."""
+    whole = memoryview(mmap.mmap(memory, 0, access=mmap.ACCESS_COPY))
+    parts, at = [], 0
+    for size, writable in sizes:
+        part = whole[at : at + size]
+        parts.append(part if writable else part.toreadonly())
+        at += -(-size // _ALIGNED) * _ALIGNED
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def serve(numbers: list[int], memory: int) -> None:
+    """Fork a process for each connection; it answers calls until the other end is closed, be it
+    that the process there is killed.
+
+    Args:
+        numbers: the file descriptors of the connections.
+        memory: that of the memory that `Pool.load` writes to.
+    """
+    from . import work  # noqa: F401  (it takes a while, in which the first process goes on)
+
+    connections = [Connection(number) for number in numbers]
     with suppress(EOFError, OSError):
-        while True:
-            item = there.recv()
-            try:
-                answer = False, function(item)
-            except Exception as error:
-                answer = True, error
-            there.send(answer)
-    os._exit(0)
+        sizes = connections[0].recv()
+        try:
+            function = _read(memory, sizes)
+        except Exception as error:
+            connections[0].send((True, _not_loaded(error)))
+            return
+        connections[0].send((False, None))
+        gc.freeze()  # what is not changed is in memory once
+        for own in connections:
+            if not os.fork():
+                for other in connections:
+                    if other is not own:
+                        other.close()
+                with suppress(EOFError, OSError):
+                    _work(function, own)
+                os._exit(0)
+        for connection in connections:
+            connection.close()
+        for _ in connections:
+            os.wait()
+
+
+def _work(function: Callable[[Any], Any], there: Connection) -> None:
+    while True:
+        item = there.recv()
+        try:
+            answer = False, function(item)
+        except Exception as error:
+            answer = True, error
+        there.send(answer)

@@ -124,6 +124,10 @@ class NgramLM:
         """The table of the model; see `ngram.interface.Listable`."""
         return self.table.listed()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lookup of words, which is made again where it is needed."""
+        return vars(self) | {"_lookup": None}
+
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy with the same table, which may be large and never changes."""
         return copy(self)

@@ -58,7 +58,9 @@ def run() -> nextword.Run:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks; no other processes, which take a while to start, unless a test asks for them."""
     monkeypatch.setattr(job, "BLOCK", 4096)
+    monkeypatch.setattr(job, "threads", lambda: 1)
 
 
 def jsonl(documents: list[str]) -> bytes:
@@ -131,7 +133,7 @@ def test_a_model_of_something_else(tmp_path: Path, documents: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("packed", PACKED)
 @pytest.mark.parametrize("kind", ["txt", "jsonl"])
 def test_every_format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -18,14 +19,18 @@ from nextword.filtering import job
 from tests.support import snapshot
 from tests.unit.test_filter import PACKED, RUNS, jsonl, texts
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests fork")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+
+#: Forks a process that has imported everything and has no threads: other processes come from it.
+SERVER = multiprocessing.get_context("forkserver")
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many blocks, each of which is brought to the disk."""
-    monkeypatch.setattr(job, "BLOCK", 16 << 10)
-    monkeypatch.setattr(job, "SAVE_EVERY", 0.005)
+def filter_in_small_blocks(**arguments: Any) -> None:
+    """Filter with many blocks, each of which is brought to the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "BLOCK", 16 << 10)
+        patch.setattr(job, "SAVE_EVERY", 0.005)
+        nextword.filter(nextword.load(RUNS / "ngram"), quiet=True, workers=2, **arguments)
 
 
 def killed(seconds: float, **arguments: Any) -> bool:
@@ -33,33 +38,33 @@ def killed(seconds: float, **arguments: Any) -> bool:
 
     None of the processes that it started lives on.
     """
-    child = os.fork()
-    if not child:
-        os.setpgid(0, 0)
-        try:
-            nextword.filter(quiet=True, workers=2, **arguments)
-        except BaseException as error:
-            print(repr(error), file=sys.__stderr__, flush=True)
-            os._exit(1)
-        os._exit(0)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    limit = time.monotonic() + 20
-    while left := members(child):
+    SERVER.set_forkserver_preload([__name__])
+    child = SERVER.Process(target=filter_in_small_blocks, kwargs=arguments)
+    child.start()
+    assert child.pid
+    child.join(seconds)
+    others: list[int] = []
+    if child.is_alive():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGSTOP)  # it starts no more processes
+            others = children(child.pid)
+            os.kill(child.pid, signal.SIGKILL)
+    child.join(60)
+    assert child.exitcode in (0, -signal.SIGKILL)
+    limit = time.monotonic() + 60
+    while left := [pid for pid in others if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < limit, f"processes live on: {left}"
         time.sleep(0.01)
-    return os.WIFSIGNALED(status)
+    return child.exitcode != 0
 
 
-def members(group: int) -> list[int]:
-    """The processes of a group that are alive."""
+def children(parent: int) -> list[int]:
+    """The processes that a process has started and that are alive."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            state, _, its_group = path.read_text().rpartition(") ")[2].split()[:3]
-            if int(its_group) == group and state != "Z":
+            state, its_parent = path.read_text().rpartition(") ")[2].split()[:2]
+            if int(its_parent) == parent and state != "Z":
                 found.append(int(path.parent.name))
     return found
 
@@ -87,10 +92,10 @@ def try_kills(kind: str, times: int, seed: int, folder: Path, **options: Any) ->
     draw = random.Random(seed)
     if kind == "parquet":
         pytest.importorskip("pyarrow")
-    run = nextword.load(RUNS / "ngram")
-    arguments = {"run": run, "inputs": files(folder, kind), **options}
+    arguments = {"inputs": files(folder, kind), **options}
+    assert not killed(600, out=folder / "first", **arguments)  # it may have to compile
     began = time.perf_counter()
-    nextword.filter(out=folder / "whole", quiet=True, workers=2, **arguments)
+    assert not killed(600, out=folder / "whole", **arguments)
     whole = time.perf_counter() - began
     kills = 0
     for attempt in range(times):
