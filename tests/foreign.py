@@ -77,7 +77,28 @@ def _wordpiece() -> Backend:
     return made
 
 
-HF = {"byte-level": _byte_level, "unigram": _unigram, "wordpiece": _wordpiece}
+def _suffix() -> Backend:
+    """As the first GPT and XLM: `</w>` ends a word."""
+    made = Backend(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.BPEDecoder()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<unk>"],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    made.train_from_iterator(TEXT.splitlines(), trainer)
+    return made
+
+
+HF = {
+    "byte-level": _byte_level,
+    "unigram": _unigram,
+    "wordpiece": _wordpiece,
+    "suffix": _suffix,
+}
 
 
 @cache

@@ -132,12 +132,6 @@ def _check_fits(parsed: dict[str, Any]) -> None:
         raise InputError(
             f"text.tokenizer={kind} has no text to normalise; leave text.normalise out"
         )
-    tokenizer = parsed["text"].tokenizer
-    if model.reads_marks and not _tokenizer(parsed["text"].tokenizer_kind).places_marks:
-        raise InputError(
-            f"the model '{model.name}' reads BERT's marks, and text.tokenizer={shown(tokenizer)} "
-            "has other ids for them; use text.tokenizer=wordpiece"
-        )
     if parsed["text"].sentences and not _tokenizer(parsed["text"].tokenizer_kind).ends_sentences:
         kinds = [name for name in registry.names("tokenizer") if _tokenizer(name).ends_sentences]
         raise InputError(f"text.sentences is for text.tokenizer={' or '.join(kinds)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -90,6 +91,7 @@ def pseudo_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal
     """
     model = gap_filler(run)
     how.refuse_context(run.name, "fills gaps")
+    begin = run.tokenizer.word_boundaries()
 
     def read(number: int, text: str) -> Line:
         line = _line(run, number, text.replace("\n", " "), how, [])
@@ -100,7 +102,7 @@ def pseudo_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal
         words = [_piece_words(run, line, together=how.corrected) for line in lines]
         found = predict_masked(model, [line.ids for line in lines], words, run.device)
         rule = "within-word" if how.corrected else "all-others"
-        yield from _all_rows(run, lines, found, how, None, pseudo=rule)
+        yield from _all_rows(run, lines, found, how, begin, pseudo=rule)
 
 
 def _whole_lines(text: str) -> str:
@@ -137,8 +139,8 @@ def _line(
 def _piece_words(run: Run, line: Line, *, together: bool) -> list[int]:
     """For each token the number of its word; without `together` each is a word of its own."""
     words: list[int] = []
-    for index in line.ids:
-        inside = together and words and run.tokenizer.continues_word(index)
+    for before, index in pairwise([EOS, *line.ids]):
+        inside = together and words and run.tokenizer.continues_word(index, before)
         words.append(words[-1] if inside else len(words))
     return words
 

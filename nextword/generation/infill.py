@@ -114,7 +114,7 @@ def fill(
     found = log_probs.topk(min(most, _choices(log_probs)), dim=-1)
     gaps = [
         [
-            Filling(run.tokenizer.token(index), math.exp(log_prob))
+            Filling(_word(run.tokenizer, index), math.exp(log_prob))
             for index, log_prob in zip(words, chances, strict=True)
         ]
         for words, chances in zip(found.indices.tolist(), found.values.tolist(), strict=True)
@@ -138,6 +138,11 @@ def _ids(run: Run, model: MaskedLanguageModel, text: str) -> list[int]:
             "shorten it"
         )
     return ids
+
+
+def _word(tokenizer: Tokenizer, index: int) -> str:
+    """A token as it is written into a text, without the white space that belongs to it."""
+    return tokenizer.decode([index]).strip() or tokenizer.token(index)
 
 
 def _candidates(tokenizer: Tokenizer, words: Sequence[str]) -> list[int]:
@@ -201,7 +206,7 @@ def _jointly(
             grown[-1][place] = index % words
         texts = grown
     return [
-        JointFilling([run.tokenizer.token(filled[place]) for place in places], score)
+        JointFilling([_word(run.tokenizer, filled[place]) for place in places], score)
         for filled, score in zip(texts[:most], scores.tolist()[:most], strict=True)
     ]
 

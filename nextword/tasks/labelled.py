@@ -85,9 +85,9 @@ class LabelledTask(Task):
             tokenizer = tokenizer_of(origin.folder)
         else:
             texts = ("\n".join(one.texts) + "\n" for path in files for one in self.read(path))
-            tokenizer = train_tokenizer(
-                texts, config.text, sum(span.size for span in open_texts(files))
-            )
+            size = sum(span.size for span in open_texts(files))
+            marks = config.model.reads_marks
+            tokenizer = train_tokenizer(texts, config.text, size, marks=marks)
             notes += tokenizer.recognised(config.text)
         write_text(folder / TOKENIZER, tokenizer.to_json())
         config, more = self.encode(files, held, tokenizer, folder / DATA, labels, config)

@@ -85,7 +85,9 @@ class TextTask(Task):
             tokenizer = tokenizer_of(origin.folder)
         else:
             advance = bars("learning the vocabulary", size)
-            tokenizer = train_tokenizer(texts_of(train, advance), config.text, size)
+            tokenizer = train_tokenizer(
+                texts_of(train, advance), config.text, size, marks=config.model.reads_marks
+            )
             notes += tokenizer.recognised(config.text)
         write_text(folder / TOKENIZER, tokenizer.to_json())
         corpus = prepare_corpus(train, tokenizer, folder / DATA / "train", bars("encoding", size))

@@ -7,17 +7,29 @@ encoded one by one, and no special tokens are put around them.
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple, Self
 
+from .sentences import places, split_sentences
 from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, trimmed
+from .word import CJK_CHARACTER
+from .wordpiece import MARKS
 
-SHIFT = len(SPECIALS)  # our id of a piece is the library's and this
+SHIFT = len(SPECIALS)  # our id of a piece is the library's and this, without BERT's marks
 
 Placed = tuple[int, Span]  # the library's id, and the characters that it stands for
+
+
+class PieceMarks(NamedTuple):
+    """What marks a piece as a part of a word; None if there is no such mark."""
+
+    begins: str | None  # a piece that begins a word, and has white space before it, begins so
+    goes_on: str | None = None  # a piece inside a word begins so
+    ends: str | None = None  # a piece that ends a word ends so
 
 
 class ForeignTokenizer(Tokenizer):
@@ -28,23 +40,49 @@ class ForeignTokenizer(Tokenizer):
     """
 
     from_file: ClassVar[bool] = True
-    places_marks: ClassVar[bool] = False
+    ends_sentences: ClassVar[bool] = True
     reads: ClassVar[frozenset[str]] = frozenset({"normalise", "vectors", "vectors_scale"})
 
-    def __init__(self, size: int, unknown: int | None, mark: str | None) -> None:
+    def __init__(self, size: int, unknown: int | None, marks: PieceMarks) -> None:
         """Keep what the library says of its vocabulary.
 
         Args:
             size: the library's ids run from 0 to `size` - 1.
             unknown: the library's id of unknown text; None if it has none.
-            mark: how a piece begins that begins a word; None if white space is in no piece.
+            marks: how it marks pieces of words.
         """
         self._size = size
         self._unknown = unknown
-        self._mark = mark
-        self._ours = list(range(SHIFT, size + SHIFT))
-        if unknown is not None:
-            self._ours[unknown] = UNK
+        self._marks = marks
+        self.sentences = False
+        self._place(SHIFT)
+
+    def _place(self, first: int) -> None:
+        """Give the library's id 0 the id `first` here."""
+        self._first = first
+        self._ours = list(range(first, self._size + first))
+        if self._unknown is not None:
+            self._ours[self._unknown] = UNK
+
+    def with_marks(self) -> Self:
+        """The tokenizer with ids that are the library's + 5. Marks of its own, such as `[MASK]`,
+        stay what they are: pieces of texts in which they are written out."""
+        made = copy.copy(self)
+        made._place(len(MARKS))
+        return made
+
+    def arranged(self, settings: dict[str, Any]) -> Self:
+        """The tokenizer with what `arrangement` says, which is in its settings."""
+        made = self.with_marks() if settings.get("marks") is True else copy.copy(self)
+        made.sentences = settings.get("sentences") is True
+        return made
+
+    @property
+    def arrangement(self) -> dict[str, bool]:
+        """Whether there are ids for BERT's marks, and whether `<eos>` follows every sentence, for
+        `settings`; what is not so is left out."""
+        chosen = {"marks": self._first > SHIFT, "sentences": self.sentences}
+        return {name: True for name, is_so in chosen.items() if is_so}
 
     # ---------------------------------------------------------------- what a library answers
 
@@ -68,12 +106,13 @@ class ForeignTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        return self._size + SHIFT
+        return self._size + self._first
 
     def encode(self, text: str) -> list[int]:
         ours = self._ours.__getitem__
         ids: list[int] = []
-        for number, line in enumerate(self.ids_of_lines(text.split("\n"))):
+        divided = split_sentences(text) if self.sentences else text
+        for number, line in enumerate(self.ids_of_lines(divided.split("\n"))):
             if number:
                 ids.append(EOS)
             ids.extend(map(ours, line))
@@ -82,23 +121,43 @@ class ForeignTokenizer(Tokenizer):
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         ids: list[int] = []
         spans: list[Span] = []
-        at = 0  # where the line begins
-        for number, line in enumerate(text.split("\n")):
+        divided = split_sentences(text) if self.sentences else text
+        at = [*(places(text, divided) if self.sentences else range(len(text))), len(text)]
+        begin = 0  # where the line begins
+        mark = self._marks.begins
+        for number, line in enumerate(divided.split("\n")):
             if number:
                 ids.append(EOS)
-                spans.append((at - 1, at - 1))
+                spans.append((at[begin - 1], at[begin - 1]))
             for index, (start, stop) in self.spans_of_line(line):
                 ids.append(self._ours[index])
-                blank = self._mark is not None and not self.piece(index).strip(self._mark)
-                spans.append(trimmed(text, at + start, at + (start if blank else stop)))
-            at += len(line) + 1
+                blank = mark is not None and not self.piece(index).strip(mark)
+                first = at[begin + start]
+                last = first if blank or start == stop else at[begin + stop - 1] + 1
+                spans.append(trimmed(text, first, last))
+            begin += len(line) + 1
         return ids, spans
 
     def word_boundaries(self) -> list[int] | None:
-        if self._mark is None:
+        if (mark := self._marks.begins) is None:
             return None
-        begin = (i for i in range(self._size) if self.piece(i).startswith(self._mark))
+        begin = (i for i in range(self._size) if self.piece(i).startswith(mark))
         return [EOS, *(self._ours[index] for index in begin)]
+
+    def continues_word(self, index: int, before: int) -> bool:
+        """As the library marks pieces. Chinese characters, which no white space divides, begin
+        words; so do unknown pieces."""
+        if index < self._first or before < self._first:
+            return False
+        piece, marks = self.piece(index - self._first), self._marks
+        if marks.goes_on is not None:
+            return piece.startswith(marks.goes_on)
+        if marks.ends is not None:
+            return not self.piece(before - self._first).endswith(marks.ends)
+        if marks.begins is None or piece.startswith(marks.begins):
+            return False
+        (letters,) = self.lines_of_ids([[index - self._first]])
+        return not CJK_CHARACTER.match(letters)
 
     def encode_parts(self, parts: Sequence[str]) -> list[list[int]]:
         edges = list(accumulate(map(len, parts)))
@@ -113,8 +172,9 @@ class ForeignTokenizer(Tokenizer):
         rows: list[list[int]] = [[]]
         between: list[str] = []
         for index in ids:
-            if index == EOS or (index == UNK and self._unknown is None):
-                between.append("\n" if index == EOS else "\N{REPLACEMENT CHARACTER}")
+            if EOS <= index < self._first or (index == UNK and self._unknown is None):
+                written = "\N{REPLACEMENT CHARACTER}" if index == UNK else MARKS[index]
+                between.append("\n" if index == EOS else written)
                 rows.append([])
             else:
                 rows[-1].append(self._theirs(index))
@@ -122,11 +182,13 @@ class ForeignTokenizer(Tokenizer):
         return first + "".join(gap + line for gap, line in zip(between, rest, strict=True))
 
     def token(self, index: int) -> str:
-        """The library's piece; one that is called `<unk>` or `<eos>` gets its id behind it."""
-        if index < SHIFT:
-            return SPECIALS[index]
-        piece = self.piece(index - SHIFT)
-        return f"{piece}:{index - SHIFT}" if piece in SPECIALS else piece
+        """The library's piece; one with the name of a mark of ours, such as `<eos>`, gets its id
+        behind it."""
+        names = [*SPECIALS, *MARKS[SHIFT : self._first]]
+        if index < self._first:
+            return names[index]
+        piece = self.piece(index - self._first)
+        return f"{piece}:{index - self._first}" if piece in names else piece
 
     def unknown(self, text: str) -> list[str]:
         return [piece for line in text.split("\n") for piece in self._unknown_in(line)]
@@ -148,4 +210,4 @@ class ForeignTokenizer(Tokenizer):
                 yield line[start:stop]
 
     def _theirs(self, index: int) -> int:
-        return self._unknown if index == UNK and self._unknown is not None else index - SHIFT
+        return self._unknown if index == UNK and self._unknown is not None else index - self._first

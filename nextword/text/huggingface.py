@@ -14,7 +14,7 @@ from tokenizers import decoders
 from ..errors import InputError, shown
 from ..parsing import parse_json, read_text
 from ..paths import readable
-from .foreign import ForeignTokenizer, Placed
+from .foreign import ForeignTokenizer, PieceMarks, Placed
 
 if TYPE_CHECKING:
     from ..config import TextConfig
@@ -49,7 +49,7 @@ class HuggingFaceTokenizer(ForeignTokenizer):
         size = max(vocabulary.values()) + 1
         if size > _SPARSE * len(vocabulary):
             raise ValueError(f"it has {len(vocabulary):,} tokens, but the id {size - 1:,}")
-        super().__init__(size, _unknown_of(parts["model"], vocabulary), _mark_of(parts))
+        super().__init__(size, _unknown_of(parts["model"], vocabulary), _marks_of(parts))
         try:
             self.decode(self.encode(_ODD))
         except Exception as error:  # the library's own class
@@ -61,7 +61,7 @@ class HuggingFaceTokenizer(ForeignTokenizer):
         if not config.tokenizer_file:
             raise InputError("text.tokenizer=hf needs a file: text.tokenizer=hf:tokenizer.json")
         try:
-            return cls(read_text(readable(path)))
+            return cls(read_text(readable(path))).arranged({"sentences": config.sentences})
         except ValueError as error:
             why = shown(" ".join(str(error).split()), 300)
             raise InputError(f"'{path}' is no tokenizer that can be used: {why}") from None
@@ -89,11 +89,11 @@ class HuggingFaceTokenizer(ForeignTokenizer):
         return self.backend.id_to_token(index) or f"<{index}>"  # ids may have gaps
 
     def settings(self) -> dict[str, Any]:
-        return {"file": self.file}
+        return {"file": self.file} | self.arrangement
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
-        return cls(settings["file"])
+        return cls(settings["file"]).arranged(settings)
 
 
 def _loaded(file: str) -> tuple[Backend, dict[str, Any]]:
@@ -139,9 +139,13 @@ def _unknown_of(model: dict[str, Any], vocabulary: dict[str, int]) -> int | None
     return vocabulary.get(unknown) if isinstance(unknown, str) else unknown
 
 
-def _mark_of(parts: dict[str, Any]) -> str | None:
-    """How a piece begins that begins a word, if white space belongs to it."""
+def _marks_of(parts: dict[str, Any]) -> PieceMarks:
+    """How pieces of words are marked."""
     before = json.dumps([parts.get("normalizer"), parts.get("pre_tokenizer")], ensure_ascii=False)
-    if '"ByteLevel"' in before:
-        return "Ġ"
-    return "▁" if "▁" in before else None
+    begins = "Ġ" if '"ByteLevel"' in before else "▁" if "▁" in before else None
+    model = parts["model"]
+    return PieceMarks(
+        begins,
+        model.get("continuing_subword_prefix") or None,
+        model.get("end_of_word_suffix") or None,
+    )

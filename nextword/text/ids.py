@@ -39,7 +39,6 @@ class IdsTokenizer(Tokenizer):
     name: ClassVar[str] = "ids"
     reads: ClassVar[frozenset[str]] = frozenset({"vocab_size", "end_id"})
     spells: ClassVar[bool] = False
-    places_marks: ClassVar[bool] = False
 
     def __init__(self, vocab_size: int, end_id: int | None = None) -> None:
         """Make a tokenizer.

@@ -70,8 +70,11 @@ class NormalisedTokenizer(Tokenizer):
     def word_boundaries(self) -> list[int] | None:
         return self.inner.word_boundaries()
 
-    def continues_word(self, index: int) -> bool:
-        return self.inner.continues_word(index)
+    def continues_word(self, index: int, before: int) -> bool:
+        return self.inner.continues_word(index, before)
+
+    def with_marks(self) -> NormalisedTokenizer:
+        return NormalisedTokenizer(self.inner.with_marks(), self.normalisation)
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.inner.decode(ids)

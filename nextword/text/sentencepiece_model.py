@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from ..errors import InputError, shown
 from ..parsing import LARGEST
 from ..paths import readable
-from .foreign import ForeignTokenizer, Placed
+from .foreign import ForeignTokenizer, PieceMarks, Placed
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -42,7 +42,8 @@ class SentencePieceTokenizer(ForeignTokenizer):
         size = self.processor.get_piece_size()
         pieces = self.processor.id_to_piece(list(range(size)))
         spaced = any(piece.startswith(_SPACE) and len(piece) > 1 for piece in pieces)
-        super().__init__(size, self.processor.unk_id(), _SPACE if spaced else None)
+        marks = PieceMarks(_SPACE if spaced else None)
+        super().__init__(size, self.processor.unk_id(), marks)
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TextConfig) -> Self:
@@ -54,7 +55,7 @@ class SentencePieceTokenizer(ForeignTokenizer):
         if readable(path).stat().st_size > LARGEST:
             raise InputError(f"'{path}' is larger than any SentencePiece model")
         try:
-            return cls(path.read_bytes())
+            return cls(path.read_bytes()).arranged({"sentences": config.sentences})
         except ValueError as error:
             raise InputError(f"'{path}' is no SentencePiece model: {error}") from None
 
@@ -79,14 +80,15 @@ class SentencePieceTokenizer(ForeignTokenizer):
         return self.processor.id_to_piece(index)
 
     def settings(self) -> dict[str, Any]:
-        return {"model": base64.b64encode(self.model).decode("ascii")}
+        return {"model": base64.b64encode(self.model).decode("ascii")} | self.arrangement
 
     @classmethod
     def restore(cls, settings: dict[str, Any]) -> Self:
         try:
-            return cls(base64.b64decode(settings["model"], validate=True))
+            model = base64.b64decode(settings["model"], validate=True)
         except binascii.Error:
             raise ValueError("the SentencePiece model in it is no base64") from None
+        return cls(model).arranged(settings)
 
     @cached_property
     def _bytes(self) -> frozenset[int]:

@@ -69,7 +69,6 @@ class Tokenizer(ABC):
     )
     from_file: ClassVar[bool] = False  # `text.tokenizer` names a file of another library after it
     spells: ClassVar[bool] = True  # the tokens spell a text; else they are numbers
-    places_marks: ClassVar[bool] = True  # the ids 2 to 4 are free for the marks of BERT
     learns_pieces: ClassVar[bool] = False  # pieces of words must occur often enough to be learnt
     ends_sentences: ClassVar[bool] = False  # `text.sentences` puts `<eos>` after every sentence
     normalisation: str = "none"  # what is done to a text before it is cut; see text/normalise.py
@@ -135,9 +134,14 @@ class Tokenizer(ABC):
         """
         return None
 
-    def continues_word(self, index: int) -> bool:
-        """Whether a token is marked as a piece inside a word (`##ing`)."""
+    def continues_word(self, index: int, before: int) -> bool:
+        """Whether a token goes on with the word of the token `before` it, by the marks that pieces
+        of words have (`##ing`)."""
         return False
+
+    def with_marks(self) -> Tokenizer:
+        """The tokenizer of a model that reads BERT's marks, which have the ids 2 to 4."""
+        return self
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -217,8 +221,11 @@ def tokenizer_class(config: TextConfig) -> type[Tokenizer]:
     return kind
 
 
-def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None = None) -> Tokenizer:
-    """Train the tokenizer that `config.tokenizer` names on `texts`, which have `size` bytes.
+def train_tokenizer(
+    texts: Iterable[str], config: TextConfig, size: int | None = None, *, marks: bool = False
+) -> Tokenizer:
+    """Train the tokenizer that `config.tokenizer` names on `texts`, which have `size` bytes. With
+    `marks` it is for a model that reads BERT's marks.
 
     With `vocab_size = "auto"`, BPE and WordPiece get one token per 200 bytes of text, at least 500
     and at most 8,000: pieces of words must occur often enough to be learnt.
@@ -237,7 +244,8 @@ def train_tokenizer(texts: Iterable[str], config: TextConfig, size: int | None =
         config = config.model_copy(update={"vocab_size": limit})
     if config.normalise != "none":
         kind = registry.load("normalisation", config.normalise)
-    return kind.train(texts, config)
+    tokenizer = kind.train(texts, config)
+    return tokenizer.with_marks() if marks else tokenizer
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:

@@ -138,7 +138,7 @@ class WordPieceTokenizer(Tokenizer):
             begin += len(line) + 1
         return ids, spans
 
-    def continues_word(self, index: int) -> bool:
+    def continues_word(self, index: int, before: int) -> bool:
         return self.vocabulary[index].startswith("##")
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -71,7 +71,7 @@ def of_library(name: str, line: str) -> tuple[list[int], list[str], int | None]:
     if name in SENTENCEPIECE:
         return library(name).encode(line), library(name).encode(line, out_type=str), 0
     encoded = library(name).encode(line, add_special_tokens=False)
-    unknown = {"byte-level": None, "unigram": 0, "wordpiece": 1}[name]
+    unknown = {"byte-level": None, "unigram": 0, "wordpiece": 1, "suffix": 0}[name]
     return encoded.ids, encoded.tokens, unknown
 
 
@@ -159,6 +159,7 @@ def test_unknown(name: str) -> None:
     found = {key: list[str]() for key in ALL} | {
         "unigram": ["龘", "[UNK]", "靐"],
         "wordpiece": ["龘", "<", "unk", ">", "靐"],
+        "suffix": ["龘", "[", "K", "]", "靐"],
         "sp-unigram": ["龘", "<", ">", "[UNK]", "靐"],
     }
     assert made(name).unknown(text) == found[name]
@@ -168,7 +169,7 @@ def test_unknown(name: str) -> None:
 def test_whole_words(name: str) -> None:
     index = made(name).known("sea")
     assert index is not None
-    assert made(name).token(index).strip("Ġ▁") == "sea"
+    assert made(name).token(index).strip("Ġ▁").removesuffix("</w>") == "sea"
     assert made(name).known("seaking") is None
     assert made("sp-unigram").known("龘") is None
     assert made("wordpiece").known("龘") is None
@@ -194,7 +195,7 @@ def test_spans_say_the_pieces(name: str) -> None:
     text = "It was the  king\nand the sea"
     ids, spans = made(name).encode_with_spans(text)
     for index, (start, stop) in zip(ids, spans, strict=True):
-        piece = made(name).token(index).strip("Ġ▁").removeprefix("##")
+        piece = made(name).token(index).strip("Ġ▁").removeprefix("##").removesuffix("</w>")
         assert text[start:stop].lower() == (piece.lower() if index != EOS else "")
 
 
@@ -202,12 +203,63 @@ def test_spans_say_the_pieces(name: str) -> None:
 def test_pieces_that_begin_words(name: str) -> None:
     """Only where the space belongs to the piece."""
     begin = made(name).word_boundaries()
-    if name == "wordpiece":
+    if name in ("wordpiece", "suffix"):
         assert begin is None
     else:
         assert begin is not None and begin[0] == EOS
         assert made(name).known("sea") in begin
         assert len(begin) < made(name).vocab_size / 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_pieces_that_go_on_with_a_word(name: str) -> None:
+    """As the library marks them; every Chinese character begins a word."""
+    expected = {  # pieces of each word of the text; a blank of its own goes on to no Chinese one
+        "byte-level": [5, 5, 1, 1, 1],
+        "wordpiece": [3, 5, 1, 1],
+        "suffix": [5, 3, 1, 1],
+        "sp-bpe": [3, 5, 1, 1],
+    }
+    sizes: list[int] = []
+    before = EOS
+    for index in made(name).encode("kingdoms unwell 黄河"):
+        if made(name).continues_word(index, before):
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+        before = index
+    assert sizes == expected.get(name, [8, 6, 1, 1, 1])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ids_for_the_marks_of_bert(name: str) -> None:
+    """Three more ids stand before the library's; what is written out in a text is no mark."""
+    plain, marked = made(name), made(name).with_marks()
+    ids = plain.encode(ODD)
+    assert marked.encode(ODD) == [i if i < SHIFT else i + 3 for i in ids]
+    assert marked.vocab_size == plain.vocab_size + 3
+    assert [marked.token(i) for i in (2, 3, 4)] == ["[CLS]", "[MASK]", "[PAD]"]
+    assert marked.decode(marked.encode(ODD)) == plain.decode(ids)
+    assert marked.decode([*marked.encode("sea"), 3]).endswith("sea[MASK]")
+    assert len({marked.token(i) for i in range(marked.vocab_size)}) == marked.vocab_size
+    again = restore_tokenizer(json.loads(marked.to_json()))
+    assert again.encode(ODD) == marked.encode(ODD) and again.fingerprint == marked.fingerprint
+    assert marked.fingerprint != plain.fingerprint and made(name).vocab_size == plain.vocab_size
+    begin = plain.word_boundaries()
+    assert marked.word_boundaries() == (begin and [EOS, *(i and i + 3 for i in begin[1:])])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_sentence_ends_as_a_line_does(name: str, tmp_path: Path) -> None:
+    setting, _ = file_of(name, tmp_path)
+    tokenizer = train_tokenizer([], TextConfig(tokenizer=setting, sentences=True))
+    text = "It was late.  The sea was still. 举头望明月。低头思故乡。\nThe end."
+    lines = "It was late.\nThe sea was still.\n举头望明月。\n低头思故乡。\nThe end."
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert ids == tokenizer.encode(text) == made(name).encode(lines)
+    ends = [start for index, (start, _) in zip(ids, spans, strict=True) if index == EOS]
+    assert [text[:end][-3:] for end in ends] == ["te.", "ll.", "明月。", "故乡。"]
+    assert restore_tokenizer(json.loads(tokenizer.to_json())).encode(text) == ids
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -386,8 +438,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             train_tokenizer([], TextConfig(tokenizer=tokenizer))
     with pytest.raises(InputError, match="'word' is not read from a file"):
         configure("lstm", {"text.tokenizer": "word:words.txt"})
-    with pytest.raises(InputError, match="reads BERT's marks"):
-        configure("bert", {"text.tokenizer": "hf:a.json", "text.sentences": False})
 
 
 GOOD = sentencepiece_model("sp-unigram")
