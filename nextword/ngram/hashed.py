@@ -26,6 +26,7 @@ from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS
 from ..threads import chunks, parallel_map
 from . import hashed_queries as queries
+from .interface import InMemory, check_states
 from .kenlm_header import Header, Words, check_numbers, cut_off, damaged, read_words
 from .table import Table
 
@@ -86,6 +87,7 @@ class HashedTable:
         self.beginning = -abs(float(data[unigrams].view(np.float32)[0]))
         is_context = int(data[unigrams[0] + 1]) != 1 << 31
         self.start = 1 + words.begin if is_context else 0
+        self._states = int(self.offsets[max(1, self.order - 1)])
         self._followers: dict[int, Array] = {}
         self._best: dict[int, int] = {}
         self._unigrams: Array | None = None
@@ -105,6 +107,12 @@ class HashedTable:
         """The number of n-grams of each order, from order 1 on."""
         return [self.vocab_size, *self.counts[1:]]
 
+    def in_memory(self) -> InMemory:
+        """See `Ngrams.in_memory`."""
+        data, places, offsets, known = self._model
+        arrays = (offsets, data, places, known, self._theirs)
+        return InMemory("hashes", arrays, self._states)
+
     def listed(self) -> Table:
         """Refuse: see `Ngrams.listed`."""
         raise InputError(
@@ -118,6 +126,7 @@ class HashedTable:
         return log_probs, found, int(states[-1])
 
     def _follow(self, ids: Array, state: int) -> tuple[Array, Array, Array]:
+        check_states(state, self._states)
         log_probs, found = np.empty(len(ids), np.float32), np.empty(len(ids), np.int64)
         states = np.empty(len(ids) + 1, np.int64)
         wide = np.ascontiguousarray(ids, np.int64)
@@ -160,6 +169,7 @@ class HashedTable:
 
     def _unfolded(self, state: int) -> tuple[Array, Array]:
         """The words of a state in KenLM's ids, the last one first, and their weights."""
+        check_states(state, self._states)
         words = np.zeros(self.order - 1, np.uint32)
         weights = np.zeros(self.order - 1, np.float32)
         length = int(queries.unfold(*self._model, state, words, weights))

@@ -26,7 +26,8 @@ FIRST, ENTRIES, WIDTH = 0, 1, 2
 
 
 @compiled
-def _copy(source: Array, out: Array, length: Int) -> None:
+def copy(source: Array, out: Array, length: Int) -> None:
+    """Copy the first entries of an array."""
     for at in range(length):
         out[at] = source[at]
 
@@ -76,7 +77,7 @@ def unfold(
     if state < offsets[1]:
         words[0] = state - 1
     else:
-        _copy(known[state - offsets[1]], words, words.size)
+        copy(known[state - offsets[1]], words, words.size)
     weights[0] = floats[places[0, FIRST] + 2 * np.int64(words[0]) + 1]
     key = np.uint64(words[0])
     length: Int = np.int64(1)
@@ -137,7 +138,7 @@ def step(
     for at in range(kept - 1, 0, -1):
         words[at] = words[at - 1]
     words[0] = word
-    _copy(fresh, weights, kept)
+    copy(fresh, weights, kept)
     return log_prob, node, kept, state
 
 
@@ -157,7 +158,7 @@ def score(
 ) -> None:
     """Fill log_probs (N,), found (N,) and states (N + 1,) with log10 p and the node of each of ids
     (N,), and the states before and after them, from `state` on."""
-    longest = places.shape[0] - 1
+    longest = max(1, places.shape[0] - 1)
     words = stack(longest, np.uint32)
     weights = stack(longest, np.float32)
     fresh = stack(longest, np.float32)
@@ -171,7 +172,7 @@ def score(
             state = start
             length = unfold(data, places, offsets, known, start, words, weights)
         if state >= offsets[1]:
-            _copy(words, known[state - offsets[1]], length)
+            copy(words, known[state - offsets[1]], length)
         states[at + 1] = state
 
 
@@ -190,7 +191,7 @@ def sum_lines(
 ) -> None:
     """Fill sums (L,) and unknown (L,) with the sum of log10 p and the number of `<unk>` of L lines;
     starts (L + 1,) says where the lines begin in ids."""
-    longest = places.shape[0] - 1
+    longest = max(1, places.shape[0] - 1)
     words = stack(longest, np.uint32)
     weights = stack(longest, np.float32)
     fresh = stack(longest, np.float32)
@@ -218,7 +219,7 @@ def score_each(
     out: Array,
 ) -> None:
     """Fill out (M,) with log10 p of each of ids (M,) after a state."""
-    longest = places.shape[0] - 1
+    longest = max(1, places.shape[0] - 1)
     words = stack(longest, np.uint32)
     weights = stack(longest, np.float32)
     after = stack(longest, np.uint32)
@@ -226,8 +227,8 @@ def score_each(
     fresh = stack(longest, np.float32)
     length = unfold(data, places, offsets, known, state, words, weights)
     for at in range(ids.size):
-        _copy(words, after, longest)
-        _copy(weights, after_weights, longest)
+        copy(words, after, longest)
+        copy(weights, after_weights, longest)
         word = np.int64(theirs[ids[at]])
         out[at] = step(data, places, offsets, after, after_weights, fresh, length, word)[0]
 

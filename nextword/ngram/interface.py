@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -14,9 +14,35 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+class InMemory(NamedTuple):
+    """The arrays of a model, which `calls` reads.
+
+    The first has `offsets`: the number of the first node of each order, and of none.
+    """
+
+    layout: str  # "trie" (`trie`) or "hashes" (`hashed`): what the arrays are
+    arrays: tuple[Array, ...]  # contiguous
+    states: int  # states are numbers below this one
+
+
+def check_states(states: Array | int, count: int) -> None:
+    """Check that states are numbers below `count`: compiled loops would read beyond the arrays.
+
+    Raises:
+        ValueError: it is a state of another model.
+    """
+    if isinstance(states, int):
+        if not 0 <= states < count:
+            raise ValueError(f"state {states} is not one of this model")
+    elif len(states):
+        check_states(int(states.min()), count)
+        check_states(int(states.max()), count)
+
+
 class Ngrams(Protocol):
     """An n-gram model for queries. A state is a number; 0 is the empty context. A node is the
-    number of an n-gram that was found. Logarithms have base 10. `Table` documents the methods."""
+    number of an n-gram that was found. Logarithms have base 10. `Table` documents the methods;
+    those that get a state raise ValueError if the model has none of that number."""
 
     beginning: float
 
@@ -46,6 +72,10 @@ class Ngrams(Protocol):
     def order_of(self, nodes: int) -> int: ...
     @overload
     def order_of(self, nodes: Array) -> Array: ...
+    def in_memory(self) -> InMemory:
+        """Where compiled code finds the model."""
+        ...
+
     def listed(self) -> Table:
         """The model as a table, which lists all n-grams.
 

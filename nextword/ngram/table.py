@@ -13,6 +13,7 @@ from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK
 from ..threads import chunks, parallel_map, threads
 from . import queries
+from .interface import InMemory, check_states
 from .trie import (
     BACKOFF,
     CONTEXT_COLUMNS,
@@ -83,6 +84,15 @@ class Table:
         """The model itself: it lists all its n-grams."""
         return self
 
+    def in_memory(self) -> InMemory:
+        """See `Ngrams.in_memory`."""
+        arrays = (self.offsets.astype(np.int64), self.contexts, self.nodes)
+        return InMemory("trie", arrays, self._states)
+
+    @property
+    def _states(self) -> int:
+        return len(self.contexts) - 1
+
     @property
     def start(self) -> int:
         """The state at the beginning of a line."""
@@ -102,8 +112,7 @@ class Table:
         log_probs = np.empty(len(ids), np.float32)
         found = np.empty(len(ids), np.uint32)
         begin = self.start if state is None else state
-        if not 0 <= begin < len(self.contexts) - 1:
-            raise ValueError(f"state {begin} is not one of this model")
+        check_states(begin, self._states)
         last = queries.score(*self.arrays, np.ascontiguousarray(ids), begin, log_probs, found)
         return log_probs, found, int(last)
 
@@ -166,6 +175,7 @@ class Table:
 
     def backed_off(self, state: int) -> float:
         """The sum of the log10 back-off weights from a state down to the empty context."""
+        check_states(state, self._states)
         total = 0.0
         while state:
             total += float(self.contexts.view(np.float32)[state, BACKOFF])
@@ -174,10 +184,12 @@ class Table:
 
     def advance(self, ids: Array, state: int) -> int:
         """The state after ids (N,)."""
+        check_states(state, self._states)
         return int(queries.advance(self.contexts, self.nodes, np.ascontiguousarray(ids), state))
 
     def states(self, ids: Array, state: int, out: Array) -> None:
         """Fill out (N + 1,) int64 with `state` and the states after each of ids (N,)."""
+        check_states(state, self._states)
         queries.states_along(self.contexts, self.nodes, np.ascontiguousarray(ids), state, out)
 
     def distribution(self, state: int, out: Array | None = None) -> Array:
@@ -186,12 +198,14 @@ class Table:
         Example:
             probabilities = 10 ** table.distribution(table.start)
         """
+        check_states(state, self._states)
         out = np.empty(self.vocab_size, np.float32) if out is None else out
         queries.distribution(*self.arrays, state, out)
         return out
 
     def best(self, states: Array) -> Array:
         """The most probable word (M,) int64 after each of the states (M,)."""
+        check_states(states, self._states)
         if self._best_known is None:
             self._best_known = np.zeros(len(self.contexts), np.uint32)
         out = np.empty(len(states), np.int64)

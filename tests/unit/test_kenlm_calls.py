@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import nextword
 from benchmarks.kenlm_calls import LABELS, decoder_with, noisy_letters
 from nextword.ngram import kenlm
 from tests.unit.test_kenlm import REFERENCE, make_sentences, path, random_sentences, the_real_one
@@ -20,11 +21,20 @@ MARKED = ["look </s> a", "</s>", "<eos> a", "<s", "</s", "<s> a", "a <s>", "\\<s
 __all__ = ["path"]  # a fixture
 
 
+def opened(arpa: Path, form: str, folder: Path) -> kenlm.Model:
+    """The model of an ARPA file, read from another form."""
+    if form == "arpa":
+        return kenlm.Model(arpa)
+    nextword.export(nextword.load(arpa), form, folder / "model.bin")
+    return kenlm.Model(folder / "model.bin")
+
+
+@pytest.mark.parametrize("form", ["arpa", "kenlm-probing", "kenlm-trie"])
 @pytest.mark.parametrize("name", ["small", "order5.arpa.gz", "base.arpa", "no-unk.arpa"])
-def test_the_same_as_step_by_step(name: str, path: Path) -> None:
+def test_the_same_as_step_by_step(name: str, form: str, path: Path, tmp_path: Path) -> None:
     """Scores, lengths, unknown words and states, to the bit."""
     place = {"small": path, "order5.arpa.gz": REFERENCE / name}.get(name, FILES / name)
-    model = kenlm.Model(place)
+    model = opened(place, form, tmp_path)
     sentences = [*make_sentences(3, 60), *random_sentences(3, 60), *BLANKS, *MARKED]
     answered = 0
     for sentence in sentences:
@@ -48,9 +58,10 @@ def test_the_same_as_step_by_step(name: str, path: Path) -> None:
     assert answered > 3 * len(sentences)  # the rest have a `<s>`
 
 
-def test_what_is_no_state_and_no_word(path: Path) -> None:
+@pytest.mark.parametrize("form", ["arpa", "kenlm-probing"])
+def test_what_is_no_state_and_no_word(form: str, path: Path, tmp_path: Path) -> None:
     """One exception, and no state is changed."""
-    model, state, other = kenlm.Model(path), kenlm.State(), kenlm.State()
+    model, state, other = opened(path, form, tmp_path), kenlm.State(), kenlm.State()
     model.BaseScore(state, "look", state)
     kept = state.node
     for ask in (model.BaseScore, model.BaseFullScore):
@@ -58,6 +69,8 @@ def test_what_is_no_state_and_no_word(path: Path) -> None:
             other.node = node
             with pytest.raises(ValueError, match="is not one of this model"):
                 ask(other, "look", state)
+            with pytest.raises(ValueError, match="is not one of this model"):
+                model.distribution(other)
         with pytest.raises(AttributeError):
             ask(None, "look", state)  # type: ignore[arg-type]
         with pytest.raises(AttributeError):
