@@ -1,12 +1,13 @@
 """Compares single calls of `nextword.ngram.kenlm` with those of the `kenlm` package.
 
-    python -m benchmarks.kenlm_calls --train FILE --test FILE [--repeats 9]
+    python -m benchmarks.kenlm_calls --train FILE --test FILE [--form arpa] [--repeats 9]
 
 `BaseScore`, `BaseFullScore` and `in` get the words of the test text one after another, `score`
 its lines of 5 to 8 words, `score_many` all lines on one thread beside KenLM's `score` of each, and
-pyctcdecode decodes lines from noisy probabilities of letters. Both sides load one ARPA file and
-take turns. A figure is the median of the processor's time for a call; "first" is the first turn,
-in which nothing has been asked before. Scores and transcripts are compared.
+pyctcdecode decodes lines from noisy probabilities of letters. Both sides load one ARPA file, or one
+binary file of KenLM, and take turns. A figure is the median of the processor's time for a call;
+"first" is the first turn, in which nothing has been asked before. Scores and transcripts are
+compared.
 
 Needs `kenlm` (extra `bench`) and pyctcdecode (`pip install --no-deps pyctcdecode pygtrie`: it asks
 for an older numpy, and does not need it).
@@ -31,10 +32,12 @@ from typing import Any
 
 import numpy as np
 
+import nextword
 from nextword.ngram import kenlm as drop_in
 
 from .ngram_commands import ORDER, ours, timed
 
+FORMS = ("arpa", "kenlm-probing", "kenlm-trie")
 LABELS = ["", " ", *string.ascii_letters, "'"]  # "" is CTC's blank
 
 
@@ -120,15 +123,15 @@ def decoding(module: ModuleType, arpa: Path, lines: list[str]) -> tuple[int, Cal
     return len(texts), lambda: [decoder.decode(frames) for frames in heard]
 
 
-def compare(arpa: Path, lines: list[str], repeats: int) -> None:
+def compare(path: Path, lines: list[str], repeats: int) -> None:
     """Time both sides in turn, compare what they say, and print a table."""
     import kenlm
 
     sides = {"kenlm": kenlm, "nextword": drop_in}
     made = {}
     for side, module in sides.items():
-        made[side] = calls(module, module.Model(str(arpa)), lines)
-        made[side]["pyctcdecode, a line"] = decoding(module, arpa, _plain(lines))
+        made[side] = calls(module, module.Model(str(path)), lines)
+        made[side]["pyctcdecode, a line"] = decoding(module, path, _plain(lines))
     notes = []
     print("| call | kenlm, µs | nextword, µs | first, µs | ratio |")
     print("| --- | ---: | ---: | ---: | ---: |")
@@ -166,13 +169,17 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--order", type=int, default=ORDER)
+    parser.add_argument("--form", choices=FORMS, default=FORMS[0])
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
     lines = options.test.read_text(encoding="utf-8").splitlines()
     with tempfile.TemporaryDirectory() as folder:
-        arpa = Path(folder) / "model.arpa"
-        timed(ours(options.train, arpa, options.order))
-        compare(arpa, [line.strip() for line in lines], options.repeats)
+        model = Path(folder) / "model.arpa"
+        timed(ours(options.train, model, options.order))
+        if options.form != FORMS[0]:
+            arpa, model = model, Path(folder) / "model.binary"
+            nextword.export(nextword.load(arpa), options.form, model)
+        compare(model, [line.strip() for line in lines], options.repeats)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,23 @@ The finished model:
     trie               the layout of the arrays
     table, queries     the model and its queries; the compiled loops of the queries
     file               a table and its vocabulary in one file, which is mapped
-    kenlm              the interface of KenLM's Python class
+    interface          what every model answers; `layout`: where compiled code finds it
+    documents          scores many documents at once
+    kenlm              the interface of KenLM's Python class; `calls`: its calls in compiled code
 
 ARPA files, the common text format:
     arpa               describes and writes the format
     arpa_reading       reads it; `arpa_lines` parses its lines, `decimals` its numbers
     table_from_ngrams  makes a table of n-grams in any order
+
+Binary files of KenLM (`kenlm_reading` opens any):
+    kenlm_header       what they have in common; `kenlm_words`: their words
+    kenlm_trie         makes a table of a trie; `bits` unpacks its numbers
+    hashed             asks hash tables in place; `hashed_queries`: the compiled loops
+    kenlm_writing      writes both forms
+
+Several models:
+    merging            merges models into one; `listing` lists their n-grams
 
 Other:
     progress           the types of progress callbacks

@@ -26,8 +26,8 @@ from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS
 from ..threads import chunks, parallel_map
 from . import hashed_queries as queries
-from .interface import InMemory, check_states
 from .kenlm_header import Header, Words, check_numbers, cut_off, damaged, read_words
+from .layout import InMemory, check_states
 from .table import Table
 
 Array = np.ndarray[Any, Any]

@@ -3,40 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
+    from .layout import InMemory
     from .table import Table
 
 Array = np.ndarray[Any, Any]
-
-
-class InMemory(NamedTuple):
-    """The arrays of a model, which `calls` reads.
-
-    The first has `offsets`: the number of the first node of each order, and of none.
-    """
-
-    layout: str  # "trie" (`trie`) or "hashes" (`hashed`): what the arrays are
-    arrays: tuple[Array, ...]  # contiguous
-    states: int  # states are numbers below this one
-
-
-def check_states(states: Array | int, count: int) -> None:
-    """Check that states are numbers below `count`: compiled loops would read beyond the arrays.
-
-    Raises:
-        ValueError: it is a state of another model.
-    """
-    if isinstance(states, int):
-        if not 0 <= states < count:
-            raise ValueError(f"state {states} is not one of this model")
-    elif len(states):
-        check_states(int(states.min()), count)
-        check_states(int(states.max()), count)
 
 
 class Ngrams(Protocol):

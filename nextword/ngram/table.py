@@ -13,7 +13,7 @@ from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK
 from ..threads import chunks, parallel_map, threads
 from . import queries
-from .interface import InMemory, check_states
+from .layout import InMemory, check_states
 from .trie import (
     BACKOFF,
     CONTEXT_COLUMNS,
