@@ -284,6 +284,7 @@ def for_other_programs(tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]:
             f"the file says in a comment how text becomes its tokens ({how}), and nextword reads "
             "text so; other programs take what stands between blanks"
         )
+    notes += for_normalised(tokenizer)
     odd = odd_words(lexicon)
     for written, word in list(odd.items())[:1]:
         notes.append(
@@ -291,6 +292,17 @@ def for_other_programs(tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]:
             "programs know them by what is written"
         )
     return notes
+
+
+def for_normalised(tokenizer: Tokenizer) -> list[str]:
+    """What the user should know who gives a model of normalised text to another program."""
+    how = tokenizer.normalisation
+    if how == "none":
+        return []
+    return [
+        f"the model is of normalised text (text.normalise={how}): other programs must be given "
+        f"such text: nextword.text.normalise.normalise(text, '{how}')"
+    ]
 
 
 def open_to_write(path: Path) -> IO[bytes]:

@@ -16,7 +16,7 @@ from ..compiled import compiled
 from ..errors import InputError
 from ..text.lexicon import Lexicon
 from ..text.tokenizer import EOS, UNK, Tokenizer
-from .arpa import BEGINNING, END, UNKNOWN, odd_words, spelled_words
+from .arpa import BEGINNING, END, UNKNOWN, for_normalised, odd_words, spelled_words
 from .arpa_header import cuts_as_kenlm
 from .bits import pack
 from .hashed import places_of
@@ -85,6 +85,7 @@ def for_kenlm(table: Table, tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]
             f"the file does not say how text becomes its tokens ({how}): whoever reads it takes "
             "what stands between blanks; an ARPA file says so in a comment"
         )
+    notes += for_normalised(tokenizer)
     if odd := len(odd_words(lexicon)):
         notes.append(f"{odd:,} tokens are written differently, as in an ARPA file")
     if table.order > LONGEST:

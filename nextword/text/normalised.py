@@ -94,6 +94,10 @@ class NormalisedTokenizer(Tokenizer):
     def recognised(self, config: TextConfig) -> list[str]:
         return self.inner.recognised(config)
 
+    @property
+    def without_normalisation(self) -> Tokenizer:
+        return self.inner
+
     def unknown(self, text: str) -> list[str]:
         return self.inner.unknown(self.normalise(text))
 

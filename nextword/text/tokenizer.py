@@ -171,6 +171,11 @@ class Tokenizer(ABC):
         return []
 
     @property
+    def without_normalisation(self) -> Tokenizer:
+        """The tokenizer that cuts the text once it is normalised."""
+        return self
+
+    @property
     def reads_tokenised(self) -> bool:
         """Whether the vocabulary is that of tokenised text, so that prose with punctuation attached
         to its words would be full of unknown words."""

@@ -23,8 +23,9 @@ from ..run_folder import replacing
 from ..screen import speaker
 from ..text.cutting import cutting
 from ..text.lexicon import Lexicon
+from ..text.normalised import NormalisedTokenizer
 from ..text.reader import Span, blocks
-from ..text.tokenizer import EOS
+from ..text.tokenizer import EOS, Tokenizer
 from ..text.word import WordTokenizer
 from .mixture_weights import expectation_maximisation
 from .request import Request
@@ -44,12 +45,14 @@ def refuse_merging(members: Sequence[Run], config: Config) -> None:
                 "a model with the vocabulary of another: "
                 "nextword train RECIPE --train FILE --from RUN --out RUN"
             )
-        if (how := run.tokenizer.normalisation) != "none":
+        how, other = first.tokenizer.normalisation, run.tokenizer.normalisation
+        if how != other:
             raise InputError(
-                f"'{run.name}' normalises its text (text.normalise={how}): such models are not "
-                "merged; normalise the training texts before, and train without the setting"
+                f"'{first.name}' has text.normalise={how}, '{run.name}' {other}: models of texts "
+                "that were normalised differently are not merged; train both with the same"
             )
-        if not isinstance(run.tokenizer, WordTokenizer) or cutting(run.tokenizer) != cutting(
+        cuts = run.tokenizer.without_normalisation
+        if not isinstance(cuts, WordTokenizer) or cutting(run.tokenizer) != cutting(
             first.tokenizer
         ):
             raise InputError(
@@ -74,8 +77,7 @@ def merge_runs(
     models = [cast(NgramLM, run.model) for run in members]
     lexicon, maps = union([_words(run) for run in members])
     parts = [Member(model.as_table(), ids) for model, ids in zip(models, maps, strict=True)]
-    tokenizer = cast(WordTokenizer, members[0].tokenizer)
-    merged = WordTokenizer(lexicon.words(), tokenizer.split, *tokenizer.fold)
+    merged = _merged(members[0].tokenizer, lexicon)
     text = _encoded(spans, merged) if spans else None
     weights, alone = config.model.weights, list[float]()
     if text is not None:
@@ -106,7 +108,15 @@ def _words(run: Run) -> Lexicon:
     return Lexicon.of(map(run.tokenizer.token, range(run.tokenizer.vocab_size)))
 
 
-def _encoded(spans: list[Span], tokenizer: WordTokenizer) -> Ids:
+def _merged(tokenizer: Tokenizer, lexicon: Lexicon) -> Tokenizer:
+    """The tokenizer of one of the models, with the words of all of them."""
+    cuts = cast(WordTokenizer, tokenizer.without_normalisation)
+    made = WordTokenizer(lexicon.words(), cuts.split, *cuts.fold)
+    how = tokenizer.normalisation
+    return made if how == "none" else NormalisedTokenizer(made, how)
+
+
+def _encoded(spans: list[Span], tokenizer: Tokenizer) -> Ids:
     """Encode a text: ids (N,)."""
     ids = [index for text, _ in blocks(spans) for index in tokenizer.encode(text)]
     if all(index == EOS for index in ids):
@@ -123,7 +133,7 @@ def _save(
     request: Request,
     table: Table,
     lexicon: Lexicon,
-    tokenizer: WordTokenizer,
+    tokenizer: Tokenizer,
     record: dict[str, Any],
     out: Path,
 ) -> None:
@@ -139,7 +149,8 @@ def _save(
         return
     tables = {"text": cutting(tokenizer), "model": {"name": "ngram", "order": table.order}}
     with replacing(out, request.overwrite) as fresh:
-        meta = {"whitespace": True, "split": tokenizer.split}
+        plain = tokenizer.normalisation == "none"
+        meta = {"whitespace": plain, "split": cutting(tokenizer)["split"] if plain else None}
         file.write(fresh / WEIGHTS, table, lexicon, meta)
         write_text(fresh / TOKENIZER, tokenizer.to_json())
         write_text(fresh / METRICS, json_text(record) + "\n")

@@ -83,13 +83,11 @@ def use(run: Path, task: str, data: Path, folder: Path, cli: Cli) -> None:
         Ability.FILL: ["fill", run, "the [MASK] was"],
         Ability.EMBED: ["embed", run, lines, "--out", folder / "vectors.npy"],
     }
-    if loaded.config.model.trained_by != "gradient":
-        del verbs[Ability.EMBED]
     asked = [verb for ability, verb in verbs.items() if loaded.can(ability)]
     assert asked
     for verb in asked:
         status, out, err = cli(*verb)
-        assert status == 0, (verb, err)
+        assert status == 0 or "has no vectors of texts" in err, (verb, err)
         if verb[0] == "score":
             rows = [json.loads(line) for line in out.splitlines()]
             assert rows and all(row["text"].split() == [row["text"]] for row in rows)

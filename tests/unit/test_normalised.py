@@ -213,10 +213,53 @@ def test_a_run_that_normalises_takes_no_other_way(raw: Path, tmp_path: Path) -> 
         nextword.score(run, ["a"], normalise="nfkc")
 
 
-def test_runs_that_normalise_are_not_merged(raw: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("out", ["merged", "merged.arpa"])
+@pytest.mark.parametrize("how", HOWS)
+def test_runs_that_normalise_alike_are_merged(
+    how: str, out: str, raw: Path, tmp_path: Path
+) -> None:
+    """The result normalises as they do, and is that of models of the normalised texts."""
+    texts = {"one": raw.read_text(encoding="utf-8"), "two": "The bird's in Ｃａｆé 34，too.\n" * 20}
+    for name, text in texts.items():
+        for folder, written in (("raw", text), ("normal", normalise(text, how))):
+            (tmp_path / f"{folder}-{name}.txt").write_text(written, encoding="utf-8")
+        for folder, own in (("raw", how), ("normal", "none")):
+            name_of = f"{folder}-{name}"
+            text_file = tmp_path / f"{name_of}.txt"
+            train(text_file, tmp_path / name_of, normalise=own, split="whitespace")
+    weights = {"model.weights": [0.5, 0.5]}
+    found = {}
+    for folder in ("raw", "normal"):
+        members = [tmp_path / f"{folder}-{name}" for name in texts]
+        made = nextword.mix(members, tmp_path / f"{folder}-{out}", overrides=weights)
+        found[folder] = nextword.load(tmp_path / f"{folder}-{out}")
+        assert made.tokenizer.normalisation == (how if folder == "raw" else "none")
+    line = "The bird's well-known: Ｃａｆé 12，isn't it?"
+    mine = nextword.score(found["raw"], [line])[0]
+    theirs = nextword.score(found["normal"], [normalise(line, how)])[0]
+    assert mine.log_prob == pytest.approx(theirs.log_prob) and mine.oov == theirs.oov
+
+
+def test_runs_that_normalise_differently_are_not_merged(raw: Path, tmp_path: Path) -> None:
+    train(raw, tmp_path / "run", normalise="ccnet", split="words")
+    train(raw, tmp_path / "other", split="words")
+    with pytest.raises(nextword.InputError, match=r"'run' has text\.normalise=ccnet, 'other' none"):
+        nextword.mix([tmp_path / "run", tmp_path / "other"], tmp_path / "m.arpa", valid=raw)
+
+
+@pytest.mark.parametrize("form", ["arpa", "kenlm-probing", "kenlm-trie"])
+def test_an_export_says_that_text_is_normalised(
+    form: str, raw: Path, tmp_path: Path, cli: Cli
+) -> None:
+    """Once, and only if it is; an ARPA file says so in its comment too."""
     train(raw, tmp_path / "run", normalise="ccnet")
-    with pytest.raises(nextword.InputError, match=r"normalises its text .* are not merged"):
-        nextword.mix([tmp_path / "run"] * 2, tmp_path / "m.arpa", valid=raw)
+    train(raw, tmp_path / "plain")
+    for name, times in (("run", 1), ("plain", 0)):
+        out = tmp_path / f"{name}.arpa"
+        _, _, err = cli("export", tmp_path / name, "--format", form, "--out", out)
+        assert err.count("the model is of normalised text (text.normalise=ccnet)") == times
+        if form == "arpa":
+            assert ('"normalise": "ccnet"' in out.read_text(encoding="utf-8")) == bool(times)
 
 
 def test_the_form_of_the_penn_treebank(tmp_path: Path) -> None:
