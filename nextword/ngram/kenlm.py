@@ -51,6 +51,9 @@ class FullScoreReturn(NamedTuple):
     oov: bool
 
 
+_as_result = tuple.__new__  # half the time of `FullScoreReturn(*found)`
+
+
 @functools.total_ordering
 class State:
     """The state of a model after some words; the methods of the model fill it."""
@@ -224,7 +227,9 @@ class Model:
         """`BaseScore`, with the length of the n-gram that was found and whether the word is
         unknown."""
         found = self._calls.base_full_score(in_state, word, out_state)
-        return self._step(in_state, word, out_state) if found is None else FullScoreReturn(*found)
+        if found is None:
+            return self._step(in_state, word, out_state)
+        return _as_result(FullScoreReturn, found)
 
     def distribution(self, state: State) -> Array:
         """log10 p (V,) float32 of every word after a state. The index is the id of the word in
