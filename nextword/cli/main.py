@@ -22,6 +22,9 @@ _OF_PATHS = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR}
     | {errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 )
+# pydantic would read the metadata of every installed package in search of plugins.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 #: packages that n-gram models do not need, and what they are called
 _NEURAL = {"torch": "PyTorch", "sacrebleu": "sacreBLEU"}
 
