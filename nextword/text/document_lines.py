@@ -15,7 +15,8 @@ from ..errors import InputError, shown
 from .compression import damage, decompressed, read_piece
 from .documents import BLOCK, Block, Columns, Documents, Records
 from .encoding import BOM, other_encoding, wrong_encoding
-from .input_lines import LONGEST
+
+_LONGEST = 1 << 27  # bytes of a line; more is no text, and memory is bounded
 
 
 class _Lines:
@@ -76,9 +77,9 @@ def _blocks(stream: BinaryIO, raw: BinaryIO, start: int, size: int, path: Path) 
         end = pending.find(b"\n", size - 1) + 1
         while not end and not ended:
             seen = len(pending)
-            if seen - size > LONGEST:
+            if seen - size > _LONGEST:
                 raise InputError(
-                    f"a line of '{path}' is longer than {LONGEST >> 20} MB (after {start:,} bytes)"
+                    f"a line of '{path}' is longer than {_LONGEST >> 20} MB (after {start:,} bytes)"
                 )
             piece = read_piece(stream, path)
             ended = not piece
@@ -214,6 +215,8 @@ def _lenient(line: bytes) -> Any:
         raise ValueError(f"is not UTF-8 text (byte 0x{line[place - 1]:02x} at {place})") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON ({error.msg} at column {error.colno})") from None
+    except ValueError:
+        raise ValueError("has a number of too many digits") from None
     except RecursionError:
         raise ValueError("is nested too deep") from None
 

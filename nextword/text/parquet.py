@@ -49,6 +49,8 @@ class Parquet:
                 f"'{self._path}' has no field '{shown(field)}'; its fields: "
                 f"{', '.join(shown(name, 40) for name in schema.names[:20])}"
             )
+        if schema.names.count(field) > 1:
+            raise InputError(f"'{self._path}' has several fields '{shown(field)}'; rename one")
         kind = schema.field(field).type
         types = self._pa.types
         if types.is_dictionary(kind):
@@ -82,8 +84,6 @@ class Parquet:
     def parse(self, data: bytes, field: str) -> Records:
         pa = self._pa
         table = pa.ipc.open_stream(data).read_all()
-        if table.schema.names.count(field) > 1:
-            raise InputError(f"'{self._path}' has several fields '{shown(field)}'")
         values = [_text(value) for value in table.column(field)]
         errors = [
             (index, f"has null, or no UTF-8, in the field '{shown(field)}' where a text belongs")
@@ -98,11 +98,13 @@ class Parquet:
             some = table.take(pa.array([sound[i] for i in chosen]))
             for name, column in columns.items():
                 added = pa.array([column[i] for i in chosen])
-                place = some.schema.get_field_index(name)
+                places = some.schema.get_all_field_indices(name)
+                for place in reversed(places[1:]):
+                    some = some.remove_column(place)
                 some = (
-                    some.append_column(name, added)
-                    if place < 0
-                    else some.set_column(place, name, added)
+                    some.set_column(places[0], name, added)
+                    if places
+                    else some.append_column(name, added)
                 )
             return self._streamed(some)
 
@@ -142,9 +144,11 @@ class Parquet:
         schema = self._open().schema_arrow
         for name in columns:
             kind = self._pa.string() if name == "bucket" else self._pa.float64()
-            place = schema.get_field_index(name)
             field = self._pa.field(name, kind)
-            schema = schema.append(field) if place < 0 else schema.set(place, field)
+            places = schema.get_all_field_indices(name)
+            for place in reversed(places[1:]):
+                schema = schema.remove(place)
+            schema = schema.set(places[0], field) if places else schema.append(field)
         return schema
 
     def _open(self) -> Any:

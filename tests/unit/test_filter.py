@@ -192,6 +192,42 @@ def test_parquet(run: nextword.Run, tmp_path: Path) -> None:
     assert dropped == [i for i, score in enumerate(scores) if score > 200] and dropped and kept
 
 
+def test_columns_of_the_same_name(run: nextword.Run, tmp_path: Path) -> None:
+    """Which field has the text must be clear; several old columns of scores become one."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    path, two = tmp_path / "a.parquet", pa.array(["the", "a"])
+    pq.write_table(pa.table([two, two], names=["text", "text"]), path)
+    with pytest.raises(InputError, match="has several fields 'text'"):
+        nextword.filter(run, path, tmp_path / "out", quiet=True)
+    names = ["perplexity", "text", "more", "more", "perplexity", "perplexity"]
+    pq.write_table(pa.table([two] * 6, names=names), path)
+    for maximum in (1e9, 1e-9):  # some rows, and none
+        nextword.filter(
+            run, path, tmp_path / "out", maximum=maximum, quiet=True, overwrite=maximum < 1
+        )
+        found = pq.ParquetFile(tmp_path / "out" / "a.parquet").read()
+        assert found.schema.names == ["perplexity", "text", "more", "more", *FIGURES[1:]]
+        assert found.schema.field("perplexity").type == pa.float64()
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+def test_a_document_of_many_megabytes(kind: str, run: nextword.Run, tmp_path: Path) -> None:
+    """It is scored like any other; only what has no end in 128 MB is refused."""
+    text, path = "the horse " * 4_000_000, tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"text": [text, "the"]}), path)
+    else:
+        line = json.dumps({"text": text}) if kind == "jsonl" else text
+        path.write_text(f"{line}\n" + ('{"text": "the"}' if kind == "jsonl" else "the") + "\n")
+    report = nextword.filter(run, path, tmp_path / "out", quiet=True)
+    assert (report.documents, report.words) == (2, 8_000_003)
+
+
 def test_an_own_column_is_replaced(run: nextword.Run, tmp_path: Path) -> None:
     """What is filtered again has the scores of the last model; big numbers stay."""
     record = (
@@ -367,6 +403,7 @@ GOOD = b'{"text": "the"}\n'
         (b'{"text": "\\ud800"}', "has half of a character in the field 'text'"),
         (b'{"text": "caf\xe9"}', "is not UTF-8 text (byte 0xe9 at 14)"),
         (b"[" * 100_000, "is nested too deep"),
+        (b'{"text": "the", "n": ' + b"9" * 5000 + b"}", "has a number of too many digits"),
     ],
 )
 def test_broken_records(

@@ -38,7 +38,9 @@ def killed(seconds: float, **arguments: Any) -> bool:
 
     None of the processes that it started lives on.
     """
-    SERVER.set_forkserver_preload([__name__])
+    SERVER.set_forkserver_preload(
+        ["pytest", "nextword.filtering.filter", "pyarrow", "matplotlib.pyplot"]
+    )
     child = SERVER.Process(target=filter_in_small_blocks, kwargs=arguments)
     child.start()
     assert child.pid
@@ -52,21 +54,26 @@ def killed(seconds: float, **arguments: Any) -> bool:
     child.join(60)
     assert child.exitcode in (0, -signal.SIGKILL)
     limit = time.monotonic() + 60
-    while left := [pid for pid in others if Path(f"/proc/{pid}").exists()]:
+    while left := [pid for pid in others if state_of(pid)[0] != "Z"]:
         assert time.monotonic() < limit, f"processes live on: {left}"
         time.sleep(0.01)
     return child.exitcode != 0
 
 
 def children(parent: int) -> list[int]:
-    """The processes that a process has started and that are alive."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, its_parent = path.read_text().rpartition(") ")[2].split()[:2]
-            if int(its_parent) == parent and state != "Z":
-                found.append(int(path.parent.name))
-    return found
+    """The processes that a process has started."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if state_of(pid)[1] == parent]
+
+
+def state_of(pid: int) -> tuple[str, int]:
+    """The state of a process, "Z" if it has ended, and the process that started it."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "Z", 0
+    state, parent = text.rpartition(") ")[2].split()[:2]
+    return state, int(parent)
 
 
 def files(folder: Path, kind: str) -> list[Path]:
