@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError, shown
 from ..text.documents import Documents, open_documents
+from ..text.source import STANDARD_INPUT
 from .output import HISTOGRAM, SUMMARY, UNFINISHED
 from .settings import DROPPED, Settings
 
@@ -21,6 +22,8 @@ def open_inputs(paths: Sequence[Path], settings: Settings, out: Path) -> list[Do
         InputError: one cannot be read, two would be written to the same place, or one is in the
             folder that is written.
     """
+    if [str(path) for path in paths].count(STANDARD_INPUT) > 1:
+        raise InputError("standard input can be read once; name - once")
     inputs = [open_documents(one, settings.format) for path in paths for one in _matches(path)]
     if not inputs:
         raise InputError("name at least one file of documents, or - for standard input")
@@ -42,7 +45,7 @@ def open_inputs(paths: Sequence[Path], settings: Settings, out: Path) -> list[Do
 def _matches(path: Path) -> list[Path]:
     """The path itself, or the files that it matches if there is no such file."""
     text = str(path)
-    if text == "-" or not glob.has_magic(text) or path.exists():
+    if text == STANDARD_INPUT or not glob.has_magic(text) or path.exists():
         return [path]
     found = sorted(Path(name) for name in glob.glob(text, recursive=True))
     if not found:

@@ -517,6 +517,7 @@ def test_inputs(run: nextword.Run, tmp_path: Path, documents: Path) -> None:
         ([tmp_path / "*.x"], "no file matches"),
         ([tmp_path / "b"], "is a directory"),
         ([], "name at least one"),
+        (["-", "-"], "standard input can be read once"),
     ):
         with pytest.raises(InputError, match=said):
             nextword.filter(run, inputs, tmp_path / "out", quiet=True)
