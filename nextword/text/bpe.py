@@ -11,8 +11,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ..errors import InputError
+from .by_line import joined, joined_spans
 from .folding import Folding
-from .tokenizer import EOS, SPECIALS, Span, Tokenizer, cut_long_words, trimmed
+from .tokenizer import EOS, SPECIALS, Span, Tokenizer, cut_long_words
 
 if TYPE_CHECKING:
     from ..config import TextConfig
@@ -72,32 +73,14 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         lines = self.fold(text).split("\n")
-        ids: list[int] = []
-        for index, line in enumerate(self.backend.encode_batch_fast(lines)):
-            if index:
-                ids.append(EOS)
-            ids.extend(line.ids)
-        return ids
+        return joined(line.ids for line in self.backend.encode_batch_fast(lines))
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         folded, starts, ends = self.fold.aligned(text)
-        ids: list[int] = []
-        spans: list[Span] = []
         lines = folded.split("\n")
-        at = 0
-        for index, (line, encoded) in enumerate(
-            zip(lines, self.backend.encode_batch(lines), strict=True)
-        ):
-            if index:
-                ids.append(EOS)
-                spans.append((starts[at - 1], starts[at - 1]))
-            ids += encoded.ids
-            spans += [
-                trimmed(text, starts[at + first], ends[at + last - 1])
-                for first, last in encoded.offsets
-            ]
-            at += len(line) + 1
-        return ids, spans
+        encoded = self.backend.encode_batch(lines)
+        spans = joined_spans(text, lines, (line.offsets for line in encoded), starts, ends)
+        return joined(line.ids for line in encoded), spans
 
     def word_boundaries(self) -> list[int]:
         spaced = (i for i in range(self.vocab_size) if self.token(i)[:1].isspace())

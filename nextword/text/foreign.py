@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Self
 
+from .by_line import joined
 from .sentences import places, split_sentences
 from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, trimmed
 from .word import CJK_CHARACTER
@@ -110,13 +111,8 @@ class ForeignTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         ours = self._ours.__getitem__
-        ids: list[int] = []
         divided = split_sentences(text) if self.sentences else text
-        for number, line in enumerate(self.ids_of_lines(divided.split("\n"))):
-            if number:
-                ids.append(EOS)
-            ids.extend(map(ours, line))
-        return ids
+        return joined(map(ours, line) for line in self.ids_of_lines(divided.split("\n")))
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         ids: list[int] = []

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from .by_line import joined, joined_spans
 from .sentences import places, split_sentences
-from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, cut_long_words, trimmed
+from .tokenizer import EOS, SPECIALS, UNK, Span, Tokenizer, cut_long_words
 
 if TYPE_CHECKING:
     from ..config import TextConfig
@@ -109,34 +110,17 @@ class WordPieceTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         text = text.replace(SPECIALS[UNK], MARKS[UNK])  # word-level corpora contain `<unk>`
         lines = (split_sentences(text) if self.sentences else text).split("\n")
-        ids: list[int] = []
-        for index, line in enumerate(self.backend.encode_batch_fast(lines)):
-            if index:
-                ids.append(EOS)
-            ids.extend(line.ids)
-        return ids
+        return joined(line.ids for line in self.backend.encode_batch_fast(lines))
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         marked = text.replace(SPECIALS[UNK], MARKS[UNK])  # of the same length
         divided = split_sentences(marked) if self.sentences else marked
-        at = places(marked, divided)
-        ids: list[int] = []
-        spans: list[Span] = []
+        starts = places(marked, divided)
+        ends = [place + 1 for place in starts]
         lines = divided.split("\n")
-        begin = 0
-        for index, (line, encoded) in enumerate(
-            zip(lines, self.backend.encode_batch(lines), strict=True)
-        ):
-            if index:
-                ids.append(EOS)
-                spans.append((at[begin - 1], at[begin - 1]))
-            ids += encoded.ids
-            spans += [
-                trimmed(text, at[begin + first], at[begin + last - 1] + 1)
-                for first, last in encoded.offsets
-            ]
-            begin += len(line) + 1
-        return ids, spans
+        encoded = self.backend.encode_batch(lines)
+        spans = joined_spans(text, lines, (line.offsets for line in encoded), starts, ends)
+        return joined(line.ids for line in encoded), spans
 
     def continues_word(self, index: int, before: int) -> bool:
         return self.vocabulary[index].startswith("##")
