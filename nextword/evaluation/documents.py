@@ -23,8 +23,14 @@ Array = np.ndarray[Any, Any]
 
 #: The figures of a document by which it can be kept or dropped.
 FIGURES = ("perplexity", "word_perplexity", "bits_per_byte")
-#: Blanks that separate words, but not in a tokenizer that cuts as KenLM does.
-_OTHER_BLANKS = ("\x1c", "\x1d", "\x1e", "\x1f")
+#: Blanks that separate words, but not in every tokenizer that cuts at blanks.
+_OTHER_BLANKS = (
+    "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f"
+)
+#: All bytes but those that begin U+3000 and the characters after it in UTF-8. Each of those may be
+#: a word of its own.
+_BELOW_CJK = bytes(byte for byte in range(256) if not 0xE3 <= byte <= 0xF4)
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,14 @@ class DocumentScores:
 
     def figures(self) -> dict[str, Array]:
         """Each of `FIGURES`, (N,) float64; to the bit what `DocumentScore` says."""
-        rows = list(self)
-        return {
-            "perplexity": np.array([one.perplexity for one in rows]),
-            "word_perplexity": np.array([one.word_perplexity for one in rows]),
-            "bits_per_byte": np.array([one.bits_per_byte for one in rows]),
-        }
+        nll = (-self.sums.log_prob).tolist()
+        each = [
+            [safe_exp(x / max(1, n)) for x, n in zip(nll, count.tolist(), strict=True)]
+            for count in (self.sums.tokens, self.words)
+        ]
+        rows = zip(nll, self.sums.unknown_bytes.tolist(), self.bytes.tolist(), strict=True)
+        bits = [spelled_bits(x, oov_bytes) / max(1, size) for x, oov_bytes, size in rows]
+        return {name: np.array(v) for name, v in zip(FIGURES, [*each, bits], strict=True)}
 
 
 def as_lines(text: str) -> str:
@@ -102,16 +110,24 @@ def counted(texts: Sequence[str], sums: DocumentSums, *, words_are_tokens: bool)
     """Add the numbers of words and bytes to the sums of documents, each ending in a newline.
 
     Args:
-        words_are_tokens: in ASCII, the tokens are the words between blanks.
+        words_are_tokens: the tokens are the words between blanks, if all blanks are ASCII's.
     """
-    sizes = [len(text) if text.isascii() else len(text.encode("utf-8")) for text in texts]
-    words = [
-        tokens
-        if words_are_tokens and size == len(text) and not any(b in text for b in _OTHER_BLANKS)
-        else count_words(text)
-        for text, size, tokens in zip(texts, sizes, sums.tokens.tolist(), strict=True)
-    ]
+    sizes, words = [], []
+    for text, tokens in zip(texts, sums.tokens.tolist(), strict=True):
+        data = text.encode("utf-8")
+        plain = words_are_tokens and _has_plain_blanks(text, data)
+        sizes.append(len(data))
+        words.append(tokens if plain else count_words(text))
     return DocumentScores(sums, np.array(words, np.int64), np.array(sizes, np.int64))
+
+
+def _has_plain_blanks(text: str, data: bytes) -> bool:
+    """Whether the words of a text are what stands between the blanks of ASCII; `data` is the text
+    in UTF-8."""
+    blanks = _OTHER_BLANKS[:4] if len(data) == len(text) else _OTHER_BLANKS
+    if any(blank in text for blank in blanks):
+        return False
+    return len(data) == len(text) or not data.translate(None, _BELOW_CJK)
 
 
 @runtime_checkable

@@ -109,6 +109,19 @@ def test_scores_are_those_of_evaluate(run: nextword.Run, tmp_path: Path) -> None
             assert getattr(score, name) == pytest.approx(getattr(whole, name), rel=1e-6), text
 
 
+def test_words_are_counted_as_for_evaluate(run: nextword.Run) -> None:
+    """After every kind of blank and of letter, in the middle of a text that is none otherwise."""
+    from nextword.text.corpus import count_words
+
+    blanks = [chr(code) for code in range(0x3001) if chr(code).isspace() and code != 10]
+    others = ["é", "–", "书", "かな", "。", "\U00020000", "ｆ", "😀", "\u200b", "\ufeff"]
+    texts = [f"{before}a{one}b {one}c" for one in [*blanks, *others] for before in ("", "naïve ")]
+    scores = nextword.score_documents(run, texts)
+    wanted = [count_words(text.replace("\r\n", "\n") + "\n") for text in texts]
+    assert [score.words for score in scores] == wanted
+    assert [score.bytes for score in scores] == [len(text.encode()) + 1 for text in texts]
+
+
 @pytest.mark.parametrize("name", ["lstm", "transformer-lm", "bert", "mixture", "peephole", "gru"])
 def test_any_model_of_text(name: str, tmp_path: Path) -> None:
     """A line of its own has the figures that `evaluate` gives it."""
