@@ -276,8 +276,6 @@ def _of_ngrams(path: Path, table: Ngrams, lexicon: Lexicon) -> Run:
 
 def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str) -> Run:
     """Open a mixture and the runs that it is made of."""
-    from .models.mixture import MixtureLM
-
     made = (path for path in (folder / MEMBERS).glob("*") if path.is_file() or not path.suffix)
     places = _numbered(made, r"([0-9]{1,9})(\..*)?")
     members = [load(path, device) for path in places]
@@ -286,7 +284,7 @@ def load_mixture(folder: Path, config: Config, tokenizer: Tokenizer, device: str
     for member in members:
         if not tokenizer.same_ids(member.tokenizer):
             raise InputError(f"'{folder}' has a member of another vocabulary; train it again")
-    model = MixtureLM(config.model, [member.model for member in members], tokenizer.vocab_size)
+    model = config.model.of([member.model for member in members], tokenizer.vocab_size)
     return Run(folder.name or str(folder), config, tokenizer, model, pick_device(device))
 
 

@@ -193,17 +193,53 @@ class Stored(Protocol):
         """Set the device on which results are returned."""
         ...
 
+
+class Predicted(NamedTuple):
+    """What an `ArrayModel` predicts after each of ids (T,)."""
+
+    log_probs: Array  # (T, V) float32, natural logarithms
+    state: State  # after the last token
+    #: n-gram models only: targets (T,) → which n-grams predict them
+    found: Callable[[Array], FoundInArrays] | None = None
+
+
+class FoundInArrays(NamedTuple):
+    """`Found` for one text, in arrays."""
+
+    log_prob: Array  # (T,) float32, natural logarithms, as the table has them
+    order: Array  # (T,) int64, the length of the n-gram
+
+
+@runtime_checkable
+class ArrayModel(Protocol):
+    """A language model that also reads one text at a time with arrays in the place of tensors, so
+    that it needs no torch: n-gram models and mixtures of them.
+
+    Its states are values of its own; None is the state before the first token.
+    """
+
+    vocab_size: int
+
+    def advance_ids(self, ids: Array, state: State = None) -> State:
+        """Return the state after ids (T,)."""
+        ...
+
+    def predict_ids(self, ids: Array, state: State = None) -> Predicted:
+        """Predict the token after each of ids (T,), as `forward` does."""
+        ...
+
     def score_ids(
-        self, ids: Array, progress: Callable[[int], None] | None = None
-    ) -> tuple[Array, Array] | None:
-        """The results of `score` for ids (N,) that are read from the beginning on, without torch.
+        self, ids: Array, before: Array | None = None, progress: Callable[[int], None] | None = None
+    ) -> tuple[Array, Array]:
+        """Score ids (N,) of any length, each after all that stand before it.
 
         Args:
+            before: what is read first, from the start on, at least one token; None = `<eos>`.
             progress: called with the number of tokens just scored.
 
         Returns:
             The natural log-probabilities (N,) float32, and whether each token was the most probable
-            one (N,) bool; None: the model has only `score`.
+            one (N,) bool.
         """
         ...
 

@@ -19,7 +19,7 @@ from ..screen import Bar
 from ..text.corpus import Corpus, open_corpus, prepare
 from ..text.reader import open_texts
 from ..text.tokenizer import UNK
-from ..types import Ability, Stored
+from ..types import Ability, ArrayModel
 from .cache import Cache, Reach, Watcher, check_window, reaches, tune, with_cache
 from .dynamic import Dynamic, score_dynamic
 from .figures import Evaluation, safe_exp, signature, summarise
@@ -154,11 +154,6 @@ def _score(
     run: Run, ids: Ids, how: Reading, watcher: Watcher | None, progress: Progress | None
 ) -> TokenScores:
     """Score every token in the way that `how` describes; raise InputError if the run cannot."""
-    plain = not (watcher or how.dynamic or how.mc_dropout or how.stripes > 1)
-    if plain and isinstance(run.model, Stored):
-        found = run.model.score_ids(ids, progress)
-        if found is not None:
-            return TokenScores(*found)
     if watcher and not _has_hidden(run):
         raise InputError(f"'{run.name}' has no hidden vectors for a cache to compare")
     if how.dynamic:
@@ -185,7 +180,7 @@ def _score(
     return score_tokens(
         run.model,
         ids,
-        run.device,
+        run.where,
         stripes=how.stripes,
         warmup=how.warmup,
         watch=watcher,
@@ -195,6 +190,8 @@ def _score(
 
 def _has_hidden(run: Run) -> bool:
     """Return whether the model gives the hidden vectors that it predicts from."""
+    if isinstance(run.model, ArrayModel):
+        return False
     import torch
 
     one = torch.zeros(1, 1, dtype=torch.int64, device=run.device)

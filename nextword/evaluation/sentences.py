@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..run import Run
 from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, UNK, line_named
-from ..types import Ability, Batch, Stored
+from ..types import Ability, ArrayModel, Batch
 from .figures import safe_exp
 from .gradients import without_gradients
 
@@ -51,9 +51,11 @@ def score_lines(run: Run, texts: Iterable[str], batch_size: int = 64) -> Iterato
 
     for block in blocks(texts, _LINES * batch_size, encoded):
         targets = [ids for _, ids in block]
-        log_probs = _without_torch(run, targets) or _in_batches(
-            run, targets, [[] for _ in targets], batch_size
-        )
+        if isinstance(run.model, ArrayModel):
+            scores = [run.model.score_ids(np.array(ids))[0] for ids in targets]
+            log_probs = [float(one.sum(dtype=np.float64)) for one in scores]
+        else:
+            log_probs = _in_batches(run, targets, [[] for _ in targets], batch_size)
         for (text, ids), log_prob in zip(block, log_probs, strict=True):
             yield _scored(run, text, text, ids, log_prob)
 
@@ -93,17 +95,6 @@ def score_pair_lines(
 def _scored(run: Run, line: str, target: str, ids: list[int], log_prob: float) -> SentenceScore:
     oov = len(run.tokenizer.unknown(target)) if UNK in ids else 0
     return SentenceScore(line, log_prob, len(ids), oov, safe_exp(-log_prob / len(ids)))
-
-
-def _without_torch(run: Run, targets: list[list[int]]) -> list[float] | None:
-    """The log-probability of each target; None if the model computes with torch."""
-    found = []
-    for ids in targets:
-        scores = run.model.score_ids(np.array(ids)) if isinstance(run.model, Stored) else None
-        if scores is None:
-            return None
-        found.append(float(scores[0].sum(dtype=np.float64)))
-    return found
 
 
 def _in_batches(

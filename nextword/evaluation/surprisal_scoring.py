@@ -1,5 +1,6 @@
 """Scores lines for `surprisal`: each token of running text from those before it, each token of a
-translation given its source, or each token of a line from all others of the line."""
+translation given its source, or each token of a line from all others of the line. Running text that
+n-gram models read needs no torch."""
 
 from __future__ import annotations
 
@@ -7,17 +8,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-import torch
+import numpy as np
 
 from ..errors import InputError
-from ..generation.infill import gap_filler
-from ..generation.translate import check_fits
 from ..run import Run
 from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, SPECIALS, UNK, Span, line_named
-from ..types import Ability
-from .predictions import Predictions, predict_lines, predict_next_line, state_after
-from .pseudo import check_fits_masked, predict_masked
+from ..types import Ability, State
+from .predictions import Array, Predictions, predict_lines, predict_next_line, state_after
 from .surprisal import Rows, Surprisal
 from .words import Line, Unit, boundary_shares, read_regions, regions_of, words_of
 
@@ -32,10 +30,10 @@ def text_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
     """
     run.require(Ability.GENERATE)
     ends = run.tokenizer.word_boundaries()
-    boundaries = _tensor(run, ends)
+    boundaries = _array(ends)
     encode = run.tokenizer.encode
     before = state_after(run, [*encode(_whole_lines(how.context)), EOS]) if how.context else None
-    state = run.model.start(1)
+    state: State = None
 
     def read(number: int, text: str) -> Line:
         return _line(run, number, text, how, [EOS])
@@ -48,7 +46,7 @@ def text_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
                 found.append(one)
         else:
             ids = [line.ids for line in lines]
-            found = predict_lines(run, ids, [], before, boundaries, how.batch_size)
+            found = predict_lines(run, ids, before, boundaries, how.batch_size)
         yield from _all_rows(run, lines, found, how, ends)
 
 
@@ -59,6 +57,9 @@ def pair_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
         InputError: the run does not translate, a line has no tab or no regions, or it is longer
             than the model's context.
     """
+    from ..generation.translate import check_fits
+    from .tensor_predictions import predict_batches
+
     run.require(Ability.TRANSLATE)
     assert run.source is not None
     how.refuse_context(run.name, "translates")
@@ -78,7 +79,7 @@ def pair_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal]:
     for block in blocks(texts, _LINES * how.batch_size, read):
         lines, sources = [line for line, _ in block], [ids for _, ids in block]
         ids = [line.ids for line in lines]
-        found = predict_lines(run, ids, sources, None, _tensor(run, ends), how.batch_size)
+        found = predict_batches(run, ids, sources, None, _array(ends), how.batch_size)
         yield from _all_rows(run, lines, found, how, ends)
 
 
@@ -89,6 +90,9 @@ def pseudo_rows(run: Run, texts: Iterable[str], how: Rows) -> Iterator[Surprisal
         InputError: the run does not predict masked words, a line has no regions, or it is longer
             than the model's context.
     """
+    from ..generation.infill import gap_filler
+    from .pseudo import check_fits_masked, predict_masked
+
     model = gap_filler(run)
     how.refuse_context(run.name, "fills gaps")
     begin = run.tokenizer.word_boundaries()
@@ -110,8 +114,8 @@ def _whole_lines(text: str) -> str:
     return text[:-1] if text.endswith("\n") else text
 
 
-def _tensor(run: Run, ids: list[int] | None) -> torch.Tensor | None:
-    return None if ids is None else torch.tensor(ids, device=run.device)
+def _array(ids: list[int] | None) -> Array | None:
+    return None if ids is None else np.array(ids)
 
 
 def _line(

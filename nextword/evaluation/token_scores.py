@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data.stream import Ids, rows
-from ..types import LanguageModel
+from ..text.tokenizer import EOS
+from ..types import ArrayModel, LanguageModel
 from .gradients import without_gradients
 
 if TYPE_CHECKING:
@@ -36,11 +37,10 @@ class TokenScores(NamedTuple):
         return float("nan") if self.hit is None else float(self.hit.mean())
 
 
-@without_gradients
 def score_tokens(
     model: LanguageModel,
     ids: Ids,
-    device: torch.device,
+    where: torch.device | str,
     *,
     stripes: int = 1,
     warmup: int = 0,
@@ -56,12 +56,55 @@ def score_tokens(
 
     Args:
         ids: the text (N,).
+        where: the device of the model.
         stripes: number of parts that are read in parallel.
         warmup: tokens that each part reads before its own, without scoring them.
         chunk: tokens per call of the model; it changes memory and speed, not the result.
         watch: called with the hidden vectors and targets of each chunk (one stripe only).
         progress: called with the number of tokens just scored.
     """
+    if isinstance(model, ArrayModel):
+        return _score_arrays(model, ids, stripes, warmup, progress)
+    return score_by_tensors(
+        model,
+        ids,
+        where,
+        stripes=stripes,
+        warmup=warmup,
+        chunk=chunk,
+        watch=watch,
+        progress=progress,
+    )
+
+
+def _score_arrays(
+    model: ArrayModel, ids: Ids, stripes: int, warmup: int, progress: Progress | None
+) -> TokenScores:
+    """Score every token by a model that needs no torch; see `score_tokens`."""
+    length = -(-len(ids) // stripes)
+    parts = []
+    for start in range(0, len(ids), length):
+        first = start - 1 - (warmup if start else 0)
+        before = ids[max(0, first) : start]
+        before = np.concatenate([np.full(max(0, -first), EOS, before.dtype), before])
+        parts.append(model.score_ids(ids[start : start + length], before, progress))
+    log_prob, hit = zip(*parts, strict=True)
+    return TokenScores(np.concatenate(log_prob), np.concatenate(hit))
+
+
+@without_gradients
+def score_by_tensors(
+    model: LanguageModel,
+    ids: Ids,
+    device: torch.device | str,
+    *,
+    stripes: int,
+    warmup: int,
+    chunk: int,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
+) -> TokenScores:
+    """Score every token by a model that reads tensors; see `score_tokens`."""
     import torch
 
     from ..state import concatenate, select

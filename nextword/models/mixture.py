@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,13 +19,17 @@ from pydantic import Field, model_validator
 from .. import bounds
 from ..config import Part
 from ..errors import InputError
+from ..logarithms import log_softmax
 from ..ngram.interface import Listable
-from ..types import LanguageModel, Output, Scored, State, Stored
+from ..text.tokenizer import EOS
+from ..types import ArrayModel, LanguageModel, Output, Predicted, Scored, State, Stored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..ngram.table import Table
+
+Array = np.ndarray[Any, Any]
 
 _NOTHING = -1e4  # natural log-probability that stands for 0 in a log-linear mixture
 _NUMBERS = 1 << 24  # probabilities that `score` holds at a time
@@ -55,6 +59,11 @@ class MixtureConfig(Part):
         if weights and not any(weights):
             raise ValueError("weights must not all be 0")
         return self
+
+    def of(self, members: list[LanguageModel], vocab_size: int) -> MixtureLM:
+        """Make a mixture of models with the same vocabulary."""
+        kind = ArrayMixtureLM if all(isinstance(one, ArrayModel) for one in members) else MixtureLM
+        return kind(self, members, vocab_size)
 
     def build(self, vocab_size: int) -> MixtureLM:
         """Make a mixture without members. Opening a run makes one with its members."""
@@ -110,11 +119,6 @@ class MixtureLM:
         same = np.arange(self.vocab_size, dtype=np.uint32)
         names = Lexicon.of(map(str, range(self.vocab_size)))  # the members have the same ids
         return merge([Member(table, same) for table in tables], names, self.weights)
-
-    def score_ids(
-        self, ids: np.ndarray[Any, Any], progress: Callable[[int], None] | None = None
-    ) -> None:
-        """None: members may need torch."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         for member in self.members:
@@ -175,6 +179,44 @@ class MixtureLM:
         return Scored(torch.cat(log_probs, 1), state, torch.cat(hits, 1), together)
 
 
+class ArrayMixtureLM(MixtureLM):
+    """A mixture of models each of which is an `ArrayModel`, as n-gram models are."""
+
+    def advance_ids(self, ids: Array, state: State = None) -> State:
+        """See `ArrayModel`; the state is the tuple of the members' states."""
+        return tuple(member.advance_ids(ids, one) for member, one in self._with_states(state))
+
+    def predict_ids(self, ids: Array, state: State = None) -> Predicted:
+        """See `ArrayModel`."""
+        rows = [member.predict_ids(ids, one) for member, one in self._with_states(state)]
+        log_probs = mix_arrays([row.log_probs for row in rows], self.weights, self.config.kind)
+        return Predicted(log_probs, tuple(row.state for row in rows))
+
+    def score_ids(
+        self, ids: Array, before: Array | None = None, progress: Callable[[int], None] | None = None
+    ) -> tuple[Array, Array]:
+        """See `ArrayModel`; the whole distribution is computed before each token."""
+        log_prob, hit = np.empty(len(ids), np.float32), np.empty(len(ids), bool)
+        before = np.array([EOS]) if before is None else before
+        state, last = self.advance_ids(before[:-1]), before[-1:]
+        steps = max(1, _NUMBERS // self.vocab_size)
+        for first in range(0, len(ids), steps):
+            some = ids[first : first + steps]
+            predicted = self.predict_ids(np.concatenate([last, some[:-1]]), state)
+            state, last = predicted.state, some[-1:]
+            part = slice(first, first + len(some))
+            log_prob[part] = np.take_along_axis(predicted.log_probs, some[:, None], 1)[:, 0]
+            hit[part] = predicted.log_probs.argmax(1) == some
+            if progress:
+                progress(len(some))
+        return log_prob, hit
+
+    def _with_states(self, state: State) -> Iterator[tuple[ArrayModel, State]]:
+        states = [None] * len(self.members) if state is None else state
+        for member, one in zip(self.members, states, strict=True):
+            yield cast(ArrayModel, member), one
+
+
 def _size(member: LanguageModel) -> int:
     """The number of parameters of a member."""
     if isinstance(member, Stored):
@@ -204,3 +246,18 @@ def mix(logits: list[Tensor], weights: tuple[float, ...] | Tensor, kind: str) ->
     return torch.stack([part + share for part, share in zip(parts, shares, strict=True)]).logsumexp(
         0
     )
+
+
+def mix_arrays(log_probs: list[Array], weights: tuple[float, ...], kind: str) -> Array:
+    """Combine log-probabilities (T, V) of each member into those of the mixture, as `mix` does with
+    tensors, and normalise them."""
+    parts = [log_softmax(part) for part in log_probs]
+    if kind == "log-linear":
+        clipped = [
+            weight * part.clip(_NOTHING) for weight, part in zip(weights, parts, strict=True)
+        ]
+        return log_softmax(np.sum(clipped, 0))
+    with np.errstate(divide="ignore"):
+        shares = np.log(np.array(weights, np.float32))
+    joint = [part + share for part, share in zip(parts, shares, strict=True)]
+    return log_softmax(np.logaddexp.reduce(joint))

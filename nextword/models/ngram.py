@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..ngram.settings import NgramSettings
 from ..text.tokenizer import EOS
-from ..types import Found, Output, Scored, State
+from ..types import Found, FoundInArrays, Output, Predicted, Scored, State
 
 if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` import it
     import torch
@@ -31,7 +31,14 @@ if TYPE_CHECKING:  # counting needs no torch; `forward`, `score` and `start` imp
     from ..text.tokenizer import Tokenizer
 
 
+Array = np.ndarray[Any, Any]
+
 _BLOCK = 1 << 16  # tokens that are scored at a time
+
+
+def _plain(ids: Array) -> Array:
+    """Ids as the table reads them."""
+    return np.ascontiguousarray(ids, np.uint32)
 
 
 class NgramConfig(NgramSettings):
@@ -92,7 +99,7 @@ class NgramLM:
         sizes = self.table.sizes
         return sum(sizes) + sum(sizes[:-1])
 
-    def fit(self, ids: np.ndarray[Any, Any]) -> Estimated:
+    def fit(self, ids: Array) -> Estimated:
         """Estimate the model from ids (N,), in which every line ends in `<eos>`.
 
         Raises:
@@ -162,26 +169,24 @@ class NgramLM:
         """ids (B, T) → logits (B, T, V), which are natural log-probabilities."""
         import torch
 
-        from ..ngram.table import natural
+        rows = [
+            self.predict_ids(row, before)
+            for row, before in zip(ids.cpu().numpy(), state.tolist(), strict=True)
+        ]
 
-        logits = np.empty((*ids.shape, self.vocab_size), np.float32)
-        states = self._states(ids, state)  # (B, T + 1)
-        for row, after in zip(logits, states[:, 1:], strict=True):
-            for out, one in zip(row, after.tolist(), strict=True):
-                self.table.distribution(one, out)
-        natural(logits, np.arange(self.vocab_size))
-        last = torch.from_numpy(states[:, -1].copy())
+        def together(parts: list[Any]) -> Tensor:
+            return torch.from_numpy(np.stack(parts)).to(ids.device)
 
         def found(targets: Tensor) -> Found:
-            log_prob, nodes = self._look_up(ids, targets, states[:, 1:])
-            order = np.asarray(self.table.order_of(nodes.reshape(-1))).reshape(nodes.shape)
-            return Found(
-                torch.from_numpy(log_prob).to(ids.device), torch.from_numpy(order).to(ids.device)
-            )
+            answers = []
+            for row, wanted in zip(rows, targets.cpu().numpy(), strict=True):
+                assert row.found is not None
+                answers.append(row.found(wanted))
+            log_prob = together([answer.log_prob for answer in answers])
+            return Found(log_prob, together([answer.order for answer in answers]))
 
-        return Output(
-            torch.from_numpy(logits).to(ids.device), last.to(ids.device), None, None, found
-        )
+        last = torch.tensor([row.state for row in rows], dtype=torch.int64, device=ids.device)
+        return Output(together([row.log_probs for row in rows]), last, None, None, found)
 
     def score(self, ids: Tensor, targets: Tensor, state: State) -> Scored:
         """ids (B, T), targets (B, T) → log-probabilities (B, T)."""
@@ -189,7 +194,7 @@ class NgramLM:
 
         before = self._states(ids, state)[:, 1:]
         wanted = targets.cpu().numpy()
-        log_prob, _ = self._look_up(ids, targets, before)
+        log_prob, _ = self._look_up(ids.cpu().numpy(), wanted, before)
         hit = (
             self.table.best(np.ascontiguousarray(before).reshape(-1)).reshape(wanted.shape)
             == wanted
@@ -200,16 +205,37 @@ class NgramLM:
             torch.from_numpy(hit).to(ids.device),
         )
 
-    def score_ids(
-        self, ids: np.ndarray[Any, Any], progress: Callable[[int], None] | None = None
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """See `Stored`; `<eos>` is read before the first of ids (N,)."""
+    def advance_ids(self, ids: Array, state: State = None) -> State:
+        """See `ArrayModel`; a state is a node of the table."""
+        return self.table.advance(_plain(ids), self._node(state))
+
+    def predict_ids(self, ids: Array, state: State = None) -> Predicted:
+        """See `ArrayModel`."""
         from ..ngram.table import natural
 
+        states = np.empty(len(ids) + 1, np.int64)
+        self.table.states(_plain(ids), self._node(state), states)
+        log_probs = np.empty((len(ids), self.vocab_size), np.float32)
+        for out, one in zip(log_probs, states[1:].tolist(), strict=True):
+            self.table.distribution(one, out)
+        natural(log_probs, np.arange(self.vocab_size))
+
+        def found(targets: Array) -> FoundInArrays:
+            log_prob, nodes = self._look_up(ids[None], targets[None], states[None, 1:])
+            return FoundInArrays(log_prob[0], np.asarray(self.table.order_of(nodes[0])))
+
+        return Predicted(log_probs, int(states[-1]), found)
+
+    def score_ids(
+        self, ids: Array, before: Array | None = None, progress: Callable[[int], None] | None = None
+    ) -> tuple[Array, Array]:
+        """See `ArrayModel`."""
+        from ..ngram.table import natural
+
+        state = self.advance_ids(np.array([EOS]) if before is None else before)
         log_prob, hit = np.empty(len(ids), np.float32), np.empty(len(ids), bool)
-        state = self.table.advance(np.array([EOS], np.uint32), self.table.start)
         for first in range(0, len(ids), _BLOCK):
-            some = np.ascontiguousarray(ids[first : first + _BLOCK], np.uint32)
+            some = _plain(ids[first : first + _BLOCK])
             states = np.empty(len(some) + 1, np.int64)
             self.table.states(some, state, states)
             part = slice(first, first + len(some))
@@ -221,18 +247,18 @@ class NgramLM:
                 progress(len(some))
         return log_prob, hit
 
-    def _look_up(
-        self, ids: Tensor, targets: Tensor, states: np.ndarray[Any, Any]
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _node(self, state: State) -> int:
+        return self.table.start if state is None else state
+
+    def _look_up(self, ids: Array, targets: Array, states: Array) -> tuple[Array, Array]:
         """The natural log-probabilities (B, T) of targets (B, T) after `states` (B, T), to which
         ids (B, T) led, and the nodes (B, T) of the n-grams found for them."""
         from ..ngram.table import natural
 
-        wanted = targets.cpu().numpy()
-        log_prob = np.empty(wanted.shape, np.float32)
-        nodes = np.empty(wanted.shape, np.uint32)
+        log_prob: Array = np.empty(targets.shape, np.float32)
+        nodes: Array = np.empty(targets.shape, np.uint32)
         for out, found, row, before, after in zip(
-            log_prob, nodes, wanted, states, ids.cpu().numpy(), strict=True
+            log_prob, nodes, targets, states, ids, strict=True
         ):
             if len(row) and np.array_equal(row[:-1], after[1:]):  # targets are the next ids
                 out[:], found[:], _ = self.table.score(row, int(before[0]))
@@ -240,7 +266,7 @@ class NgramLM:
                 for at, one in enumerate(before.tolist()):
                     some, node, _ = self.table.score(row[at : at + 1], one)
                     out[at], found[at] = some[0], node[0]
-        natural(log_prob, wanted)
+        natural(log_prob, targets)
         return log_prob, nodes
 
     def sum_documents(
@@ -254,7 +280,7 @@ class NgramLM:
             self._lookup = tokenizer, Lookup.of(tokenizer)
         return sum_documents(self.table, tokenizer, self._lookup[1], texts, workers)
 
-    def _states(self, ids: Tensor, state: State) -> np.ndarray[Any, Any]:
+    def _states(self, ids: Tensor, state: State) -> Array:
         """The states (B, T + 1) before the first of ids (B, T) and after each of them."""
         rows = ids.cpu().numpy()
         states = np.empty((len(rows), rows.shape[1] + 1), np.int64)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from ..data.stream import Ids, rows
+from ..data.stream import Ids
 from ..evaluation.figures import safe_exp
 from ..evaluation.token_scores import score_tokens
-from ..models.mixture import MixtureConfig, mix
+from ..models.mixture import MixtureConfig
 from ..run import Run
 
 _ROUNDS = 200  # most rounds of EM
 _ENOUGH = 1e-7  # nats per token: EM stops when it gains less
 _TOKENS = 20_000  # of held-out text that log-linear weights are fitted to
-_NEWTON = 12  # most steps of Newton's method
 
 
 class Weighed(NamedTuple):
@@ -36,7 +34,7 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
         config: the settings of the mixture.
     """
     scores = [
-        score_tokens(run.model, ids, run.device).log_prob.astype(np.float64) for run in members
+        score_tokens(run.model, ids, run.where).log_prob.astype(np.float64) for run in members
     ]
     alone = [safe_exp(-float(score.mean())) for score in scores]
     if config.kind == "linear":
@@ -45,7 +43,9 @@ def weigh(members: list[Run], ids: Ids, config: MixtureConfig) -> Weighed:
             log_probs = np.stack(scores, 1) + np.log(weights)
         nll = -float(np.logaddexp.reduce(log_probs, 1).mean())
         return Weighed(tuple(weights), alone, safe_exp(nll))
-    weights, nll = _newton(members, ids[:_TOKENS], config.weights)
+    from .log_linear_weights import newton
+
+    weights, nll = newton(members, ids[:_TOKENS], config.weights)
     return Weighed(weights, alone, safe_exp(nll))
 
 
@@ -81,51 +81,3 @@ def expectation_maximisation(log_probs: Ids) -> tuple[float, ...]:
 def _mean_log(log_probs: Ids, weights: Any) -> float:
     with np.errstate(divide="ignore"):
         return float(np.logaddexp.reduce(log_probs + np.log(weights), 1).mean())
-
-
-@torch.no_grad()
-def _newton(
-    members: list[Run], ids: Any, given: tuple[float, ...]
-) -> tuple[tuple[float, ...], float]:
-    """Find log-linear weights by Newton's method.
-
-    -Σ log p is convex in the weights. Its gradient is the expected minus the observed
-    log-probabilities of the members, and its Hessian is their covariance.
-
-    Returns:
-        The weights (K,), and the negative log-likelihood in nats per token.
-    """
-    count = len(members)
-    weights = torch.tensor(given or (1 / count,) * count, dtype=torch.float64)
-    best = (tuple(weights.tolist()), float("inf"))
-    for _ in range(1 if given else _NEWTON):
-        loss, gradient, hessian = (
-            0.0,
-            torch.zeros(count).double(),
-            torch.zeros(count, count).double(),
-        )
-        states = [run.model.start(1) for run in members]
-        vocab_size = members[0].model.vocab_size
-        step = max(1, (1 << 22) // vocab_size)
-        for at in range(0, len(ids), step):
-            inputs, targets = rows(ids, np.array([at]), min(step, len(ids) - at))
-            parts = []
-            for index, run in enumerate(members):
-                output = run.model.forward(inputs.to(run.device), states[index])
-                states[index] = output.state
-                parts.append(output.logits[0].float().log_softmax(-1).cpu())
-            features = torch.stack(parts, -1).clamp_min(-100)  # (t, V, K)
-            log_prob = mix(parts, weights.float(), "log-linear").log_softmax(-1)
-            probs = log_prob.exp()
-            observed = features.gather(1, targets[0][:, None, None].expand(-1, 1, count))[:, 0]
-            expected = torch.einsum("tv,tvk->tk", probs, features)
-            second = torch.einsum("tv,tvk,tvl->tkl", probs, features, features)
-            loss -= float(log_prob.gather(1, targets[0][:, None]).double().sum())
-            gradient += (expected - observed).double().sum(0)
-            hessian += (second - expected[:, :, None] * expected[:, None, :]).double().sum(0)
-        if loss < best[1] - 1e-6 * len(ids):
-            best = (tuple(weights.tolist()), loss)
-        else:
-            break
-        weights = weights - torch.linalg.solve(hessian + 1e-6 * torch.eye(count), gradient)
-    return best[0], best[1] / len(ids)

@@ -22,7 +22,8 @@ from nextword.evaluation.token_scores import score_tokens
 from nextword.models.mixture import MixtureConfig, MixtureLM, mix
 from nextword.models.ngram import NgramConfig
 from nextword.training.by_mixing import mix_runs
-from nextword.training.mixture_weights import _newton, expectation_maximisation
+from nextword.training.log_linear_weights import newton
+from nextword.training.mixture_weights import expectation_maximisation
 from nextword.training.request import Request
 from nextword.types import LanguageModel
 from tests.support import Cli, snapshot
@@ -266,7 +267,7 @@ def test_newton_finds_the_best_log_linear_weights(runs: Runs, tmp_path: Path) ->
         model = MixtureLM(config, [run.model for run in members], members[0].tokenizer.vocab_size)
         return score_tokens(model, ids, torch.device("cpu")).nll / len(ids)
 
-    weights, found = _newton(members, ids, ())
+    weights, found = newton(members, ids, ())
     best = nll(weights)
     assert found == pytest.approx(best, rel=1e-5)
     for at in range(3):

@@ -37,6 +37,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = python(folder, True, "-m", "nextword", "train", "ngram", "--train", "text.txt", "--out",
                   "run", "--set", "model.order=3", "--quiet")  # fmt: skip
     assert done.returncode == 0, done.stderr
+    (folder / "regions.txt").write_text("the cat | sat on | a mat\nthe dog | ran\n")
+    done = python(folder, True, "-m", "nextword", "train", "ngram", "--train", "text.txt", "--out",
+                  "small", "--from", "run", "--set", "model.order=1", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = python(folder, True, "-m", "nextword", "train", "mixture", "run", "small", "--valid",
+                  "text.txt", "--out", "mixed", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -61,7 +68,16 @@ def figures(text: str) -> list[str]:
     "words",
     [
         "score run text.txt --json",
+        "score run text.txt --by token",
+        "score run text.txt --by word --context text.txt",
+        "score run text.txt --by word --context previous --json",
+        "score run regions.txt --regions",
+        "score mixed text.txt",
+        "score mixed text.txt --by word",
         "evaluate run --data text.txt",
+        "evaluate run --data text.txt --stripes 4",
+        "evaluate mixed --data text.txt --stripes 2",
+        "train mixture run small --valid text.txt --out again --overwrite",
         "export run --format arpa --out x.arpa --overwrite",
         "recipes",
         "--help",
@@ -101,18 +117,28 @@ def test_what_needs_torch_says_so(words: str, place: Path) -> None:
     assert not (place / "new").exists()
 
 
-def test_scores_beside_the_tensors() -> None:
-    """What an n-gram model says of ids without torch is what it says of tensors, to the bit."""
+@pytest.mark.parametrize(("stripes", "warmup"), [(1, 0), (1, 9), (3, 0), (4, 1), (4, 50), (7, 999)])
+def test_scores_beside_the_tensors(stripes: int, warmup: int) -> None:
+    """What an n-gram model says of ids without torch is what it says of tensors, to the bit; a
+    mixture computes with numpy what torch computes, to the precision of float32."""
     import numpy as np
-    import torch
 
-    from nextword.evaluation.token_scores import score_tokens
+    from nextword.evaluation.token_scores import score_by_tensors, score_tokens
+    from nextword.models.mixture import MixtureConfig
     from nextword.models.ngram import NgramConfig
 
-    ids = np.random.default_rng(0).choice([1, 1, 2, 3, 4, 5, 0], 3000)
-    model = NgramConfig(order=3).build(7)
-    model.fit(np.append(ids[:2000], 1))
-    log_prob, hit = model.score_ids(ids)
-    wanted = score_tokens(model, ids, torch.device("cpu"))
-    assert wanted.hit is not None
-    assert np.array_equal(log_prob, wanted.log_prob) and np.array_equal(hit, wanted.hit)
+    ids = np.random.default_rng(0).choice([1, 1, 2, 3, 4, 5, 0], 3001)
+    models = [NgramConfig(order=order).build(7) for order in (3, 2)]
+    for model in models:
+        model.fit(np.append(ids[:2000], 1))
+    linear = MixtureConfig(weights=(0.3, 0.7))
+    log_linear = MixtureConfig(kind="log-linear", weights=(0.8, 0.6))
+    for model in (models[0], linear.of(models, 7), log_linear.of(models, 7)):
+        found = score_tokens(model, ids, "cpu", stripes=stripes, warmup=warmup)
+        wanted = score_by_tensors(model, ids, "cpu", stripes=stripes, warmup=warmup, chunk=512)
+        assert found.hit is not None and wanted.hit is not None
+        exact = model is models[0]
+        np.testing.assert_allclose(
+            found.log_prob, wanted.log_prob, rtol=0, atol=0 if exact else 3e-6
+        )
+        assert (found.hit != wanted.hit).mean() <= (0 if exact else 0.001)
