@@ -22,7 +22,7 @@ import nextword
 from nextword import Surprisal
 from nextword.config import Config, TextConfig
 from nextword.errors import InputError
-from nextword.evaluation import predictions
+from nextword.evaluation import predictions, tensor_predictions
 from nextword.evaluation.words import read_regions
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
@@ -301,7 +301,8 @@ def test_batches_and_chunks_change_nothing(
     lines = (RUNS / "valid.txt").read_text().splitlines()[:9]
     lines.append(" ".join(lines))  # longer than the Transformer's context
     whole = nextword.surprisal(loaded(name), lines, by="token")
-    monkeypatch.setattr(predictions, "_NUMBERS", numbers)
+    for module in (predictions, tensor_predictions):
+        monkeypatch.setattr(module, "NUMBERS", numbers)
     again = nextword.surprisal(loaded(name), lines, by="token", batch_size=batch_size)
     for one, other in zip(whole, again, strict=True):
         assert one.surprisal_bits == pytest.approx(other.surprisal_bits, rel=1e-5, abs=1e-6)
@@ -321,7 +322,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         return output
 
     monkeypatch.setattr(run.model, "forward", watched)
-    monkeypatch.setattr(predictions, "_NUMBERS", 4000)
+    monkeypatch.setattr(tensor_predictions, "NUMBERS", 4000)
     nextword.surprisal(run, ["the barn " * 300, *["the horse"] * 50])
     assert max(seen) <= 4000 and len(seen) > 20
 
