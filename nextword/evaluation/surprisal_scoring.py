@@ -15,7 +15,8 @@ from ..run import Run
 from ..text.input_lines import blocks
 from ..text.tokenizer import EOS, SPECIALS, UNK, Span, line_named
 from ..types import Ability, State
-from .predictions import Array, Predictions, predict_lines, predict_next_line, state_after
+from .line_predictions import predict_lines, predict_next_line, state_after
+from .predictions import Array, Predictions
 from .surprisal import Rows, Surprisal
 from .words import Line, Unit, boundary_shares, read_regions, regions_of, words_of
 

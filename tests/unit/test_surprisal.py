@@ -22,7 +22,7 @@ import nextword
 from nextword import Surprisal
 from nextword.config import Config, TextConfig
 from nextword.errors import InputError
-from nextword.evaluation import predictions, tensor_predictions
+from nextword.evaluation import line_predictions, tensor_predictions
 from nextword.evaluation.words import read_regions
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
@@ -301,7 +301,7 @@ def test_batches_and_chunks_change_nothing(
     lines = (RUNS / "valid.txt").read_text().splitlines()[:9]
     lines.append(" ".join(lines))  # longer than the Transformer's context
     whole = nextword.surprisal(loaded(name), lines, by="token")
-    for module in (predictions, tensor_predictions):
+    for module in (line_predictions, tensor_predictions):
         monkeypatch.setattr(module, "NUMBERS", numbers)
     again = nextword.surprisal(loaded(name), lines, by="token", batch_size=batch_size)
     for one, other in zip(whole, again, strict=True):
