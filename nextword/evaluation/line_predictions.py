@@ -1,4 +1,4 @@
-"""Predicts the tokens of lines of running text: with arrays where the model can, else with tensors."""
+"""Predicts the tokens of lines of running text: with arrays if the model can, else with tensors."""
 
 from __future__ import annotations
 
