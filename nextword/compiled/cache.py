@@ -15,6 +15,7 @@ import inspect
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -35,6 +36,7 @@ _ALWAYS = tuple(f"{_PACKAGE}.compiled.{name}" for name in ("compiler", "intrinsi
 _CONSTANT = (bool, int, float, str, bytes, tuple, np.generic)
 _DIGEST = 32  # bytes of SHA-256
 _SUFFIX = ".machine"
+_ABANDONED = 3600  # seconds after which nobody is still writing a file
 
 
 def code(
@@ -58,13 +60,19 @@ def code(
             _write(folder / file, made)
         except OSError:  # it cannot be written, or the disk is full
             continue
-        for old in folder.glob(f"{prefix}*{_SUFFIX}"):
-            if old.name != file:
-                with suppress(OSError):
-                    old.unlink()
+        _clear(folder, prefix, file)
         return Code(name, made)
     _say_what_it_costs()
     return Code(name, made)
+
+
+def _clear(folder: Path, prefix: str, current: str) -> None:
+    """Remove old code of a function, and what processes that were killed have left of it."""
+    for path in folder.glob(f"{prefix}*"):
+        with suppress(OSError):
+            left = path.suffix != _SUFFIX and time.time() - path.stat().st_mtime > _ABANDONED
+            if left or (path.suffix == _SUFFIX and path.name != current):
+                path.unlink()
 
 
 @lru_cache

@@ -99,6 +99,18 @@ cache._write = refuse
         assert kept.read_bytes() == good
 
 
+def test_what_killed_processes_left_is_removed(copy: Path) -> None:
+    """Not what another process is writing."""
+    assert "compiled" in run(copy, USE)[0]
+    (kept,) = (copy / "nextword").rglob("*.machine")
+    left, written = kept.with_name(kept.name + "-left"), kept.with_name(kept.name + "-new")
+    kept.rename(left)
+    written.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert "compiled" in run(copy, USE)[0]
+    assert kept.exists() and written.exists() and not left.exists()
+
+
 def test_code_of_another_processor_is_left_alone(copy: Path) -> None:
     """Two machines that share a disk do not take each other's code away."""
     other = """
