@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding
-from numba import njit, types
+from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
 from numba.np.numpy_support import from_dtype
 
 from .deferred import Deferred
@@ -41,9 +42,10 @@ _KIND = {"int": types.int64, "float": types.float64, "bool": types.boolean}
 
 
 def dispatcher(function: Callable[..., object], options: dict[str, object]) -> Any:
-    """A function as other compiled functions call it."""
-    decorate: Any = njit
-    return decorate(**_OPTIONS, **options)(_without_deferred(function))
+    """A function as other compiled functions call it: what `numba.njit` makes, but also where the
+    environment has `NUMBA_DISABLE_JIT`."""
+    options = {"nopython": True, "boundscheck": None, **_OPTIONS, **options}
+    return CPUDispatcher(_without_deferred(function), targetoptions=options)
 
 
 def compile_call(function: Any, kinds: tuple[str, ...], name: str) -> bytes:

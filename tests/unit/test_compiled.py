@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -144,3 +145,21 @@ print([key for key, value in found.items() if not value._calls and key[1] not in
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_compiling_does_not_depend_on_numba_s_switches() -> None:
+    """`NUMBA_DISABLE_JIT`, which people set to debug their own functions."""
+    script = """
+from nextword.compiled import cache
+cache._read = lambda path: None
+cache._write = lambda path, made: None
+from nextword.text.vocabulary_builder import VocabularyBuilder
+print(VocabularyBuilder().add("a b a").tolist())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "[2, 3, 2]\n", done.stderr
