@@ -63,7 +63,8 @@ def warm_up() -> None:
         merge([Member(table, ids) for ids in maps], words, [0.5, 0.5])
         _ask(*read_kenlm(folder / "probing"), ids)
         read_kenlm(folder / "trie")
-        kenlm.Model(arpa).score_many(["a b"])
+        for model in (arpa, folder / "probing"):
+            kenlm.Model(model).score_many(["a b"])
 
 
 def _ask(model: Ngrams, words: Lexicon, ids: Array) -> None:
