@@ -21,6 +21,9 @@ from .options import (
     Quiet,
     Stripes,
     Target,
+    advise_on_prose,
+    beginning_of,
+    beginning_of_pairs,
     decoding_settings,
     dynamic_settings,
     print_json,
@@ -78,6 +81,9 @@ def command(
     others = options.given() + ["--out"] * bool(out)
     refuse_other_options(data, others, by, bool(minimal_pairs))
     loaded = [load(path, device) for path in runs]
+    if not quiet and normalise == "none":
+        read = beginning_of_pairs if minimal_pairs else beginning_of
+        advise_on_prose(loaded, lambda: read(minimal_pairs or data))
     if minimal_pairs:
         with progress_bar("evaluating", quiet, "pairs") as bar:
             result: Comparison = compare_minimal_pairs(

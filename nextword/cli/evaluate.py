@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -27,6 +26,8 @@ from .options import (
     Stripes,
     Target,
     advise_on_prose,
+    beginning_of,
+    beginning_of_pairs,
     decoding_settings,
     dynamic_settings,
     print_json,
@@ -90,22 +91,13 @@ def _evaluate(
         with progress_bar("tuning the cache", quiet) as bar:
             cache = tune_cache(run, tune, dynamic=options.dynamic, bar=bar)
             options = replace(options, cache=cache)
-    _advise(run, data, quiet)
+    if not quiet:
+        advise_on_prose([run], lambda: beginning_of(data))
     with progress_bar(task.evaluating[0], quiet, task.evaluating[1]) as bar:
         result = task.evaluate(run, data, replace(options, bar=bar))
     if picture:
         cast("Drawn", result).draw(picture)
     return result
-
-
-def _advise(run: Run, data: list[Path], quiet: bool) -> None:
-    """Tell the user if the text is prose and the run was trained on tokenised text."""
-    from ..text.reader import blocks, open_texts
-    from ..text.word import SAMPLE
-
-    if not quiet and run.tokenizer.reads_tokenised:
-        sample, _ = next(blocks(open_texts(data)), ("", 0))
-        advise_on_prose(run, sample[:SAMPLE])
 
 
 def _evaluate_pairs(
@@ -120,15 +112,13 @@ def _evaluate_pairs(
     from .. import plot
     from ..screen import progress_bar
     from ..tasks.minimal_pairs import evaluate_minimal_pairs
-    from ..text.minimal_pairs import read_minimal_pairs
 
     if picture:
         plot.check(picture)
     with progress_bar("evaluating", quiet, "pairs") as bar:
         found = evaluate_minimal_pairs(run, files, by=by or "sum", normalise=normalise, bar=bar)
     if not quiet and normalise == "none":
-        sample = (pair.good for path in files for pair in read_minimal_pairs(path))
-        advise_on_prose(run, "\n".join(islice(sample, 100)))
+        advise_on_prose([run], lambda: beginning_of_pairs(files))
     if picture:
         found.draw(picture)
     return found

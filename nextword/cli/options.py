@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,19 +128,48 @@ def refuse_other_options(data: list[Path], options: list[str], by: str | None, p
         raise InputError(f"--minimal-pairs is measured without {' and '.join(given)}; {out}")
 
 
-def advise_on_prose(run: Run, sample: str) -> None:
-    """Tell the user on standard error if a text looks like prose, and the run was trained on
-    tokenised text."""
+def advise_on_prose(runs: Sequence[Run], sample: Callable[[], str]) -> None:
+    """Tell the user on standard error if a text looks like prose, and runs were trained on
+    tokenised text.
+
+    Args:
+        sample: returns the beginning of the text; called if such a run is among them.
+    """
     import sys
 
     from ..text.word import guess_split
 
-    if run.tokenizer.reads_tokenised and guess_split(sample) == "words":
-        print(
-            f"nextword: '{run.name}' was trained on tokenised text, and this looks like prose; "
-            "--normalise tokenised puts spaces round its punctuation",
-            file=sys.stderr,
-        )
+    named = [f"'{run.name}'" for run in runs if run.tokenizer.reads_tokenised]
+    if not named or guess_split(sample()) != "words":
+        return
+    advice = "--normalise tokenised puts spaces round its punctuation"
+    if len(named) < len(runs):
+        advice = "the others were not, so no --normalise suits all of them"
+    names = list(dict.fromkeys(named))
+    these = f"{', '.join(names)} {'was' if len(names) == 1 else 'were'}"
+    print(
+        f"nextword: {these} trained on tokenised text, and this looks like prose; {advice}",
+        file=sys.stderr,
+    )
+
+
+def beginning_of(data: list[Path]) -> str:
+    """The first characters of texts, by which prose is recognised."""
+    from ..text.reader import blocks, open_texts
+    from ..text.word import SAMPLE
+
+    sample, _ = next(blocks(open_texts(data)), ("", 0))
+    return sample[:SAMPLE]
+
+
+def beginning_of_pairs(files: list[Path]) -> str:
+    """The good sentences of the first minimal pairs."""
+    from itertools import islice
+
+    from ..text.minimal_pairs import read_minimal_pairs
+
+    pairs = (pair.good for path in files for pair in read_minimal_pairs(path))
+    return "\n".join(islice(pairs, _WATCHED))
 
 
 class Watched:
@@ -159,7 +188,8 @@ class Watched:
             if line is not None:
                 self._seen.append(line)
             if line is None or len(self._seen) == _WATCHED:
-                advise_on_prose(self._run, "\n".join(self._seen))
+                seen = "\n".join(self._seen)
+                advise_on_prose([self._run], lambda: seen)
                 self._seen = None
         if line is None:
             raise StopIteration

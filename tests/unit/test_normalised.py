@@ -276,10 +276,45 @@ def test_prose_for_a_run_of_tokenised_text_is_told(cli: Cli, raw: Path, tmp_path
     train(tokenised, tmp_path / "run")
     train(raw, tmp_path / "prose", split="words")
     advice = "--normalise tokenised puts spaces round its punctuation"
-    for verb in (["score", "RUN", raw], ["evaluate", "RUN", "--data", raw]):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("It's a cat.\tIt's cat a.\n" * 20)
+    for verb in (
+        ["score", "RUN", raw],
+        ["evaluate", "RUN", "--data", raw],
+        ["evaluate", "RUN", "--minimal-pairs", pairs],
+        ["compare", "RUN", "RUN", "--data", raw],
+        ["compare", "RUN", "RUN", "--minimal-pairs", pairs],
+    ):
         words = [tmp_path / "run" if word == "RUN" else word for word in verb]
-        assert advice in cli(*words)[2]
+        assert cli(*words)[2].count(advice) == 1, verb
         assert advice not in cli(*words, "--normalise", "tokenised")[2]
         words = [tmp_path / "prose" if word == "RUN" else word for word in verb]
         assert advice not in cli(*words)[2]
     assert advice not in cli("score", tmp_path / "run", tokenised)[2]
+    both = cli("compare", tmp_path / "run", tmp_path / "prose", "--data", raw)[2]
+    assert "'run' was trained on tokenised text" in both and "suits all of them" in both
+
+
+@pytest.mark.parametrize(
+    ("text", "is_tokenised"),
+    [
+        ("the king 's ball , was still . \n the sea @-@ side .\n", True),
+        ("the king's ball, was still. the seaside.\n", False),
+        ("▁the ▁king 's ▁ball , ▁was ▁still .\n", False),
+        ("the ki@@ ng 's ba@@ ll , was st@@ ill .\n", False),
+        ("ki ##ng 's ba ##ll , was still .\n", False),
+        ("t h e _ k i n g , _ s t i l l .\n", False),
+        ("明月 , 故乡 。 低头 思 故乡 ，\n", True),
+        ("举头望明月。 低头思故乡。 。\n", False),
+    ],
+)
+@pytest.mark.parametrize("form", ["arpa", "kenlm-probing", "kenlm-trie"])
+def test_a_vocabulary_says_whether_its_text_was_tokenised(
+    text: str, is_tokenised: bool, form: str, tmp_path: Path
+) -> None:
+    """Whatever the order of its words, which is that of hashes in a binary file of KenLM."""
+    (tmp_path / "text.txt").write_text(text * 9, encoding="utf-8")
+    run = train(tmp_path / "text.txt", tmp_path / "run", split="ascii")
+    nextword.export(run, form, tmp_path / "m.arpa")
+    for one in (run, nextword.load(tmp_path / "m.arpa")):
+        assert one.tokenizer.reads_tokenised == is_tokenised
