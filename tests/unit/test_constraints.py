@@ -94,7 +94,7 @@ def test_translations_begin_with_the_prefix(model: str) -> None:
     for done in translate_lines(run, sources, Decoding(no_repeat=1, n_best=4)):
         assert all(len(set(one.text.split())) == len(one.text.split()) for one in done.best)
     for setting in ({"prefix": "die"}, {"no_repeat": 2}, {"replace_unk": True}):
-        with pytest.raises(ValueError, match="beam search"):
+        with pytest.raises(InputError, match="beam search"):
             Decoding(sample=nextword.Sampling(), **setting)  # type: ignore[arg-type]
 
 

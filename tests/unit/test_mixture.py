@@ -606,7 +606,7 @@ def test_failure_leaves_what_was_there(
     make(runs, ["two", "four"], tmp_path / "mix")
     before = snapshot(tmp_path)
     command = ["train", "mixture", runs["four"], runs["lstm"], "--valid", runs["valid"], "--quiet"]
-    for error, status in ((KeyboardInterrupt(), 130), (OSError(28, "No space left"), 2)):
+    for error, status in ((KeyboardInterrupt(), 130), (OSError(28, "No space left"), 1)):
 
         def fail(*args: Any, error: BaseException = error, **kwargs: Any) -> None:
             raise error

@@ -206,7 +206,7 @@ def test_n_best(run: Run) -> None:
     "values", [{"n_best": 5}, {"beam": 2, "n_best": 3}, {"beam": 0}, {"alpha": -1}, {"extra": 0}]
 )
 def test_decoding_refuses(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"n_best|beam|alpha|extra"):
+    with pytest.raises(InputError, match=r"n_best|beam|alpha|extra"):
         Decoding(**values)
 
 
