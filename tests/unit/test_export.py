@@ -335,6 +335,6 @@ def test_interrupted(
     status, _, err = cli(
         "export", home / "word", "--format", "arpa", "--out", out, "--overwrite", "--quiet"
     )
-    assert status == (2 if isinstance(error, OSError) else 130)
+    assert status == (1 if isinstance(error, OSError) else 130)
     assert err.count("\n") == 1
     assert (names(tmp_path), out.read_text()) == ([out.name], OLD)
