@@ -3,24 +3,26 @@ scores, and the peak memory on files of several sizes.
 
     python -m benchmarks.filter --text examples/shakespeare.txt
 
-Prints the tables for docs/results/. KenLM (`nextword[bench]`) reads the ARPA file of the same
-model. Both sides read and write JSON lines; the loop calls `kenlm.Model.score` for every line of a
-document, in one process, or in as many as `nextword filter` has. The sides take turns.
+Prints the tables for docs/results/. Both sides are whole commands, from the start of Python on.
+They load the model (the loop a binary file of it), and read and write JSON lines. The loop calls
+`kenlm.Model.score` (`nextword[bench]`) for every line of a document, in one process, or in as many
+as `nextword filter` has. The sides take turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
-import multiprocessing
 import os
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -28,7 +30,7 @@ from typing import Protocol
 import nextword
 from nextword.errors import InputError
 
-_BLOCK = 1000  # lines that a process of the loop gets at a time
+_CCNET = 5  # a fifth of the documents is enough where each takes longer
 
 
 def main() -> None:
@@ -42,10 +44,11 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "model.arpa"
+        model = folder / "model.binary"
         nextword.train("ngram", given.text, folder / "run", quiet=True)
-        nextword.export(nextword.load(folder / "run"), "arpa", model)
-        speed(given, folder, model)
+        nextword.export(nextword.load(folder / "run"), "kenlm-probing", model)
+        speed(given, folder, model, "none")
+        speed(given, folder, model, "ccnet")
         memory(given, folder)
 
 
@@ -66,47 +69,63 @@ def make(text: Path, out: Path, characters: int, documents: int = 0, size: int =
             number += 1
 
 
-def speed(given: argparse.Namespace, folder: Path, model: Path) -> None:
+def speed(given: argparse.Namespace, folder: Path, model: Path, normalise: str) -> None:
     """Print the documents per second of all sides, and the largest difference of a score."""
-    documents = folder / "documents.jsonl"
-    make(given.text, documents, given.characters, documents=given.documents)
-    run = nextword.load(model)
-
-    def ours() -> None:
-        nextword.filter(
-            run, documents, folder / "ours", workers=given.workers, overwrite=True, quiet=True
-        )
-
-    sides: dict[str, Callable[[], None]] = {f"nextword filter, {given.workers} processes": ours}
-    try:
-        import kenlm
-    except ImportError:
-        print("kenlm is not installed: pip install 'nextword[bench]'", file=sys.stderr)
+    documents, ours, theirs = (folder / name for name in ("documents.jsonl", "ours", "theirs"))
+    count = given.documents if normalise == "none" else given.documents // _CCNET
+    make(given.text, documents, given.characters, documents=count)
+    workers = str(given.workers)
+    own: list[str | Path] = [
+        "nextword",
+        "filter",
+        folder / "run",
+        documents,
+        "--out",
+        ours,
+        "--workers",
+        workers,
+    ]
+    sides: dict[str, Sequence[str | Path]] = {
+        f"nextword filter, {workers} processes": [
+            *own, "--normalise", normalise, "--overwrite", "--quiet"
+        ]
+    }  # fmt: skip
+    if importlib.util.find_spec("kenlm"):
+        for n in ("1", workers):
+            loop: list[str | Path] = [
+                "benchmarks.filter_loop",
+                model,
+                documents,
+                theirs,
+                n,
+                normalise,
+            ]
+            sides[f"kenlm loop, {n} process{'es' * (n != '1')}"] = loop
     else:
-        scorer = kenlm.Model(str(model))
-        sides["kenlm loop, 1 process"] = lambda: loop(scorer, documents, folder / "theirs", 1)
-        many = f"kenlm loop, {given.workers} processes"
-        sides[many] = lambda: loop(scorer, documents, folder / "theirs", given.workers)
-    ours()  # imports and compiles what is needed
+        print("kenlm is not installed: pip install 'nextword[bench]'", file=sys.stderr)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    _run(next(iter(sides.values())))  # compiles what is needed
     for _ in range(given.rounds):
         for name, side in sides.items():
-            began = time.perf_counter()
-            side()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(_run(side))
     fastest = median(next(iter(seconds.values())))
     size = documents.stat().st_size / 1e6
-    print(f"\n{given.documents:,} documents, {size:,.0f} MB of JSON lines\n")
+    print(f"\n{count:,} documents, {size:,.0f} MB of JSON lines, normalisation: {normalise}\n")
     print("| | documents/s | MB/s | nextword is |\n| --- | ---: | ---: | ---: |")
     for name, times in seconds.items():
         took = median(times)
         ratio = "" if took == fastest else f"{took / fastest:.1f} times as fast"
-        print(f"| {name} | {given.documents / took:,.0f} | {size / took:.1f} | {ratio} |")
+        print(f"| {name} | {count / took:,.0f} | {size / took:.1f} | {ratio} |", flush=True)
     if len(sides) > 1:
-        pairs = zip(
-            scores(folder / "ours" / documents.name), scores(folder / "theirs"), strict=True
-        )
+        pairs = zip(scores(ours / documents.name), scores(theirs), strict=True)
         print(f"\nlargest relative difference of a perplexity: {max(map(apart, pairs)):.1e}")
+
+
+def _run(arguments: Sequence[str | Path]) -> float:
+    """The seconds that a command takes."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
 
 
 def apart(pair: tuple[float, float]) -> float:
@@ -125,47 +144,6 @@ class Scorer(Protocol):
     def score(self, sentence: str, /) -> float:
         """The logarithm to base 10 of a sentence's probability."""
         ...
-
-
-class Lines:
-    """The loop: what stands in every script that filters with KenLM."""
-
-    def __init__(self, model: Scorer) -> None:
-        self.score = model.score
-
-    def __call__(self, rows: list[str]) -> list[str]:
-        done = []
-        for row in rows:
-            record = json.loads(row)
-            total, words = 0.0, 0
-            for line in record["text"].split("\n"):
-                total += self.score(line)
-                words += len(line.split()) + 1
-            record["perplexity"] = 10.0 ** (-total / words)
-            done.append(json.dumps(record, ensure_ascii=False) + "\n")
-        return done
-
-
-_lines: Lines | None = None  # forked processes have it
-
-
-def _work(rows: list[str]) -> list[str]:
-    assert _lines is not None
-    return _lines(rows)
-
-
-def loop(model: Scorer, documents: Path, out: Path, workers: int) -> None:
-    global _lines
-    _lines = Lines(model)
-    with documents.open(encoding="utf-8") as source, out.open("w", encoding="utf-8") as target:
-        if workers == 1:
-            for row in source:
-                target.writelines(_lines([row]))
-            return
-        blocks = iter(lambda: [row for _, row in zip(range(_BLOCK), source, strict=False)], [])
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
-            for done in pool.imap(_work, blocks):
-                target.writelines(done)
 
 
 def memory(given: argparse.Namespace, folder: Path) -> None:

@@ -109,14 +109,15 @@ def test_scores_are_those_of_evaluate(run: nextword.Run, tmp_path: Path) -> None
             assert getattr(score, name) == pytest.approx(getattr(whole, name), rel=1e-6), text
 
 
-def test_words_are_counted_as_for_evaluate(run: nextword.Run) -> None:
-    """After every kind of blank and of letter, in the middle of a text that is none otherwise."""
+def test_words_are_counted_as_for_evaluate(run: nextword.Run, tmp_path: Path) -> None:
+    """After every kind of blank and letter; an ARPA file cuts at the blanks of ASCII alone."""
     from nextword.text.corpus import count_words
 
     blanks = [chr(code) for code in range(0x3001) if chr(code).isspace() and code != 10]
     others = ["é", "–", "书", "かな", "。", "\U00020000", "ｆ", "😀", "\u200b", "\ufeff"]
     texts = [f"{before}a{one}b {one}c" for one in [*blanks, *others] for before in ("", "naïve ")]
-    scores = nextword.score_documents(run, texts)
+    nextword.export(run, "arpa", tmp_path / "a.arpa")
+    scores = nextword.score_documents(nextword.load(tmp_path / "a.arpa"), texts)
     wanted = [count_words(text.replace("\r\n", "\n") + "\n") for text in texts]
     assert [score.words for score in scores] == wanted
     assert [score.bytes for score in scores] == [len(text.encode()) + 1 for text in texts]
