@@ -43,8 +43,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 # A wheel in an environment without torch; what `make test` tests of that needs no wheel.
+# With DEMO=FOLDER it also runs the demo into that folder, with torch.
 light: $(VENV)/.installed
-	.ci/light
+	.ci/light $(DEMO)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nextword needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
