@@ -125,6 +125,9 @@ class WordPieceTokenizer(Tokenizer):
     def continues_word(self, index: int, before: int) -> bool:
         return self.vocabulary[index].startswith("##")
 
+    def with_marks(self) -> Self:
+        return self
+
     def decode(self, ids: Iterable[int]) -> str:
         """The words with single spaces between them; the spacing of the text is not kept in ids."""
         written: list[str] = []

@@ -445,3 +445,13 @@ def test_tensors_and_vocabulary_must_fit(folder: Path, kind: str) -> None:
     files.write_tensors(folder / hub.WEIGHTS, tensors, {})
     with pytest.raises(InputError, match=said):
         load(folder)
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "byte", "bpe"])
+def test_marks_are_never_words(kind: str, tmp_path: Path) -> None:
+    """A tokenizer whose ids 2 to 4 are words cannot be BERT's."""
+    (tmp_path / "text.txt").write_text("the cat sat .\n" * 20, encoding="utf-8")
+    how = {"text.tokenizer": kind, "text.sentences": False}
+    with pytest.raises(InputError, match="marks need ids of their own"):
+        nextword.train("bert", tmp_path / "text.txt", tmp_path / "run", overrides=how, quiet=True)
+    assert not (tmp_path / "run").exists()
