@@ -32,11 +32,15 @@ from .deferred import Deferred
 from .machine_code import Code, processor
 
 _PACKAGE = __name__.partition(".")[0]
-_ALWAYS = tuple(f"{_PACKAGE}.compiled.{name}" for name in ("compiler", "intrinsics", "python"))
+_ALWAYS = tuple(
+    f"{_PACKAGE}.compiled.{name}"
+    for name in ("compiler", "function", "intrinsics", "machine_code", "python")
+)
 _CONSTANT = (bool, int, float, str, bytes, tuple, np.generic)
 _DIGEST = 32  # bytes of SHA-256
 _SUFFIX = ".machine"
 _ABANDONED = 3600  # seconds after which nobody is still writing a file
+_OLD = 90 * 24 * 3600  # seconds
 
 
 def code(
@@ -60,18 +64,23 @@ def code(
             _write(folder / file, made)
         except OSError:  # it cannot be written, or the disk is full
             continue
-        _clear(folder, prefix, file)
+        _clear(folder, prefix, file, folder == _beside(function))
         return Code(name, made)
     _say_what_it_costs()
     return Code(name, made)
 
 
-def _clear(folder: Path, prefix: str, current: str) -> None:
-    """Remove old code of a function, and what processes that were killed have left of it."""
+def _clear(folder: Path, prefix: str, current: str, own: bool) -> None:
+    """Remove old code of a function, and what processes that were killed have left of it.
+
+    Args:
+        own: no other installation uses the folder; else code is old after three months.
+    """
     for path in folder.glob(f"{prefix}*"):
         with suppress(OSError):
-            left = path.suffix != _SUFFIX and time.time() - path.stat().st_mtime > _ABANDONED
-            if left or (path.suffix == _SUFFIX and path.name != current):
+            age = time.time() - path.stat().st_mtime
+            enough = (0 if own else _OLD) if path.suffix == _SUFFIX else _ABANDONED
+            if path.name != current and age >= enough:
                 path.unlink()
 
 
@@ -111,7 +120,9 @@ def _source(module: str) -> bytes:
 @lru_cache
 def _machine() -> str:
     python = (sys.implementation.cache_tag, object.__basicsize__)
-    return _short(repr((processor(), python, np.__version__, llvmlite.__version__)))
+    numba = find_spec("numba")  # importing it would take longer than all the rest
+    version = Path(str(numba.origin)).with_name("_version.py").read_bytes() if numba else b""
+    return _short(repr((processor(), python, np.__version__, llvmlite.__version__, version)))
 
 
 def _short(text: str) -> str:
@@ -121,9 +132,13 @@ def _short(text: str) -> str:
 def _folders(function: Callable[..., object]) -> Iterator[Path]:
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(given)
-    yield Path(function.__code__.co_filename).parent / "__pycache__"
+    yield _beside(function)
     with suppress(RuntimeError):  # no home
         yield _cache_of_user() / _PACKAGE
+
+
+def _beside(function: Callable[..., object]) -> Path:
+    return Path(function.__code__.co_filename).parent / "__pycache__"
 
 
 def _cache_of_user() -> Path:

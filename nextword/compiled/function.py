@@ -57,7 +57,10 @@ class Compiled(Deferred):
             if result is not NotImplemented:  # which means arguments of other types
                 return result
         plain = [_plain(argument) for argument in arguments]
-        return self._call_for(tuple(map(_type, plain)))(*plain)
+        result = self._call_for(tuple(map(_type, plain)))(*plain)
+        if result is NotImplemented:
+            raise TypeError(f"{self.__name__} does not take arrays that are not aligned")
+        return result
 
     def _call_for(self, types: tuple[str, ...]) -> Callable[..., Any]:
         with self._lock:

@@ -35,7 +35,7 @@ WANTED = {
 #: the same for lists of a wrong length
 LENGTHS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
 #: how pydantic names the alternatives of a union, which are no keys
-_ALTERNATIVE = re.compile(r"int|float|str|bool|constrained-\w+|\w+\[.*\]", re.DOTALL)
+_ALTERNATIVE = re.compile(r"int|float|str|bool|constrained-\w+|[\w-]+\[.*\]", re.DOTALL)
 
 
 def explain(error: ValidationError, known: Collection[str], table: str = "") -> str:
@@ -56,7 +56,7 @@ def explain(error: ValidationError, known: Collection[str], table: str = "") -> 
         case "value_error" | "assertion_error":  # the words of a validator of ours
             said = str(first["msg"]).partition(", ")[2]
             return f"{key} = {value}: {said}" if place else f"{key}: {said}".removeprefix(": ")
-        case "missing" if isinstance(place[-1], int):
+        case "missing" if place and isinstance(place[-1], int):
             items = 1 + max(_number(one) for one in errors if one["type"] == "missing")
             return f"{key} must have {_items(items)}, not {value}"
         case "missing":
@@ -64,7 +64,7 @@ def explain(error: ValidationError, known: Collection[str], table: str = "") -> 
         case kind if kind in LENGTHS:
             words, name = LENGTHS[kind]
             return f"{key} must have {words} {_items(first['ctx'][name])}, not {value}"
-    if isinstance(place[-1], int):
+    if place and isinstance(place[-1], int):
         key = f"{key}: item {place[-1] + 1}"
     alternatives = dict.fromkeys(_wanted(one, place) for one in errors if _is_at(one, place))
     return f"{key} must be {_either(list(alternatives))}, not {value}"

@@ -103,6 +103,7 @@ def _read(
 
 
 def as_array(tensor: Tensor) -> Array:
-    """The numbers of a tensor; those of low precision as float32."""
-    plain: Array = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+    """The numbers of a tensor; bfloat16 and float16 as float32."""
+    low = tensor.dtype in (torch.bfloat16, torch.float16)
+    plain: Array = (tensor.float() if low else tensor).cpu().numpy()
     return plain

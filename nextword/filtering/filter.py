@@ -73,7 +73,7 @@ def filter(
         normalise: what is done to each line before it is scored: "none", "tokenised", "nfkc" or
             "ccnet". The records stay as they are.
         on_error: "stop" at a record that is no document, or "skip" and count it.
-        workers: number of processes; None = one per core.
+        workers: number of processes; None = one per core, at most 8; see docs/filter.md.
         resume: go on with work that was stopped or killed.
         overwrite: replace the output of an earlier filter.
         quiet: show no progress.

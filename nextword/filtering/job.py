@@ -95,6 +95,7 @@ class Job:
         self.skip, self.quiet = skip, quiet
         fast = isinstance(run.model, SumsDocuments)
         self.block = BLOCK if fast else BLOCK // _SLOW
+        self.asked = workers
         self.workers = 1  # torch has threads of its own
         if fast:
             self.workers = min(workers or threads(), _blocks_in(inputs, self.block))
@@ -178,12 +179,7 @@ class Job:
         self.saved = sum(counts["records"] for counts in self.progress.counts)
 
     def _read_all(self, output: Output, pool: Pool) -> None:
-        alone = self.workers == 1
-        work = Work(self.run, self.settings, self.thresholds, None if alone else 1)
-        files = [replace(documents, stream=None) for documents in self.inputs]
-        function = partial(_work_on, work, files)
-        progress = self.progress
-        call = pool.load(function)
+        progress, call = self.progress, self._call(pool)
         with TrainingBar(self.quiet) as bar:
             show = _Shown(bar, self.inputs, progress)
             while progress.file < len(self.inputs):
@@ -192,6 +188,24 @@ class Job:
         self._check_found()
         progress.publishing = True
         self._save(output)
+
+    def _call(self, pool: Pool) -> Call:
+        """What works on a block: in one of the processes, or here if they cannot have the model and
+        nobody asked for several."""
+        files = [replace(documents, stream=None) for documents in self.inputs]
+
+        def made(threads: int | None) -> Call:
+            work = Work(self.run, self.settings, self.thresholds, threads)
+            return partial(_work_on, work, files)
+
+        if self.workers > 1:
+            try:
+                return pool.load(made(1))
+            except InputError:
+                if self.asked is not None:
+                    raise
+                self.workers = 1
+        return made(None)
 
     def _read(self, documents: Documents, output: Output, call: Call, show: _Shown) -> None:
         """Work on one file, or on the rest of it."""

@@ -15,11 +15,12 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,8 +29,17 @@ from ..errors import InputError, shown
 A = TypeVar("A")
 B = TypeVar("B")
 _ALIGNED = 64  # bytes
+_SHM = "/dev/shm"  # a file there is in memory
 _PATIENCE = 5  # seconds that the processes have to end by themselves
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # of what numpy starts
+
+
+class Part(NamedTuple):
+    """Where in the memory of all processes a part of a value is."""
+
+    place: int
+    size: int  # bytes
+    writable: bool
 
 
 class Pool:
@@ -58,15 +68,16 @@ class Pool:
                 ) from None
 
     def _start(self, workers: int) -> None:
-        self._memory = os.memfd_create("nextword")
+        self._memory = _shared_memory()
         with ExitStack() as stack:
             theirs = []
             for _ in range(workers):
                 ours, there = Pipe()
                 self._ours.append(ours)
                 theirs.append(stack.enter_context(there).fileno())
+            places = [place for place in sys.path if isinstance(place, str)]
             script = (
-                f"import sys; sys.path[:] = {sys.path!r}\n"
+                f"import sys; sys.path[:] = {places}\n"
                 f"from {__name__} import serve; serve({theirs}, {self._memory})"
             )
             self._server = subprocess.Popen(
@@ -90,8 +101,13 @@ class Pool:
             return function
         try:
             sizes = _write(self._memory, function)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
             raise _not_loaded(error) from None
+        except (OSError, MemoryError):
+            raise InputError(
+                "there is no memory for a copy of the model, which several processes need; "
+                "--workers 1 needs none"
+            ) from None
         _ask(self._ours[0], sizes)
         _answer(self._ours[0])
         free: SimpleQueue[Connection] = SimpleQueue()
@@ -173,35 +189,44 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _write(memory: int, value: object) -> list[tuple[int, bool]]:
-    """Write a value into memory: its pickle and its arrays.
+def _shared_memory() -> int:
+    """A descriptor of memory without a name; it is gone when nobody has it open."""
+    if hasattr(os, "memfd_create"):  # not in a Python that was built with an old C library
+        return os.memfd_create("nextword")
+    with tempfile.TemporaryFile(dir=_SHM if os.path.isdir(_SHM) else None) as file:
+        return os.dup(file.fileno())
 
-    Returns:
-        The size of each of them in bytes, and whether it may be written to.
-    """
+
+def _write(memory: int, value: object) -> list[Part]:
+    """Write a value into memory: its pickle and its arrays, each of them once, however many views
+    of it there are."""
     buffers: list[pickle.PickleBuffer] = []
     pickled = io.BytesIO()
     _Pickler(pickled, 5, buffer_callback=buffers.append).dump(value)
-    parts = [memoryview(pickled.getvalue()), *(buffer.raw() for buffer in buffers)]
-    at = 0
-    for part in parts:
-        rest = part
-        while rest:
-            rest = rest[os.pwrite(memory, rest, at + len(part) - len(rest)) :]
-        at += -(-len(part) // _ALIGNED) * _ALIGNED
-    os.truncate(memory, at)
-    return [(len(part), not part.readonly) for part in parts]
+    written: dict[tuple[int, int], int] = {}  # address and size of what is there, and its place
+    parts, end = [], 0
+    for data in (memoryview(pickled.getvalue()), *(buffer.raw() for buffer in buffers)):
+        key = np.frombuffer(data, np.uint8).ctypes.data, len(data)
+        if key not in written:
+            written[key] = end
+            rest = data
+            while rest:
+                rest = rest[os.pwrite(memory, rest, end + len(data) - len(rest)) :]
+            end += -(-len(data) // _ALIGNED) * _ALIGNED
+        parts.append(Part(written[key], len(data), not data.readonly))
+    os.truncate(memory, end)
+    return parts
 
 
-def _read(memory: int, sizes: list[tuple[int, bool]]) -> Any:
+def _read(memory: int, parts: list[Part]) -> Any:
     """The value that `_write` wrote; its arrays stay where they are."""
     whole = memoryview(mmap.mmap(memory, 0, access=mmap.ACCESS_COPY))
-    parts, at = [], 0
-    for size, writable in sizes:
-        part = whole[at : at + size]
-        parts.append(part if writable else part.toreadonly())
-        at += -(-size // _ALIGNED) * _ALIGNED
-    return pickle.loads(parts[0], buffers=parts[1:])
+    found = [whole[part.place : part.place + part.size] for part in parts]
+    buffers = [
+        data if part.writable else data.toreadonly()
+        for data, part in zip(found, parts, strict=True)
+    ]
+    return pickle.loads(buffers[0], buffers=buffers[1:])
 
 
 def serve(numbers: list[int], memory: int) -> None:
@@ -212,20 +237,21 @@ def serve(numbers: list[int], memory: int) -> None:
         numbers: the file descriptors of the connections.
         memory: that of the memory that `Pool.load` writes to.
     """
-    from . import work  # noqa: F401  (it takes a while, in which the first process goes on)
-
     connections = [Connection(number) for number in numbers]
     with suppress(EOFError, OSError):
-        sizes = connections[0].recv()
         try:
-            function = _read(memory, sizes)
+            from . import work  # noqa: F401  (it takes a while; the first process goes on meanwhile)
+
+            function = _read(memory, connections[0].recv())
+        except EOFError:
+            return
         except Exception as error:
             connections[0].send((True, _not_loaded(error)))
             return
         connections[0].send((False, None))
         gc.freeze()  # what is not changed is in memory once
         for own in connections:
-            if not os.fork():
+            if not _forked(own):
                 for other in connections:
                     if other is not own:
                         other.close()
@@ -234,8 +260,20 @@ def serve(numbers: list[int], memory: int) -> None:
                 os._exit(0)
         for connection in connections:
             connection.close()
-        for _ in connections:
-            os.wait()
+        with suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+
+def _forked(connection: Connection) -> int:
+    """Fork; returns 0 in the child. If there can be none, the first call of the connection gets the
+    error, and the others go on."""
+    try:
+        return os.fork()
+    except OSError as error:
+        wrong = f"no more processes can be started ({error.strerror}); name fewer --workers"
+        connection.send((True, InputError(wrong)))
+        return -1
 
 
 def _work(function: Callable[[Any], Any], there: Connection) -> None:
@@ -245,4 +283,8 @@ def _work(function: Callable[[Any], Any], there: Connection) -> None:
             answer = False, function(item)
         except Exception as error:
             answer = True, error
-        there.send(answer)
+        try:
+            there.send(answer)
+        except (pickle.PicklingError, TypeError, AttributeError):  # raised before anything is sent
+            wrong = answer[1] if answer[0] else type(answer[1]).__name__
+            there.send((True, InputError(f"a process cannot give back: {shown(wrong, 200)}")))

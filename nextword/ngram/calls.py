@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Int, array_at, compiled, stack
-from ..compiled.function import compiled_builtin
-from ..compiled.machine_code import Data
+from ..compiled import Data, Int, array_at, compiled, compiled_builtin, stack
 from ..compiled.python import (
     Py_DecRef,
     Py_IncRef,

@@ -92,6 +92,17 @@ class HashedTable:
         self._best: dict[int, int] = {}
         self._unigrams: Array | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the words of states that were reached: other processes have states of their own,
+        and the room for them is much larger than what is in use."""
+        *model, known = self._model
+        return {**self.__dict__, "_model": (*model, known.shape)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        data, places, offsets, shape = state["_model"]
+        self._model = (data, places, offsets, np.zeros(shape, np.uint32))
+
     @property
     def order(self) -> int:
         """n, the number of words of the longest n-grams."""

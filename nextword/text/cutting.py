@@ -1,4 +1,4 @@
-"""How a tokenizer that was read from a file of n-grams cuts text, as settings."""
+"""How a tokenizer cuts text, as settings."""
 
 from __future__ import annotations
 

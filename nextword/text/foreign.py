@@ -1,7 +1,8 @@
 """What the tokenizers of other libraries have in common.
 
 They come from a file, and `train` learns nothing. An id of a run is the library's id + 2, because 0
-is `<unk>` and 1 the end of a line here; only the library's own unknown piece is 0 too. Lines are
+is `<unk>` and 1 the end of a line here (+ 5 for BERT, which has three marks more); only the
+library's own unknown piece is 0 too. Lines are
 encoded one by one, and no special tokens are put around them.
 """
 
@@ -28,9 +29,9 @@ Placed = tuple[int, Span]  # the library's id, and the characters that it stands
 class PieceMarks(NamedTuple):
     """What marks a piece as a part of a word; None if there is no such mark."""
 
-    begins: str | None  # a piece that begins a word, and has white space before it, begins so
-    goes_on: str | None = None  # a piece inside a word begins so
-    ends: str | None = None  # a piece that ends a word ends so
+    begins: str | None  # before the first piece of a word that follows white space: "▁the"
+    goes_on: str | None = None  # before a piece that goes on with a word: "##ing"
+    ends: str | None = None  # after the last piece of a word: "ing</w>"
 
 
 class ForeignTokenizer(Tokenizer):

@@ -140,15 +140,10 @@ class Tokenizer(ABC):
         return False
 
     def with_marks(self) -> Tokenizer:
-        """The tokenizer of a model that reads BERT's marks, which have the ids 2 to 4.
-
-        Raises:
-            InputError: these are ids of words; so it is unless a tokenizer says otherwise.
-        """
-        raise InputError(
-            "text.tokenizer: BERT's marks need ids of their own, which wordpiece, hf:FILE and "
-            "sentencepiece:FILE have"
-        )
+        """The tokenizer of a model that reads BERT's marks, which have the ids 2 to 4; InputError
+        where these are words."""
+        kinds = "wordpiece, hf:FILE and sentencepiece:FILE"
+        raise InputError(f"text.tokenizer: BERT's marks need ids of their own, which {kinds} have")
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:

@@ -12,6 +12,7 @@ from nextword import registry
 from nextword.cli.app import app
 from nextword.config import RECIPES, configure
 from nextword.config.settings import TrainConfig
+from nextword.errors import InputError
 from nextword.screen import progress_bars
 from nextword.tasks import task_of
 from nextword.tasks.task import Options, Task
@@ -80,6 +81,12 @@ def test_what_split_auto_recognised_is_said(task: type[Task], tmp_path: Path) ->
     if task.has_source:
         auto |= {"source.tokenizer": "word"}
     config = configure(recipe, auto)
+    if config.model.reads_marks:  # a tokenizer of words has no ids for them
+        (tmp_path / "text.txt").write_text(WRITTEN[task.name][0] * 40)
+        span = task().open([tmp_path / "text.txt"])
+        with progress_bars(True) as bars, pytest.raises(InputError, match="marks"):
+            task().prepare(span, span, config, None, tmp_path, bars=bars, bptt_is_given=False)
+        return
     for text, said in zip(WRITTEN[task.name], ("tokenised already", "like prose"), strict=True):
         file = tmp_path / "text.txt"
         file.write_text(text * 40)

@@ -123,6 +123,15 @@ cache.processor = lambda: "another"
     assert "loaded" in run(copy, USE)[0]
 
 
+def test_two_installations_that_share_a_folder_keep_their_code(copy: Path) -> None:
+    folder = {"NUMBA_CACHE_DIR": str(copy.parent / "shared")}
+    changed = copy / "nextword" / "text" / "word_bytes.py"
+    one, other = changed.read_bytes(), changed.read_bytes() + b"\n"
+    for source, wanted in ((one, "compiled"), (other, "compiled"), (one, "loaded")):
+        changed.write_bytes(source)
+        assert wanted in run(copy, USE, **folder)[0]
+
+
 Changed = Callable[[], set[str]]
 
 

@@ -77,6 +77,13 @@ def test_arrays_that_are_no_plain_ones(tmp_path: Path) -> None:
     assert out.tolist() == [3, 3, 3]
 
 
+def test_arrays_that_are_not_aligned_are_refused() -> None:
+    """Not passed over in silence."""
+    shifted = np.frombuffer(bytes(25), np.float64, 3, 1)
+    with pytest.raises(TypeError, match="not aligned"):
+        add(shifted, shifted, 1, np.zeros(3))
+
+
 def test_working_memory_is_each_thread_s_own() -> None:
     def check(seed: int) -> bool:
         numbers = np.random.default_rng(seed).integers(0, 99, 8)

@@ -21,6 +21,7 @@ import pytest
 
 import nextword
 from nextword.errors import InputError
+from nextword.filtering import pool as pool_module
 from nextword.filtering.pool import Pool, started
 from nextword.filtering.settings import Settings
 from nextword.filtering.work import Work
@@ -145,3 +146,53 @@ def test_a_script_without_a_main_guard(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("once\n", "", 0)
     assert time.monotonic() - began < 60
     assert len((tmp_path / "out" / "a.txt").read_text().splitlines()) == 1000
+
+
+def test_a_model_is_in_memory_once(tmp_path: Path) -> None:
+    """However many views of its arrays there are; and without the room for states that a model in
+    KenLM's hash tables may reach."""
+    whole = np.arange(1_000_000, dtype=np.uint32)
+    views = [whole, whole.view(np.float32), whole.view(np.uint8)]
+    run = nextword.load(RUNS / "ngram")
+    nextword.export(run, "kenlm-probing", tmp_path / "model.bin")
+    hashed = nextword.load(tmp_path / "model.bin").model
+    for value, most in ((views, 4_100_000), (hashed, 2 * (tmp_path / "model.bin").stat().st_size)):
+        memory = pool_module._shared_memory()
+        pool_module._write(memory, value)
+        assert os.fstat(memory).st_size < most
+        os.close(memory)
+
+
+def test_a_python_without_memfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with started(2) as pool:
+        assert pool.load(abs)(-3) == 3
+
+
+def test_what_a_process_cannot_give_back(pool: Pool) -> None:
+    call = pool.load(eval)
+    with pytest.raises(InputError, match="cannot give back"):
+        call("lambda: 3")
+    assert call("1 + 1") == 2  # it goes on
+
+
+def test_places_of_modules_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])
+    with started(2) as pool:
+        assert pool.load(abs)(-3) == 3
+
+
+def test_a_model_of_the_caller_s_own(tmp_path: Path) -> None:
+    """Its class is in no module: several processes only if they are asked for."""
+    run = nextword.load(RUNS / "ngram")
+
+    class Own(type(run.model)):  # type: ignore[misc]
+        pass
+
+    run.model.__class__ = Own
+    text = tmp_path / "a.txt"
+    text.write_text("the horse raced\n" * 200_000, encoding="utf-8")
+    with pytest.raises(InputError, match="--workers 1"):
+        nextword.filter(run, text, tmp_path / "two", workers=2, quiet=True)
+    report = nextword.filter(run, text, tmp_path / "out", quiet=True)
+    assert report.documents == 200_000
