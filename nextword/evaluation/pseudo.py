@@ -30,9 +30,9 @@ from ..text.tokenizer import EOS, UNK
 from ..text.wordpiece import CLS, MASK
 from ..types import MaskedLanguageModel
 from .figures import Evaluation, safe_exp, signature, summarise
-from .predictions import Predictions, describe
+from .predictions import Predictions
 from .sentences import SentenceScore
-from .tensor_predictions import as_array
+from .tensor_predictions import describe_tensor
 from .token_scores import TokenScores
 
 _TOKENS = 8192  # in a batch of masked copies, padding included
@@ -133,7 +133,7 @@ def predict_masked(
         hidden = model(ids.to(device), real.to(device))[own.to(device), places.to(device)]
         wanted = torch.tensor(targets, device=device)
         parts = [
-            describe(as_array(model.logits(some)), as_array(of_them), None)
+            describe_tensor(model.logits(some), of_them, None)
             for some, of_them in zip(
                 torch.split(hidden, _ROWS), torch.split(wanted, _ROWS), strict=True
             )

@@ -12,7 +12,7 @@ from ..data.pairs import pad, shifted
 from ..run import Run
 from ..state import repeat
 from ..types import Batch, Predictor, State
-from .predictions import NUMBERS, Array, Predictions, as_found, describe, joined
+from .predictions import NUMBERS, Array, Predictions, as_found, joined
 from .sentences import batches
 
 _CHUNK = 512  # tokens of a context that are read at a time
@@ -32,7 +32,7 @@ def predict_batches(
         targets: the ids of each line, `<eos>` included.
         sources: a translator's sources, one a line; empty for other models.
         before: the state of one row after a context; None = that of the start.
-        boundaries: see `describe`.
+        boundaries: see `predictions.describe`.
         batch_size: the most lines in a batch; it changes memory and speed, not the result.
     """
     most = max(1, min(batch_size, NUMBERS // run.model.vocab_size))
@@ -91,15 +91,31 @@ def _read(
     ):
         output = model.forward(some, state)
         state = output.state
-        logits, targets_read = as_array(output.logits), as_array(wanted)
         rows = [
-            describe(one, row, boundaries) for one, row in zip(logits, targets_read, strict=True)
+            describe_tensor(*one, boundaries) for one in zip(output.logits, wanted, strict=True)
         ]
         if output.found is not None:
             found = output.found(wanted)
             answers = zip(rows, as_array(found.log_prob), as_array(found.order), strict=True)
             rows = [as_found(*answer) for answer in answers]
         yield rows, state
+
+
+def describe_tensor(logits: Tensor, targets: Tensor, boundaries: Array | None) -> Predictions:
+    """What `predictions.describe` does for arrays, on the device of the tensors and by all its
+    threads."""
+    wanted = targets[:, None]
+    log_probs = logits.double().log_softmax(-1)
+    ends = None
+    if boundaries is not None:
+        of_ends = log_probs[:, torch.from_numpy(boundaries).to(logits.device)]
+        ends = as_array(of_ends.logsumexp(-1))
+    return Predictions(
+        as_array(log_probs.gather(-1, wanted)[:, 0]),
+        as_array(torch.special.entr(log_probs.exp()).sum(-1)),
+        as_array((logits > logits.gather(-1, wanted)).sum(-1) + 1),
+        ends,
+    )
 
 
 def as_array(tensor: Tensor) -> Array:

@@ -22,7 +22,7 @@ import nextword
 from nextword import Surprisal
 from nextword.config import Config, TextConfig
 from nextword.errors import InputError
-from nextword.evaluation import line_predictions, tensor_predictions
+from nextword.evaluation import line_predictions, predictions, tensor_predictions
 from nextword.evaluation.words import read_regions
 from nextword.models.ngram import NgramConfig
 from nextword.models.recurrent import RecurrentConfig
@@ -592,3 +592,21 @@ def test_figure(cli: Cli, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no word to draw"):
         nextword.inspect_surprisal(loaded("bert"), [" "])
     assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
+
+
+def test_arrays_and_tensors_are_described_alike() -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 3, (7, 50)).astype(np.float32)
+    logits[2, 3:9] = -np.inf
+    logits[4, 1] = logits[4, 8]  # a tie
+    targets, ends = np.array([0, 49, 10, 3, 8, 1, 7]), np.array([1, 5, 20])
+    for boundaries in (None, ends):
+        ours = predictions.describe(logits, targets, boundaries)
+        theirs = tensor_predictions.describe_tensor(
+            torch.from_numpy(logits), torch.from_numpy(targets), boundaries
+        )
+        for one, other in zip(ours, theirs, strict=True):
+            if one is None:
+                assert other is None
+            else:
+                np.testing.assert_allclose(one, other, rtol=1e-12)
