@@ -251,7 +251,10 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("name", ["lstm", "transformer-lm", "bert", "seq2seq", "transformer"])
+SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in ("seq2seq", "transformer")]
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer-lm", "bert", *SLOWER])
 def test_a_config_that_claims_more_than_there_is(name: str, tmp_path: Path) -> None:
     """It is refused before memory is taken; so many numbers would not fit into this machine."""
     run = Path(shutil.copytree(RUNS / name, tmp_path / name))
