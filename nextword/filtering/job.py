@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..errors import InputError, Interrupted, shown
 from ..evaluation.documents import SumsDocuments, document_signature
 from ..parsing import read_json
 from ..run import Run
-from ..screen import TrainingBar, clock
+from ..screen import TrainingBar
 from ..tasks import task_of
 from ..text.document_formats import format_of
 from ..text.documents import BLOCK, Block, Documents, compress
@@ -28,54 +28,18 @@ from ..threads import parallel_imap, threads
 from .inputs import compare, identity
 from .output import HISTOGRAM, PROGRESS, UNFINISHED, Output, summary_of, written
 from .pool import Pool, started
+from .progress import Progress, Shown
 from .report import FilterReport, draw, report
 from .settings import Settings
-from .statistics import Statistics
 from .thresholds import learn
 from .work import Done, Work, output_name
 
 SAVE_EVERY = 2.0  # seconds between two notes of how far the work is
-_LISTED = 100  # errors in the summary
 _SLOW = 16  # a model that needs torch gets blocks that are so many times smaller
 _SQUEEZED = 4  # bytes of text for a byte of a compressed file, about
 _PROBES = 200  # tokens by which a model is recognised
 
 Call = Callable[[tuple[int, bytes]], Done]
-
-
-@dataclass
-class Progress:
-    """How far the work is."""
-
-    file: int = 0  # number of the file that is read
-    position: int = 0  # `Block.stop` in it
-    read: int = 0  # bytes of it that have been read
-    counts: list[dict[str, int]] = field(default_factory=list)  # of each file; see `add`
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    statistics: Statistics = field(default_factory=Statistics)
-    publishing: bool = False  # all is done but for putting the files in their places
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all as values for JSON."""
-        return vars(self) | {"statistics": self.statistics.as_dict()}
-
-    @classmethod
-    def restore(cls, values: dict[str, Any]) -> Progress:
-        """Make it again from what `as_dict` returned."""
-        known = {name: values[name] for name in vars(cls())}
-        return cls(**known | {"statistics": Statistics.restore(values["statistics"])})
-
-    def add(self, documents: Documents, block: Block, done: Done) -> None:
-        """Add a block of the file that is read."""
-        counts = self.counts[self.file]
-        for number, wrong in done.errors[: _LISTED - len(self.errors)]:
-            at = counts["records"] + number + 1
-            self.errors.append({"path": str(documents.path), "number": at, "wrong": wrong})
-        counts["records"] += done.records
-        counts["documents"] += done.statistics.documents
-        counts["skipped"] += len(done.errors)
-        self.statistics.add(done.statistics)
-        self.position, self.read = block.stop, block.read
 
 
 class Job:
@@ -181,7 +145,7 @@ class Job:
     def _read_all(self, output: Output, pool: Pool) -> None:
         progress, call = self.progress, self._call(pool)
         with TrainingBar(self.quiet) as bar:
-            show = _Shown(bar, self.inputs, progress)
+            show = Shown(bar, self.inputs, progress)
             while progress.file < len(self.inputs):
                 self._read(self.inputs[progress.file], output, call, show)
                 progress.file, progress.position, progress.read = progress.file + 1, 0, 0
@@ -207,7 +171,7 @@ class Job:
                 self.workers = 1
         return made(None)
 
-    def _read(self, documents: Documents, output: Output, call: Call, show: _Shown) -> None:
+    def _read(self, documents: Documents, output: Output, call: Call, show: Shown) -> None:
         """Work on one file, or on the rest of it."""
         progress = self.progress
         is_parquet = documents.format == "parquet"
@@ -326,28 +290,3 @@ def _fingerprint(run: Run) -> str:
     said = [f"{one.log_prob:.4g}" for one in scores]
     parts = [document_signature(run), str(run.parameters), *said]
     return hashlib.sha256(" ".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
-
-
-class _Shown:
-    """Shows how far the work is and how fast."""
-
-    def __init__(self, bar: TrainingBar, inputs: list[Documents], progress: Progress) -> None:
-        self.bar, self.progress = bar, progress
-        self.sizes = [documents.size for documents in inputs]
-        self.began = time.monotonic()
-        self.documents, self.bytes = progress.statistics.documents, self._read()
-        self(inputs[min(progress.file, len(inputs) - 1)])
-
-    def _read(self) -> int:
-        return sum(self.sizes[: self.progress.file]) + self.progress.read
-
-    def __call__(self, documents: Documents) -> None:
-        """Show it; `documents` is the file that is read."""
-        seconds = max(1e-9, time.monotonic() - self.began)
-        each = (self.progress.statistics.documents - self.documents) / seconds
-        speed = (self._read() - self.bytes) / seconds
-        total = sum(self.sizes)
-        status = f"{each:,.0f} documents/s  {speed / 1e6:,.1f} MB/s"
-        if total and speed and all(self.sizes):
-            status += f"  {clock(max(0.0, (total - self._read()) / speed))} left"
-        self.bar.show(documents.name, min(1.0, self._read() / max(1, total)), status)
