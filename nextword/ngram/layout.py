@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 class InMemory(NamedTuple):
     """The arrays of a model, which `calls` reads.
 
-    The first has `offsets`: the number of the first node of each order, and of none.
+    The first is `offsets`: the number of the first node of each order, and the number of nodes.
     """
 
     layout: str  # "trie" (`trie`) or "hashes" (`hashed`): what the arrays are
